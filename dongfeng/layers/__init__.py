@@ -1,0 +1,15 @@
+"""One class per Caffe layer type: its output shape, its cost and its ONNX nodes, found by a registry."""
+
+from dongfeng.layers import (  # noqa: F401  importing a family registers its types
+    channels,
+    constants,
+    convolution,
+    elementwise,
+    heads,
+    interp,
+    normalization,
+    pooling,
+)
+from dongfeng.layers.base import LayerType, register, registered_types
+
+__all__ = ["LayerType", "register", "registered_types"]

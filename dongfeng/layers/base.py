@@ -1,0 +1,125 @@
+"""What a layer type is, and the registry that finds it by Caffe's type string."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar
+
+from dongfeng.caffe.message import Message, message
+from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.layers.layer import Array, Layer, Shape, show
+from dongfeng.layers.onnx_graph import OnnxGraph
+
+
+class LayerType(ABC):
+    """Everything dongfeng knows about one Caffe layer type: its shape, its cost, its ONNX nodes.
+
+    An instance belongs to one layer. `__init__` reads and checks the parameters; messages state the fact only, the
+    caller adds the layer's place.
+    """
+
+    min_bottoms: ClassVar[int] = 1
+    max_bottoms: ClassVar[int | None] = 1
+    max_tops: ClassVar[int | None] = 1
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        _check_count("bottoms", len(layer.bottoms), self.min_bottoms, self.max_bottoms)
+        _check_count("tops", len(layer.tops), 1, self.max_tops)
+
+    @abstractmethod
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        """Shape of each top; None stays None where a dimension is open."""
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        """Shape of each weight blob, in Caffe's order; None where it follows from an open dimension."""
+        return []
+
+    def fillers(self) -> list[Message]:
+        """What Caffe fills each weight blob with where the weight file has none."""
+        return []
+
+    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+        """Multiply-accumulates of the matrix products; element-wise work counts as none."""
+        return 0
+
+    @abstractmethod
+    def emit(self, graph: OnnxGraph) -> None:
+        """Add the ONNX nodes that compute the layer's tops from its bottoms."""
+
+    @property
+    def blobs(self) -> tuple[Array, ...]:
+        """The layer's weights."""
+        return self.layer.blobs
+
+
+def _check_count(what: str, got: int, least: int, most: int | None) -> None:
+    if got < least or (most is not None and got > most):
+        wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        raise ShapeError(f"has {got} {what}, expected {wanted}")
+
+
+_REGISTRY: dict[str, type[LayerType]] = {}
+_Class = TypeVar("_Class", bound=type[LayerType])
+
+
+def register(*types: str) -> Callable[[_Class], _Class]:
+    """Class decorator: make a `LayerType` known under Caffe's type strings."""
+
+    def add(cls: _Class) -> _Class:
+        for name in types:
+            if name in _REGISTRY:
+                raise ValueError(f'layer type "{name}" is registered by {_REGISTRY[name].__qualname__} already')
+            _REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+def registered_types() -> tuple[str, ...]:
+    """All known Caffe type strings, sorted."""
+    return tuple(sorted(_REGISTRY))
+
+
+def is_known(type_name: str) -> bool:
+    """Whether a Caffe type string has a `LayerType`."""
+    return type_name in _REGISTRY
+
+
+def layer_type(layer: Layer) -> LayerType:
+    """The `LayerType` instance of one layer.
+
+    Raises:
+        UnsupportedLayer: the type, or a parameter of it, is not supported.
+        ShapeError: its parameters contradict each other.
+    """
+    if layer.type not in _REGISTRY:
+        raise UnsupportedLayer([f"{layer.where}: unsupported layer type"])
+    try:
+        return _REGISTRY[layer.type](layer)
+    except ShapeError as exc:
+        raise ShapeError(f"{layer.where}: {exc}") from exc
+    except UnsupportedLayer as exc:
+        raise UnsupportedLayer([f"{layer.where}: {problem}" for problem in exc.problems]) from exc
+
+
+def constant_filler(value: float) -> Message:
+    """Caffe's filler `{ type: "constant" value: ... }`."""
+    return message("FillerParameter", type="constant", value=value)
+
+
+def same_shapes(shapes: Sequence[Shape]) -> Shape:
+    """The one shape that all of `shapes` agree on; known dimensions fill open ones.
+
+    Raises:
+        ShapeError: they differ.
+    """
+    merged = list(shapes[0])
+    for index, shape in enumerate(shapes[1:], 1):
+        if len(shape) != len(merged) or any(
+            a is not None and b is not None and a != b for a, b in zip(merged, shape, strict=False)
+        ):
+            raise ShapeError(f"bottoms 0 and {index} differ in shape: {show(shapes[0])} and {show(shape)}")
+        merged = [b if a is None else a for a, b in zip(merged, shape, strict=True)]
+    return tuple(merged)

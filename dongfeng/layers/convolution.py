@@ -1,0 +1,158 @@
+"""Convolution and Deconvolution, any number of spatial axes, groups and dilation."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import ShapeError
+from dongfeng.layers.base import LayerType, register, same_shapes
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.shapes import Window, canonical_axis, convolved, deconvolved, product, read_window
+
+
+class _Convolving(LayerType):
+    """What convolution and deconvolution share. Several bottoms are convolved by the same weights."""
+
+    max_bottoms: ClassVar[int | None] = None
+    max_tops: ClassVar[int | None] = None
+    onnx_op: ClassVar[str]
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.param: Message = layer.params.convolution_param
+        self.num_output: int = self.param.num_output
+        self.group: int = self.param.group
+        self.has_bias: bool = self.param.bias_term
+        if len(layer.tops) != len(layer.bottoms):
+            raise ShapeError(f"has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected as many of each")
+        if self.num_output < 1:
+            raise ShapeError("num_output must be positive")
+        if self.group < 1 or self.num_output % self.group:
+            raise ShapeError(f"num_output {self.num_output} is no multiple of group {self.group}")
+
+    def _layout(self, bottom: Shape) -> tuple[int, Window]:
+        axis = canonical_axis(self.param.axis, bottom)
+        channels = bottom[axis]
+        if channels is not None and channels % self.group:
+            raise ShapeError(f"{channels} input channels are no multiple of group {self.group}")
+        return axis, read_window(self.param, len(bottom) - axis - 1)
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        common = same_shapes(bottoms)
+        axis, window = self._layout(common)
+        spatial = [
+            self._out_size(*args)
+            for args in zip(common[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
+        ]
+        return [(*common[:axis], self.num_output, *spatial)] * len(bottoms)
+
+    @staticmethod
+    @abstractmethod
+    def _out_size(size: int | None, extent: int, stride: int, pad: int) -> int | None: ...
+
+    def fillers(self) -> list[Message]:
+        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
+
+    def _macs(self, bottoms: Sequence[tuple[int, ...]], positions: Sequence[tuple[int, ...]]) -> int:
+        axis, window = self._layout(bottoms[0])
+        per_position = bottoms[0][axis] * self.num_output // self.group * math.prod(window.kernel)
+        return sum(math.prod(shape[:axis]) * math.prod(shape[axis + 1 :]) for shape in positions) * per_position
+
+    def emit(self, graph: OnnxGraph) -> None:
+        weights = [graph.weight(self.blobs[0], "weight")]
+        if self.has_bias:
+            weights.append(graph.weight(self.blobs[1], "bias"))
+        for bottom, top in zip(self.layer.bottoms, self.layer.tops, strict=True):
+            axis, window = self._layout(graph.shapes[bottom])
+            attrs: dict[str, Any] = {
+                "kernel_shape": list(window.kernel),
+                "strides": list(window.stride),
+                "pads": list(window.pad) * 2,
+                "dilations": list(window.dilation),
+                "group": self.group,
+            }
+            if axis == 1:
+                graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
+                continue
+            # ONNX has one batch axis: fold the leading ones into it, and unfold them again.
+            flat = graph.reshape(bottom, (-1, *graph.shapes[bottom][axis:]))
+            graph.reshape(graph.node(self.onnx_op, [flat, *weights], **attrs), graph.shapes[top], [top])
+
+
+@register("Convolution")
+class Convolution(_Convolving):
+    """Source: Caffe, ConvolutionLayer and BaseConvolutionLayer."""
+
+    onnx_op = "Conv"
+    _out_size = staticmethod(convolved)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        axis, window = self._layout(bottoms[0])
+        channels = bottoms[0][axis]
+        per_group = None if channels is None else channels // self.group
+        return [(self.num_output, per_group, *window.kernel), *([(self.num_output,)] if self.has_bias else [])]
+
+    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+        return self._macs(bottoms, tops)
+
+
+@register("Deconvolution")
+class Deconvolution(_Convolving):
+    """Source: Caffe, DeconvolutionLayer. The weight is (in, out / group, kernel...)."""
+
+    onnx_op = "ConvTranspose"
+    _out_size = staticmethod(deconvolved)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        axis, window = self._layout(bottoms[0])
+        weight = (bottoms[0][axis], self.num_output // self.group, *window.kernel)
+        return [weight, *([(self.num_output,)] if self.has_bias else [])]
+
+    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+        return self._macs(bottoms, bottoms)
+
+
+@register("InnerProduct")
+class InnerProduct(LayerType):
+    """Source: Caffe, InnerProductLayer. Everything from `axis` on is one vector."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.param: Message = layer.params.inner_product_param
+        self.num_output: int = self.param.num_output
+        self.has_bias: bool = self.param.bias_term
+        if self.num_output < 1:
+            raise ShapeError("num_output must be positive")
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        axis = canonical_axis(self.param.axis, bottoms[0])
+        return [(*bottoms[0][:axis], self.num_output)]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        length = product(bottoms[0][canonical_axis(self.param.axis, bottoms[0]) :])
+        weight = (length, self.num_output) if self.param.transpose else (self.num_output, length)
+        return [weight, *([(self.num_output,)] if self.has_bias else [])]
+
+    def fillers(self) -> list[Message]:
+        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
+
+    def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
+        return math.prod(bottoms[0]) * self.num_output
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (bottom,), (top,) = self.layer.bottoms, self.layer.tops
+        axis = canonical_axis(self.param.axis, graph.shapes[bottom])
+        matrix = graph.node("Flatten", [bottom], axis=axis)
+        inputs = [matrix, graph.weight(self.blobs[0], "weight")]
+        if self.has_bias:
+            inputs.append(graph.weight(self.blobs[1], "bias"))
+        trans = 0 if self.param.transpose else 1
+        if axis == 1:
+            graph.node("Gemm", inputs, [top], transB=trans)
+        else:
+            graph.reshape(graph.node("Gemm", inputs, transB=trans), graph.shapes[top], [top])

@@ -1,0 +1,111 @@
+"""Layers that end a network: Softmax and ArgMax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dongfeng.errors import ShapeError
+from dongfeng.layers.base import LayerType, register
+from dongfeng.layers.elementwise import SameShape
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.shapes import canonical_axis, product
+
+FLOAT = 1  # onnx.TensorProto.FLOAT
+
+
+@register("Softmax")
+class Softmax(SameShape):
+    """Source: Caffe, SoftmaxLayer."""
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        canonical_axis(self.layer.params.softmax_param.axis, bottoms[0])
+        return super().output_shapes(bottoms)
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (bottom,), tops = self.layer.bottoms, self.layer.tops
+        rank = len(graph.shapes[bottom])
+        axis = canonical_axis(self.layer.params.softmax_param.axis, graph.shapes[bottom])
+        if graph.opset >= 13 or axis == rank - 1:
+            graph.node("Softmax", [bottom], tops, axis=axis)
+            return
+        # Before opset 13 Softmax runs over everything from `axis` on, so the axis has to be the last one.
+        order = [*range(axis), *range(axis + 1, rank), axis]
+        last = graph.node("Softmax", [graph.node("Transpose", [bottom], perm=order)], axis=rank - 1)
+        back = [order.index(position) for position in range(rank)]
+        graph.node("Transpose", [last], tops, perm=back)
+
+
+@register("ArgMax")
+class ArgMax(LayerType):
+    """Source: Caffe, ArgMaxLayer: ties go to the largest index.
+
+    With an axis the top keeps it, `top_k` long, and holds indices or (out_max_val) values. Without one it runs over
+    everything but the batch, and the top is N x 1 x k, or N x 2 x k with indices and values.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        param = layer.params.argmax_param
+        self.axis: int | None = param.axis if param.has("axis") else None
+        self.top_k: int = param.top_k
+        self.values: bool = param.out_max_val
+        if self.top_k < 1:
+            raise ShapeError(f"top_k must be positive, got {self.top_k}")
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        (bottom,) = bottoms
+        if self.axis is None:
+            searched, shape = product(bottom[1:]), [bottom[0], 2 if self.values else 1, self.top_k]
+            tops = (*shape, *(1,) * (len(bottom) - 3))
+        else:
+            axis = canonical_axis(self.axis, bottom)
+            searched, tops = bottom[axis], (*bottom[:axis], self.top_k, *bottom[axis + 1 :])
+        if searched is not None and self.top_k > searched:
+            raise ShapeError(f"top_k {self.top_k} is more than the {searched} values to choose from")
+        return [tops]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (bottom,), (top,) = self.layer.bottoms, self.layer.tops
+        if self.axis is not None:
+            axis = canonical_axis(self.axis, graph.shapes[bottom])
+            if self.values:
+                self._largest(graph, bottom, axis, top)
+            else:
+                self._indices(graph, bottom, axis, top)
+                graph.integer_blobs.add(top)
+            return
+        flat = graph.node("Flatten", [bottom], axis=1)
+        indices = self._indices(graph, flat, 1)
+        if not self.values:
+            graph.reshape(indices, graph.shapes[top], [top])
+            graph.integer_blobs.add(top)
+            return
+        as_float = graph.node("Cast", [indices], to=FLOAT)
+        both = graph.node("Concat", [as_float, self._largest(graph, flat, 1)], axis=1)
+        graph.reshape(both, graph.shapes[top], [top])
+
+    def _indices(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
+        """Indices (int64) of the `top_k` largest along `axis`, the larger index first among equals."""
+        tops = [top] if top else None
+        if self.top_k == 1 and graph.opset >= 12:
+            return graph.node("ArgMax", [value], tops, axis=axis, keepdims=1, select_last_index=1)
+        # Older operators, and TopK, prefer the smaller index: search the reversed axis and count from its end.
+        backward = graph.reverse(value, axis)
+        if self.top_k == 1:
+            found = graph.node("ArgMax", [backward], axis=axis, keepdims=1)
+        else:
+            names = [graph.fresh("TopK"), graph.fresh("TopK_indices")]
+            graph.node("TopK", [backward, graph.ints([self.top_k])], names, axis=axis, largest=1, sorted=1)
+            found = names[1]
+        length = self._length(graph, axis)
+        return graph.node("Sub", [graph.ints([length - 1]), found], tops)
+
+    def _length(self, graph: OnnxGraph, axis: int) -> int:
+        shape = graph.shapes[self.layer.bottoms[0]]
+        return int(product(shape[1:]) or 0) if self.axis is None else shape[axis]
+
+    def _largest(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
+        """The `top_k` largest values along `axis`."""
+        names = [top or graph.fresh("TopK"), graph.fresh("TopK_indices")]
+        return graph.node("TopK", [value, graph.ints([self.top_k])], names, axis=axis, largest=1, sorted=1)

@@ -1,0 +1,79 @@
+"""Interp: bilinear resizing of feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import ShapeError
+from dongfeng.layers.base import LayerType, register
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.onnx_graph import OnnxGraph
+
+
+@register("Interp")
+class Interp(LayerType):
+    """Source: InterpLayer of the release's Caffe (first in DeepLab's): bilinear, corners aligned.
+
+    A lone shrink or zoom factor beats height/width; height/width beat both factors together. Pads are negative and
+    crop first. `align_corners: false` is ours: ncnn's Interp, which maps pixel centres.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.param: Message = layer.params.interp_param
+        p = self.param
+        if p.pad_beg > 0 or p.pad_end > 0:
+            raise ShapeError(f"pad_beg {p.pad_beg} and pad_end {p.pad_end} can only crop: at most 0")
+        if not (p.has("shrink_factor") or p.has("zoom_factor") or self.has_fixed_size):
+            raise ShapeError("expected height and width, zoom_factor or shrink_factor")
+        for name in ("height", "width", "zoom_factor", "shrink_factor"):
+            if p.has(name) and getattr(p, name) < 1:
+                raise ShapeError(f"{name} must be positive, got {getattr(p, name)}")
+
+    @property
+    def has_fixed_size(self) -> bool:
+        """Whether the file gives both height and width."""
+        return self.param.has("height") and self.param.has("width")
+
+    @property
+    def uses_fixed_size(self) -> bool:
+        """Whether the output size is the file's height and width rather than a factor's."""
+        return self.has_fixed_size and self.param.has("shrink_factor") == self.param.has("zoom_factor")
+
+    def _size(self, size: int | None, fixed: int) -> int | None:
+        p = self.param
+        if self.uses_fixed_size:
+            return int(fixed)
+        if size is None:
+            return None
+        size += p.pad_beg + p.pad_end
+        if p.has("shrink_factor"):
+            size = (size - 1) // p.shrink_factor + 1
+        if p.has("zoom_factor"):
+            size += (size - 1) * (p.zoom_factor - 1)
+        return size
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        (bottom,) = bottoms
+        if len(bottom) != 4:
+            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
+        for size in bottom[2:]:
+            if size is not None and size + self.param.pad_beg + self.param.pad_end < 1:
+                raise ShapeError(f"pad_beg and pad_end crop all of {size} pixels away")
+        return [
+            (*bottom[:2], self._size(bottom[2], self.param.height), self._size(bottom[3], self.param.width)),
+        ]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (value,), tops = self.layer.bottoms, self.layer.tops
+        shape, target = graph.shapes[value], graph.shapes[tops[0]]
+        begin, end = -self.param.pad_beg, -self.param.pad_end
+        if begin or end:
+            ends = [shape[2] - end, shape[3] - end]
+            value = graph.node("Slice", [value, graph.ints([begin, begin]), graph.ints(ends), graph.ints([2, 3])])
+            shape = (*shape[:2], shape[2] - begin - end, shape[3] - begin - end)
+        if shape == target:
+            graph.node("Identity", [value], tops)
+        else:
+            graph.resize_linear(value, target, align_corners=self.param.align_corners, outputs=tops)

@@ -1,0 +1,69 @@
+"""`Layer`: one node of a `Net`, as plain immutable data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.caffe.message import Message, message
+
+Array = npt.NDArray[np.float32]
+Shape = tuple[int | None, ...]  # None: a dimension that is still open
+
+
+def show(shape: Shape) -> str:
+    """A shape as people write it: `1x3x?x?`; a blob without axes is `scalar`."""
+    return "x".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One Caffe layer.
+
+    Attributes:
+        name: The layer's name; weights are found by it.
+        type: Caffe's type string, such as "Convolution".
+        bottoms: Blobs read, in order.
+        tops: Blobs written, in order; each blob of a net has exactly one producer.
+        params: The set fields of Caffe's `LayerParameter` (convolution_param, param, ...) other than name, type,
+            bottom, top, blobs and the phase rules.
+        blobs: Weights, float32 and read-only, in Caffe's order; empty where none are loaded.
+        line: Line of the prototxt the layer begins at, where there is one.
+        file: The prototxt, where there is one.
+    """
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    params: Message = field(default_factory=lambda: message("LayerParameter"))
+    blobs: tuple[Array, ...] = ()
+    line: int | None = None
+    file: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The layer's place in an error message: `net.prototxt:412: layer "pool5" (Pooling)`."""
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return f'{place}: layer "{self.name}" ({self.type})' if place else f'layer "{self.name}" ({self.type})'
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Layer):
+            return NotImplemented
+        mine = (self.name, self.type, self.bottoms, self.tops, self.params)
+        theirs = (other.name, other.type, other.bottoms, other.tops, other.params)
+        return (
+            mine == theirs
+            and len(self.blobs) == len(other.blobs)
+            and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(self.blobs, other.blobs, strict=True))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.type, self.bottoms, self.tops))
+
+    def __repr__(self) -> str:
+        blobs = ", ".join(show(blob.shape) for blob in self.blobs)
+        weights = f", blobs [{blobs}]" if blobs else ""
+        return f"Layer({self.name!r}, {self.type}, {list(self.bottoms)} -> {list(self.tops)}{weights})"

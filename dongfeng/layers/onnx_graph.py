@@ -1,0 +1,125 @@
+"""`OnnxGraph`: collects the nodes and constants that layers emit, for one opset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class OnnxGraph:
+    """An ONNX graph under construction.
+
+    Blobs keep their Caffe names. Values between the nodes of one layer get names that collide with no blob.
+
+    Args:
+        opset: ONNX opset the nodes must be valid in.
+        shapes: Shape of every blob of the net.
+        reserved: Names that values made here must not take.
+    """
+
+    def __init__(self, opset: int, shapes: Mapping[str, tuple[int, ...]], reserved: Iterable[str] = ()) -> None:
+        self.opset = opset
+        self.shapes = shapes
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.integer_blobs: set[str] = set()
+        self.scope = ""
+        self._taken = set(reserved) | set(shapes)
+        self._floats: dict[str, str] = {}
+        self._small_constants: dict[tuple[Any, ...], str] = {}
+        self._weights: dict[tuple[str, int], tuple[str, npt.NDArray[Any]]] = {}
+
+    def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attrs: Any) -> str:
+        """Add a node and return the name of its first output; outputs without a name get one."""
+        from onnx import helper
+
+        sources = [self._as_float(value) if value in self.integer_blobs else value for value in inputs]
+        names = list(outputs) if outputs is not None else [self.fresh(op)]
+        self.nodes.append(helper.make_node(op, sources, names, name=self.fresh(f"{op}_node"), **attrs))
+        return names[0]
+
+    def _as_float(self, blob: str) -> str:
+        """Caffe's blobs are all float: what a layer reads of an integer result is cast, once."""
+        from onnx import TensorProto, helper
+
+        if blob not in self._floats:
+            self._floats[blob] = self.fresh(f"{blob}_float")
+            self.nodes.append(helper.make_node("Cast", [blob], [self._floats[blob]], to=TensorProto.FLOAT))
+        return self._floats[blob]
+
+    def fresh(self, hint: str) -> str:
+        """A value name nobody has taken, beginning with the layer in hand."""
+        base = f"{self.scope}/{hint}" if self.scope else hint
+        name, count = base, 1
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+    def weight(self, array: npt.NDArray[Any], hint: str) -> str:
+        """A constant of any size named after the layer in hand; the same array given again is stored once."""
+        key = (hint, id(array))
+        if key not in self._weights:
+            self._weights[key] = (self._initializer(array, hint), array)  # kept, so that its id stays its own
+        return self._weights[key][0]
+
+    def ints(self, values: Iterable[int]) -> str:
+        """An int64 vector; equal ones are shared."""
+        return self._constant(np.asarray(list(values), dtype=np.int64))
+
+    def floats(self, values: float | Iterable[float]) -> str:
+        """A float32 scalar or vector; equal ones are shared."""
+        return self._constant(np.asarray(values, dtype=np.float32))
+
+    def _constant(self, array: npt.NDArray[Any]) -> str:
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._small_constants:
+            scope, self.scope = self.scope, ""
+            self._small_constants[key] = self._initializer(array, "constant")
+            self.scope = scope
+        return self._small_constants[key]
+
+    def _initializer(self, array: npt.NDArray[Any], hint: str) -> str:
+        from onnx import numpy_helper
+
+        name = self.fresh(hint)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        return name
+
+    # ---- operators whose form changed between opsets --------------------------------------------------------------
+
+    def unsqueeze(self, value: str, axes: Sequence[int], outputs: Sequence[str] | None = None) -> str:
+        """Unsqueeze: axes are an input from opset 13 on."""
+        if self.opset >= 13:
+            return self.node("Unsqueeze", [value, self.ints(axes)], outputs)
+        return self.node("Unsqueeze", [value], outputs, axes=list(axes))
+
+    def split(self, value: str, sizes: Sequence[int], axis: int, outputs: Sequence[str]) -> None:
+        """Split: sizes are an input from opset 13 on."""
+        if self.opset >= 13:
+            self.node("Split", [value, self.ints(sizes)], outputs, axis=axis)
+        else:
+            self.node("Split", [value], outputs, axis=axis, split=list(sizes))
+
+    def reshape(self, value: str, shape: Sequence[int], outputs: Sequence[str] | None = None) -> str:
+        """Reshape to a shape known now."""
+        return self.node("Reshape", [value, self.ints(shape)], outputs)
+
+    def reverse(self, value: str, axis: int) -> str:
+        """The value with one axis reversed."""
+        lowest = np.iinfo(np.int64).min + 1
+        return self.node("Slice", [value, self.ints([-1]), self.ints([lowest]), self.ints([axis]), self.ints([-1])])
+
+    def resize_linear(self, value: str, shape: Sequence[int], *, align_corners: bool, outputs: Sequence[str]) -> None:
+        """Bilinear Resize to a full shape; unused inputs are empty tensors before opset 13."""
+        absent = "" if self.opset >= 13 else self._constant(np.zeros(0, np.float32))
+        mode = "align_corners" if align_corners else "half_pixel"
+        inputs = [value, absent, absent, self.ints(shape)]
+        self.node("Resize", inputs, outputs, mode="linear", coordinate_transformation_mode=mode)
