@@ -1,0 +1,75 @@
+"""Caffe-compatible inference, conversion and model zoo for the Dongfeng networks.
+
+    >>> import dongfeng
+    >>> model = dongfeng.load("df1seg")  # doctest: +SKIP
+    >>> model("street.jpg").save("overlay.png")  # doctest: +SKIP
+
+Everything here is imported on first use, so that `import dongfeng` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dongfeng._version import __version__
+
+if TYPE_CHECKING:
+    from dongfeng import errors
+    from dongfeng.converters.caffe import read_caffe, write_caffe
+    from dongfeng.converters.fold import fold
+    from dongfeng.converters.ncnn import read_ncnn
+    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.net import Layer, LayerCost, Net
+    from dongfeng.runtime.load import load
+    from dongfeng.runtime.results import Classification, Segmentation
+    from dongfeng.runtime.run import run
+    from dongfeng.zoo.models import list_models
+
+_HOMES = {
+    "Classification": "dongfeng.runtime.results",
+    "Layer": "dongfeng.net",
+    "LayerCost": "dongfeng.net",
+    "Net": "dongfeng.net",
+    "Segmentation": "dongfeng.runtime.results",
+    "fold": "dongfeng.converters.fold",
+    "list_models": "dongfeng.zoo.models",
+    "load": "dongfeng.runtime.load",
+    "read_caffe": "dongfeng.converters.caffe",
+    "read_ncnn": "dongfeng.converters.ncnn",
+    "run": "dongfeng.runtime.run",
+    "to_onnx": "dongfeng.converters.onnx",
+    "write_caffe": "dongfeng.converters.caffe",
+}
+
+__all__ = [
+    "Classification",
+    "Layer",
+    "LayerCost",
+    "Net",
+    "Segmentation",
+    "__version__",
+    "errors",
+    "fold",
+    "list_models",
+    "load",
+    "read_caffe",
+    "read_ncnn",
+    "run",
+    "to_onnx",
+    "write_caffe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("dongfeng.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dongfeng' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Between a `Net` (or its ONNX) and everything else."""

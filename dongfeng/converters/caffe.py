@@ -1,0 +1,153 @@
+"""Between a `Net` and Caffe's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+from dongfeng.caffe import caffemodel as caffemodel_file
+from dongfeng.caffe import prototxt as prototxt_file
+from dongfeng.caffe.caffemodel import LayerBlobs
+from dongfeng.caffe.message import Message, message
+from dongfeng.caffe.rules import filter_net
+from dongfeng.caffe.upgrade import upgrade
+from dongfeng.converters.caffe_inputs import read_inputs
+from dongfeng.converters.weights import load_caffemodel
+from dongfeng.errors import PrototxtError, UnsupportedLayer
+from dongfeng.files import replacing
+from dongfeng.layers.infer import infer_shapes
+from dongfeng.layers.layer import Layer
+from dongfeng.net import Net
+from dongfeng.recipe import Recipe
+
+# What Layer holds itself, and what has done its work once the phase is chosen.
+_OWN_FIELDS = ("name", "type", "bottom", "top", "blobs", "include", "exclude")
+
+
+def read_caffe(
+    prototxt: str | PathLike[str],
+    caffemodel: str | PathLike[str] | None = None,
+    *,
+    phase: str = "TEST",
+    stages: Sequence[str] = (),
+    level: int = 0,
+    strict: bool = True,
+) -> Net:
+    """Read a Caffe network, with or without its weights.
+
+    Args:
+        prototxt: Network text file; phase rules are applied, data layers become inputs.
+        caffemodel: Weight file; without one the net has structure only.
+        phase: "TEST" or "TRAIN".
+        stages: Stages the include/exclude rules see, besides those in the file's `state`.
+        level: Level the rules see.
+        strict: An unknown field is an error; otherwise it is warned of and skipped.
+
+    Returns:
+        The net, phase `phase`.
+
+    Raises:
+        PrototxtError: the text is no Caffe network; the message has file, line and column.
+        CaffemodelError: the weight file cannot be read.
+        WeightsMismatch: the weights are not of this net.
+        UnsupportedLayer: naming all layers that are not supported.
+        ShapeError: blobs do not fit together, as far as sizes are known.
+        OSError: a file cannot be opened.
+
+    Source: Caffe, Net::Net, Net::FilterNet, Net::Init, Net::CopyTrainedLayersFrom.
+    """
+    path = fspath(prototxt)
+    text = upgrade(prototxt_file.read(path, strict=strict), filename=path)
+    net = net_from_message(filter_net(text, phase=phase, stages=stages, level=level, filename=path), filename=path)
+    return net if caffemodel is None else load_caffemodel(net, caffemodel)
+
+
+def net_from_message(net: Message, *, filename: str | None = None) -> Net:
+    """A `Net` from a filtered, upgraded NetParameter."""
+    inputs = read_inputs(net, filename=filename)
+    layers = [_layer(part, filename) for part in inputs.layers]
+    if not layers and not inputs.shapes:
+        raise PrototxtError("the network has no layers in this phase", file=filename)
+    result = Net.from_inplace(net.name, inputs.shapes, layers, recipe=inputs.recipe, source=filename)
+    _refuse_lost_bottoms(result)
+    infer_shapes(result.inputs, result.layers)
+    return result
+
+
+def _layer(part: Message, filename: str | None) -> Layer:
+    return Layer(
+        name=part.name,
+        type=part.type,
+        bottoms=part.bottom,
+        tops=part.top,
+        params=part.replace(**dict.fromkeys(_OWN_FIELDS)),
+        line=part.line(),
+        file=filename,
+    )
+
+
+def _refuse_lost_bottoms(net: Net) -> None:
+    """An Eltwise SUM in place sets its top to zero before it has read the first bottom: nobody can want that."""
+    public = {blob: net.aliases.get(blob, blob) for layer in net.layers for blob in (*layer.bottoms, *layer.tops)}
+    problems = [
+        f"{layer.where}: SUM works in place, where Caffe loses the first bottom; give the top a name of its own"
+        for layer in net.layers
+        if layer.type == "Eltwise" and layer.params.eltwise_param.operation == "SUM"
+        if public[layer.tops[0]] in [public[bottom] for bottom in layer.bottoms]
+    ]
+    if problems:
+        raise UnsupportedLayer(problems)
+
+
+def write_caffe(
+    net: Net, prototxt: str | PathLike[str], caffemodel: str | PathLike[str] | None = None, *, half: bool = False
+) -> None:
+    """Write a net as Caffe files that Caffe itself loads; reading them gives the same net.
+
+    The prototxt begins with `Input` layers, which carry the recipe as transform_param (Caffe ignores it there); an
+    open dimension is written as 0, for which Caffe wants a number. The caffemodel holds names, types, bottoms, tops
+    and blobs, never parameters. Each file appears complete or not at all.
+
+    Args:
+        net: The net.
+        prototxt: Network file to write.
+        caffemodel: Weight file to write, if any.
+        half: Store weights in half precision, in NVCaffe's form.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    text = prototxt_file.format_text(net_message(net))
+    if caffemodel is not None:
+        records = [
+            LayerBlobs(layer.name, layer.type, layer.bottoms, layer.tops, layer.blobs, (False,) * len(layer.blobs))
+            for layer in [*_input_layers(net), *net.inplace_layers()]
+        ]
+        caffemodel_file.write(caffemodel, net.name, records, half=half)
+    with replacing(prototxt) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def net_message(net: Net) -> Message:
+    """The NetParameter of a net: its name, an `Input` layer per input, and its layers in Caffe's in-place form."""
+    layers = [*_input_layers(net), *net.inplace_layers()]
+    return message("NetParameter", name=net.name or None, layer=[_layer_message(layer) for layer in layers])
+
+
+def _layer_message(layer: Layer) -> Message:
+    own: dict[str, Any] = {"name": layer.name, "type": layer.type, "bottom": layer.bottoms, "top": layer.tops}
+    return message("LayerParameter", **own, **dict(layer.params.items()))
+
+
+def _input_layers(net: Net) -> Iterable[Layer]:
+    for blob, shape in net.inplace_inputs().items():
+        fields: dict[str, Any] = {"input_param": {"shape": {"dim": [dim or 0 for dim in shape]}}}
+        if net.recipe is not None:
+            fields["transform_param"] = _transform(net.recipe)
+        yield Layer(blob, "Input", (), (blob,), message("LayerParameter", **fields))
+
+
+def _transform(recipe: Recipe) -> dict[str, Any]:
+    crop = recipe.crop_hw[0] if recipe.crop_hw else None
+    return {"scale": recipe.scale, "mean_value": recipe.mean_bgr, "crop_size": crop}

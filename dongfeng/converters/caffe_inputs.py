@@ -1,0 +1,141 @@
+"""Where a Caffe net begins: headers, Input and data layers as named inputs, and the recipe they carry."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import DongfengWarning, PrototxtError
+from dongfeng.layers.layer import Shape
+from dongfeng.recipe import Recipe
+
+OPEN: Shape = (None, None, None, None)  # a shape that only the caller knows
+
+# Data layers whose first top is the image and whose others are labels.
+_IMAGE_SOURCES = {"ImageData", "Data", "WindowData", "MemoryData", "AnnotatedData"}
+_LABEL_READERS = {"Accuracy", "SoftmaxWithLoss", "EuclideanLoss", "HingeLoss", "SigmoidCrossEntropyLoss"}
+
+
+@dataclass
+class NetInputs:
+    """Inputs of a net, what is left of its layers, and its recipe."""
+
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    layers: list[Message] = field(default_factory=list)
+    recipe: Recipe | None = None
+
+
+def read_inputs(net: Message, *, filename: str | None = None) -> NetInputs:
+    """Split a NetParameter into its inputs and its computing layers.
+
+    Data layers become inputs with batch 1. Labels, and whatever reads them (accuracies, losses), are left out.
+
+    Raises:
+        PrototxtError: headers and shapes do not match in number, or an input is named twice.
+    """
+    result = NetInputs()
+    labels: set[str] = set()
+
+    def add(blob: str, shape: Shape, line: int | None) -> None:
+        if blob in result.shapes:
+            raise PrototxtError(f'input "{blob}" is declared twice', file=filename, line=line)
+        result.shapes[blob] = shape
+
+    for blob, shape in zip(net.input, _header_shapes(net, filename), strict=True):
+        add(blob, shape, net.line("input"))
+    for layer in net.layer:
+        tops: Sequence[str] = layer.top
+        if layer.type == "Input":
+            for blob, shape in zip(tops, _input_shapes(layer, filename), strict=True):
+                add(blob, shape, layer.line())
+        elif layer.type in _IMAGE_SOURCES and not layer.bottom:
+            if tops:
+                add(tops[0], _data_shape(layer), layer.line())
+            labels.update(tops[1:])
+        elif layer.type == "HDF5Data" and not layer.bottom:
+            for blob in tops:
+                if _only_feeds_losses(blob, net.layer):
+                    labels.add(blob)
+                else:
+                    add(blob, OPEN, layer.line())
+        elif labels.intersection(layer.bottom):
+            labels.update(set(layer.top) - set(layer.bottom))
+            continue
+        else:
+            result.layers.append(layer)
+            continue
+        if layer.has("transform_param"):
+            result.recipe = _recipe(layer.transform_param)
+    return result
+
+
+def _dims(values: Sequence[int]) -> Shape:
+    return tuple(value if value > 0 else None for value in values)  # 0 is how `write_caffe` notes an open dimension
+
+
+def _header_shapes(net: Message, filename: str | None) -> list[Shape]:
+    """Shapes of `input:` headers, from input_shape or groups of four input_dim."""
+    count = len(net.input)
+    shapes = [_dims(shape.dim) for shape in net.input_shape]
+    if not shapes:
+        dims = net.input_dim
+        shapes = [_dims(dims[start : start + 4]) for start in range(0, len(dims), 4)]
+        if len(dims) % 4:
+            shapes.append(())
+    if len(shapes) != count:
+        given = f"{len(net.input_shape)} input_shape" if net.input_shape else f"{len(net.input_dim)} input_dim"
+        line = net.line("input") if net.input else None
+        raise PrototxtError(
+            f"{count} input and {given}: expected one input_shape, or four input_dim, for each input",
+            file=filename,
+            line=line,
+        )
+    return shapes
+
+
+def _input_shapes(layer: Message, filename: str | None) -> list[Shape]:
+    """Shapes of an Input layer's tops: none given, one for all, or one each."""
+    count = len(layer.top)
+    shapes = [_dims(shape.dim) for shape in layer.input_param.shape] or [OPEN]
+    if len(shapes) not in (1, count):
+        raise PrototxtError(
+            f'layer "{layer.name}" (Input): {count} tops and {len(shapes)} shapes: expected one shape, or one each',
+            file=filename,
+            line=layer.line(),
+        )
+    return shapes if len(shapes) == count else shapes * count
+
+
+def _data_shape(layer: Message) -> Shape:
+    """Shape of a data layer's image, batch 1, as far as its parameters tell."""
+    if layer.type == "MemoryData":
+        memory = layer.memory_data_param
+        return (1, *_dims((memory.channels, memory.height, memory.width)))
+    transform, image = layer.transform_param, layer.image_data_param
+    channels: int | None = None
+    if transform.force_gray or (layer.type == "ImageData" and not image.is_color):
+        channels = 1
+    elif layer.type in ("ImageData", "WindowData") or transform.force_color or len(transform.mean_value) == 3:
+        channels = 3
+    crop = transform.crop_size or layer.window_data_param.crop_size
+    if crop:
+        return (1, channels, crop, crop)
+    return (1, channels, *_dims((image.new_height, image.new_width)))
+
+
+def _recipe(transform: Message) -> Recipe:
+    if transform.has("mean_file"):
+        warnings.warn(
+            f"mean_file {transform.mean_file!r} is not read; the recipe has mean 0: pass mean=... instead",
+            DongfengWarning,
+            stacklevel=2,
+        )
+    crop = (transform.crop_size, transform.crop_size) if transform.crop_size else None
+    return Recipe(mean_bgr=transform.mean_value or (0.0,), scale=transform.scale, crop_hw=crop)
+
+
+def _only_feeds_losses(blob: str, layers: Sequence[Message]) -> bool:
+    readers = [layer for layer in layers if blob in layer.bottom]
+    return bool(readers) and all(layer.type in _LABEL_READERS and layer.bottom[0] != blob for layer in readers)

@@ -1,0 +1,140 @@
+"""A `Net` as an ONNX model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from dongfeng.converters.weights import fill
+from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.files import replacing
+from dongfeng.layers.infer import layer_types
+from dongfeng.layers.layer import Layer
+from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.net import Net
+from dongfeng.recipe import Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
+MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
+METADATA_RECIPE = "dongfeng.recipe"
+
+
+def to_onnx(
+    net: Net,
+    path: str | PathLike[str] | None = None,
+    *,
+    opset: int = 17,
+    outputs: Sequence[str] | None = None,
+    dynamic: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Convert a net to ONNX; blobs keep their names, nothing is folded.
+
+    Args:
+        net: A net of known input size; layers without weights get Caffe's fillers.
+        path: File to write, complete or not at all; None: only return the model.
+        opset: ONNX opset, 11 to 28 (or the newest the installed onnx knows). TensorRT 8.2 (Jetson TX2) reads at most 13.
+        outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
+        dynamic: Not supported in this version.
+        metadata: Further entries of the model's metadata; the net's recipe is always there.
+
+    Returns:
+        The model. ArgMax outputs are int64; everything else is float32.
+
+    Raises:
+        ConversionError: the opset is out of range, or an output is not a blob of the net.
+        ShapeError: the input size is open (use `Net.resize`).
+        UnsupportedLayer: naming all layers that cannot be expressed.
+        WeightsMismatch: a layer has no weights.
+    """
+    import onnx
+    from onnx import helper
+
+    if dynamic:
+        raise ConversionError("dynamic input sizes are not supported yet; use net.resize(height, width) for each size")
+    newest = min(MAX_OPSET, onnx.defs.onnx_opset_version())
+    if not MIN_OPSET <= opset <= newest:
+        raise ConversionError(f"opset {opset} is out of range: {MIN_OPSET} to {newest} with onnx {onnx.__version__}")
+    wanted = _wanted(net, outputs)
+    shapes = net.shapes()
+    net = fill(net)
+    layers = _needed(net.layers, wanted)
+    graph = _emit(layers, opset, shapes, set(net.inputs) | set(wanted))
+    read = {bottom for layer in layers for bottom in layer.bottoms} | set(wanted)
+    inputs = [_info(blob, shapes, graph) for blob in net.inputs if blob in read]
+    proto = helper.make_graph(
+        graph.nodes,
+        net.name or "net",
+        inputs,
+        [_info(blob, shapes, graph) for blob in wanted],
+        graph.initializers,
+        value_info=[
+            _info(top, shapes, graph) for layer in layers for top in layer.tops if top not in wanted and top in read
+        ],
+    )
+    opset_id = helper.make_opsetid("", opset)
+    model = helper.make_model(
+        proto,
+        opset_imports=[opset_id],
+        ir_version=helper.find_min_ir_version_for([opset_id]),
+        producer_name="dongfeng",
+    )
+    helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
+    if path is not None:
+        with replacing(path) as temporary:
+            onnx.save_model(model, temporary)
+    return model
+
+
+def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
+    if outputs is None:
+        return list(net.outputs)
+    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
+    missing = [blob for blob in outputs if blob not in blobs]
+    if missing or not outputs:
+        asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
+        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {', '.join(net.outputs)}")
+    return list(dict.fromkeys(outputs))
+
+
+def _needed(layers: Sequence[Layer], wanted: Iterable[str]) -> list[Layer]:
+    """The layers that the wanted blobs depend on, in order."""
+    open_blobs = set(wanted)
+    kept = []
+    for layer in reversed(layers):
+        if open_blobs.intersection(layer.tops):
+            kept.append(layer)
+            open_blobs.update(layer.bottoms)
+    return kept[::-1]
+
+
+def _emit(layers: Sequence[Layer], opset: int, shapes: Mapping[str, tuple[int, ...]], reserved: set[str]) -> OnnxGraph:
+    """All nodes of the layers; integer results are cast to Caffe's float where a layer reads them."""
+    graph = OnnxGraph(opset, shapes, reserved)
+    problems: list[str] = []
+    for kind in layer_types(layers):
+        graph.scope = kind.layer.name
+        try:
+            kind.emit(graph)
+        except UnsupportedLayer as exc:
+            problems += [f"{kind.layer.where}: {problem}" for problem in exc.problems]
+    if problems:
+        raise UnsupportedLayer(problems)
+    return graph
+
+
+def _info(blob: str, shapes: Mapping[str, tuple[int, ...]], graph: OnnxGraph) -> onnx.ValueInfoProto:
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.INT64 if blob in graph.integer_blobs else TensorProto.FLOAT
+    return helper.make_tensor_value_info(blob, kind, shapes[blob])
+
+
+def _recipe_metadata(recipe: Recipe | None) -> dict[str, str]:
+    return {} if recipe is None else {METADATA_RECIPE: json.dumps(asdict(recipe))}
