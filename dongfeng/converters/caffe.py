@@ -12,9 +12,10 @@ from dongfeng.caffe.caffemodel import LayerBlobs
 from dongfeng.caffe.message import Message, message
 from dongfeng.caffe.rules import filter_net
 from dongfeng.caffe.upgrade import upgrade
+from dongfeng.converters.accidents import refuse_accidents
 from dongfeng.converters.caffe_inputs import read_inputs
 from dongfeng.converters.weights import load_caffemodel
-from dongfeng.errors import PrototxtError, UnsupportedLayer
+from dongfeng.errors import PrototxtError
 from dongfeng.files import replacing
 from dongfeng.layers.infer import infer_shapes
 from dongfeng.layers.layer import Layer
@@ -70,7 +71,7 @@ def net_from_message(net: Message, *, filename: str | None = None) -> Net:
     if not layers and not inputs.shapes:
         raise PrototxtError("the network has no layers in this phase", file=filename)
     result = Net.from_inplace(net.name, inputs.shapes, layers, recipe=inputs.recipe, source=filename)
-    _refuse_lost_bottoms(result)
+    refuse_accidents(result)
     infer_shapes(result.inputs, result.layers)
     return result
 
@@ -85,19 +86,6 @@ def _layer(part: Message, filename: str | None) -> Layer:
         line=part.line(),
         file=filename,
     )
-
-
-def _refuse_lost_bottoms(net: Net) -> None:
-    """An Eltwise SUM in place sets its top to zero before it has read the first bottom: nobody can want that."""
-    public = {blob: net.aliases.get(blob, blob) for layer in net.layers for blob in (*layer.bottoms, *layer.tops)}
-    problems = [
-        f"{layer.where}: SUM works in place, where Caffe loses the first bottom; give the top a name of its own"
-        for layer in net.layers
-        if layer.type == "Eltwise" and layer.params.eltwise_param.operation == "SUM"
-        if public[layer.tops[0]] in [public[bottom] for bottom in layer.bottoms]
-    ]
-    if problems:
-        raise UnsupportedLayer(problems)
 
 
 def write_caffe(

@@ -95,7 +95,8 @@ def _is_per_channel(layer: Layer) -> bool:
     if any(spec.name for spec in layer.params.param):
         return False
     if layer.type == "BatchNorm":
-        return True
+        stats = layer.params.batch_norm_param
+        return bool(not stats.has("use_global_stats") or stats.use_global_stats)
     param = layer.params.scale_param
     return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1
 

@@ -7,8 +7,12 @@ from dongfeng.layers import (  # noqa: F401  importing a family registers its ty
     elementwise,
     heads,
     interp,
+    lookup,
+    neurons,
     normalization,
     pooling,
+    reshaping,
+    statistics,
 )
 from dongfeng.layers.base import LayerType, register, registered_types
 

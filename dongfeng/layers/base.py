@@ -21,12 +21,13 @@ class LayerType(ABC):
 
     min_bottoms: ClassVar[int] = 1
     max_bottoms: ClassVar[int | None] = 1
+    min_tops: ClassVar[int] = 1
     max_tops: ClassVar[int | None] = 1
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         _check_count("bottoms", len(layer.bottoms), self.min_bottoms, self.max_bottoms)
-        _check_count("tops", len(layer.tops), 1, self.max_tops)
+        _check_count("tops", len(layer.tops), self.min_tops, self.max_tops)
 
     @abstractmethod
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:

@@ -1,4 +1,4 @@
-"""Layers that work value by value: ReLU, Eltwise, Split, Dropout."""
+"""Eltwise, and layers that copy or swallow their bottoms: Split, Dropout, Silence."""
 
 from __future__ import annotations
 
@@ -16,18 +16,6 @@ class SameShape(LayerType):
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [bottoms[0]] * len(self.layer.tops)
-
-
-@register("ReLU")
-class ReLU(SameShape):
-    """Source: Caffe, ReLULayer; `negative_slope` makes it leaky."""
-
-    def emit(self, graph: OnnxGraph) -> None:
-        slope = self.layer.params.relu_param.negative_slope
-        if slope == 0:
-            graph.node("Relu", self.layer.bottoms, self.layer.tops)
-        else:
-            graph.node("LeakyRelu", self.layer.bottoms, self.layer.tops, alpha=slope)
 
 
 @register("Dropout")
@@ -81,3 +69,18 @@ class Eltwise(LayerType):
         for value in values[1:-1]:
             result = graph.node(op, [result, value])
         graph.node(op, [result, values[-1]], self.layer.tops)
+
+
+@register("Silence")
+class Silence(LayerType):
+    """Source: Caffe, SilenceLayer: reads its bottoms, so that they are no outputs."""
+
+    max_bottoms: ClassVar[int | None] = None
+    min_tops: ClassVar[int] = 0
+    max_tops: ClassVar[int | None] = 0
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return []
+
+    def emit(self, graph: OnnxGraph) -> None:
+        """Nothing: no output depends on it."""

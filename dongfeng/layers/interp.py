@@ -71,7 +71,7 @@ class Interp(LayerType):
         begin, end = -self.param.pad_beg, -self.param.pad_end
         if begin or end:
             ends = [shape[2] - end, shape[3] - end]
-            value = graph.node("Slice", [value, graph.ints([begin, begin]), graph.ints(ends), graph.ints([2, 3])])
+            value = graph.slice(value, [begin, begin], ends, [2, 3])
             shape = (*shape[:2], shape[2] - begin - end, shape[3] - begin - end)
         if shape == target:
             graph.node("Identity", [value], tops)

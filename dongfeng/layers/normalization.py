@@ -1,4 +1,4 @@
-"""BatchNorm and Scale."""
+"""BatchNorm, Scale and Bias."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from dongfeng.caffe.message import Message
-from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, constant_filler, register
 from dongfeng.layers.layer import Array, Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -33,8 +33,7 @@ class BatchNorm(LayerType):
         super().__init__(layer)
         self.param: Message = layer.params.batch_norm_param
         self.eps: float = self.param.eps
-        if self.param.has("use_global_stats") and not self.param.use_global_stats:
-            raise UnsupportedLayer(["use_global_stats: false normalises by the batch itself; set it to true"])
+        self.by_batch: bool = self.param.has("use_global_stats") and not self.param.use_global_stats
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [bottoms[0]]
@@ -47,6 +46,9 @@ class BatchNorm(LayerType):
         return [constant_filler(0.0)] * 3
 
     def emit(self, graph: OnnxGraph) -> None:
+        if self.by_batch:
+            self._emit_by_batch(graph)
+            return
         mean, variance = batch_norm_statistics(self.blobs)
         values = (np.ones_like(mean), np.zeros_like(mean), mean, variance)
         names = [
@@ -55,33 +57,40 @@ class BatchNorm(LayerType):
         ]
         graph.node("BatchNormalization", [self.layer.bottoms[0], *names], self.layer.tops, epsilon=self.eps)
 
+    def _emit_by_batch(self, graph: OnnxGraph) -> None:
+        """`use_global_stats: false`: mean and biased variance of the batch itself."""
+        (x,), tops = self.layer.bottoms, self.layer.tops
+        axes = [0, *range(2, len(graph.shapes[x]))]
+        centred = graph.node("Sub", [x, graph.reduce("ReduceMean", x, axes, keepdims=True)])
+        variance = graph.reduce("ReduceMean", graph.node("Mul", [centred, centred]), axes, keepdims=True)
+        root = graph.node("Sqrt", [graph.node("Add", [variance, graph.floats(self.eps)])])
+        graph.node("Div", [centred, root], tops)
 
-@register("Scale")
-class Scale(LayerType):
-    """Source: Caffe, ScaleLayer (with BiasLayer for `bias_term`). The factor is a blob or the second bottom."""
+
+class _Broadcasting(LayerType):
+    """What Scale and Bias share: an operand, learned or a second bottom, that spans some axes of the first."""
 
     max_bottoms: ClassVar[int | None] = 2
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, param: Message) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.scale_param
-        self.has_bias: bool = self.param.bias_term
+        self.param = param
         self.is_learned = len(layer.bottoms) == 1
 
     def _span(self, bottoms: Sequence[Shape]) -> tuple[int, int]:
-        """First axis of the factor and the one behind its last, on the first bottom."""
+        """First axis of the operand and the one behind its last, on the first bottom."""
         rank = len(bottoms[0])
         if not self.is_learned:
-            factor = bottoms[1]
-            axis = 0 if not factor else canonical_axis(self.param.axis, bottoms[0])
-            seen = bottoms[0][axis : axis + len(factor)]
-            if len(seen) != len(factor) or any(
-                a != b for a, b in zip(seen, factor, strict=True) if a is not None and b is not None
+            operand = bottoms[1]
+            axis = 0 if not operand else canonical_axis(self.param.axis, bottoms[0])
+            seen = bottoms[0][axis : axis + len(operand)]
+            if len(seen) != len(operand) or any(
+                a != b for a, b in zip(seen, operand, strict=True) if a is not None and b is not None
             ):
                 raise ShapeError(
-                    f"the second bottom ({show(factor)}) does not fit the first ({show(bottoms[0])}) from axis {axis}"
+                    f"the second bottom ({show(operand)}) does not fit the first ({show(bottoms[0])}) from axis {axis}"
                 )
-            return axis, axis + len(factor)
+            return axis, axis + len(operand)
         axis, n_axes = canonical_axis(self.param.axis, bottoms[0]), self.param.num_axes
         if n_axes < -1 or axis + n_axes > rank:
             raise ShapeError(f"num_axes {n_axes} from axis {axis} goes beyond the bottom's {rank} axes")
@@ -90,6 +99,31 @@ class Scale(LayerType):
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         self._span(bottoms)
         return [bottoms[0]]
+
+    def _learned(self, graph: OnnxGraph, index: int, hint: str) -> str:
+        """A weight blob with trailing axes that broadcast over the first bottom."""
+        bottoms = [graph.shapes[bottom] for bottom in self.layer.bottoms]
+        trailing = len(bottoms[0]) - self._span(bottoms)[1]
+        blob = self.blobs[index]
+        return graph.weight(blob.reshape(*blob.shape, *(1,) * trailing), hint)
+
+    def _operand(self, graph: OnnxGraph, hint: str) -> str:
+        """The learned operand, or the second bottom with trailing axes."""
+        if self.is_learned:
+            return self._learned(graph, 0, hint)
+        first, second = (graph.shapes[bottom] for bottom in self.layer.bottoms)
+        trailing = len(first) - self._span([first, second])[1]
+        operand = self.layer.bottoms[1]
+        return graph.unsqueeze(operand, range(len(second), len(second) + trailing)) if trailing else operand
+
+
+@register("Scale")
+class Scale(_Broadcasting):
+    """Source: Caffe, ScaleLayer. The factor is a blob or the second bottom; `bias_term` adds a learned shift."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer, layer.params.scale_param)
+        self.has_bias: bool = self.param.bias_term
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         first, last = self._span(bottoms)
@@ -100,19 +134,25 @@ class Scale(LayerType):
         return [*([factor] if self.is_learned else []), *([self.param.bias_filler] if self.has_bias else [])]
 
     def emit(self, graph: OnnxGraph) -> None:
-        bottoms = [graph.shapes[bottom] for bottom in self.layer.bottoms]
-        _, last = self._span(bottoms)
-        trailing = len(bottoms[0]) - last
-        weights = [
-            graph.weight(blob.reshape(*blob.shape, *(1,) * trailing), hint)
-            for blob, hint in zip(self.blobs, ("scale", "bias") if self.is_learned else ("bias",), strict=False)
-        ]
-        if self.is_learned:
-            factor = weights.pop(0)
-        else:
-            factor = self.layer.bottoms[1]
-            if trailing:
-                factor = graph.unsqueeze(factor, range(len(bottoms[1]), len(bottoms[1]) + trailing))
-        value = graph.node("Mul", [self.layer.bottoms[0], factor], None if weights else self.layer.tops)
-        if weights:
-            graph.node("Add", [value, weights[0]], self.layer.tops)
+        factor = self._operand(graph, "scale")
+        value = graph.node("Mul", [self.layer.bottoms[0], factor], None if self.has_bias else self.layer.tops)
+        if self.has_bias:
+            graph.node("Add", [value, self._learned(graph, int(self.is_learned), "bias")], self.layer.tops)
+
+
+@register("Bias")
+class Bias(_Broadcasting):
+    """Source: Caffe, BiasLayer. The shift is a blob or the second bottom."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer, layer.params.bias_param)
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        first, last = self._span(bottoms)
+        return [bottoms[0][first:last]] if self.is_learned else []
+
+    def fillers(self) -> list[Message]:
+        return [self.param.filler] if self.is_learned else []
+
+    def emit(self, graph: OnnxGraph) -> None:
+        graph.node("Add", [self.layer.bottoms[0], self._operand(graph, "bias")], self.layer.tops)

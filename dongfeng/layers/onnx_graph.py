@@ -108,6 +108,25 @@ class OnnxGraph:
         else:
             self.node("Split", [value], outputs, axis=axis, split=list(sizes))
 
+    def reduce(
+        self, op: str, value: str, axes: Sequence[int], *, keepdims: bool, outputs: Sequence[str] | None = None
+    ) -> str:
+        """A reduction such as ReduceMean: axes are an input from opset 18 on, for ReduceSum from 13."""
+        if self.opset >= (13 if op == "ReduceSum" else 18):
+            return self.node(op, [value, self.ints(axes)], outputs, keepdims=int(keepdims))
+        return self.node(op, [value], outputs, axes=list(axes), keepdims=int(keepdims))
+
+    def slice(
+        self,
+        value: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        axes: Sequence[int],
+        outputs: Sequence[str] | None = None,
+    ) -> str:
+        """The part of a value between `starts` and `ends` along `axes`."""
+        return self.node("Slice", [value, self.ints(starts), self.ints(ends), self.ints(axes)], outputs)
+
     def reshape(self, value: str, shape: Sequence[int], outputs: Sequence[str] | None = None) -> str:
         """Reshape to a shape known now."""
         return self.node("Reshape", [value, self.ints(shape)], outputs)

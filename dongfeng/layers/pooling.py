@@ -1,4 +1,4 @@
-"""Pooling: Caffe's windows, its rounding and its divisor."""
+"""Pooling and SPP: Caffe's windows, its rounding and its divisor."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
-from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
-from dongfeng.layers.shapes import Window, pooled
+from dongfeng.layers.shapes import Window, pooled, product
+
+FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 @register("Pooling")
@@ -85,59 +88,128 @@ class Pooling(LayerType):
         if self.param.global_pooling and len(self.layer.tops) == 1:
             graph.node("GlobalMaxPool" if self.is_max else "GlobalAveragePool", [bottom], [top])
             return
-        in_size, out_size = graph.shapes[bottom][2:], graph.shapes[top][2:]
         window = self.window(graph.shapes[bottom])
-        # A kernel beyond the padded input acts as one that just covers it, divisor included.
-        kernel = [min(k, n + 2 * p) for k, n, p in zip(window.kernel, in_size, window.pad, strict=True)]
-        starts = [(out - 1) * s - p for out, s, p in zip(out_size, window.stride, window.pad, strict=True)]
-        if any(start >= n for start, n in zip(starts, in_size, strict=True)):
-            raise UnsupportedLayer(
-                [
-                    f"the last window (stride {list(window.stride)}, kernel {list(window.kernel)}) lies wholly outside "
-                    f"the {in_size[0]}x{in_size[1]} input; Caffe's value there is an accident. "
-                    "Use round_mode: FLOOR, or another input size"
-                ]
-            )
-        # Padding at the end that makes rounding down give Caffe's size.
-        end = [
-            max(start + k - n, 0) if out > 1 else p
-            for start, k, n, out, p in zip(starts, kernel, in_size, out_size, window.pad, strict=True)
-        ]
-        pads = [*window.pad, *end]
-        if self.is_max:
-            self._emit_max(graph, kernel, window.stride, pads)
-        else:
-            self._emit_average(graph, kernel, window, pads)
+        emit_pooling(graph, bottom, list(self.layer.tops), window, graph.shapes[bottom], graph.shapes[top], self.is_max)
 
-    def _emit_max(self, graph: OnnxGraph, kernel: list[int], stride: tuple[int, ...], pads: list[int]) -> None:
-        bottom, tops = self.layer.bottoms[0], list(self.layer.tops)
-        attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": list(stride), "pads": pads}
-        if len(tops) == 1:
-            graph.node("MaxPool", [bottom], tops, **attrs)
-            return
-        # ONNX counts indices through the whole tensor, Caffe through one channel plane, as floats.
-        indices = graph.fresh("Indices")
-        graph.node("MaxPool", [bottom], [tops[0], indices], **attrs)
-        plane = graph.shapes[bottom][2] * graph.shapes[bottom][3]
-        graph.node("Cast", [graph.node("Mod", [indices, graph.ints([plane])])], [tops[1]], to=1)
 
-    def _emit_average(self, graph: OnnxGraph, kernel: list[int], window: Window, pads: list[int]) -> None:
-        bottom, top = self.layer.bottoms[0], self.layer.tops[0]
-        attrs: dict[str, Any] = {
-            "kernel_shape": kernel,
-            "strides": list(window.stride),
-            "pads": pads,
-            "count_include_pad": 1,
-        }
-        in_size, out_size = graph.shapes[bottom][2:], graph.shapes[top][2:]
-        rows, columns = (
-            np.asarray([min(i * s + k, n + 2 * p) - i * s for i in range(out)])  # from the first padded pixel
-            for n, out, k, s, p in zip(in_size, out_size, kernel, window.stride, window.pad, strict=True)
+def emit_pooling(
+    graph: OnnxGraph,
+    bottom: str,
+    tops: list[str],
+    window: Window,
+    in_shape: tuple[int, ...],
+    out_shape: tuple[int, ...],
+    is_max: bool,
+) -> None:
+    """Add the nodes of Caffe's pooling from `in_shape` to `out_shape`.
+
+    Raises:
+        UnsupportedLayer: a window lies wholly outside the input.
+    """
+    in_size, out_size = in_shape[2:], out_shape[2:]
+    # A kernel beyond the padded input acts as one that just covers it, divisor included.
+    kernel = [min(k, n + 2 * p) for k, n, p in zip(window.kernel, in_size, window.pad, strict=True)]
+    starts = [(out - 1) * s - p for out, s, p in zip(out_size, window.stride, window.pad, strict=True)]
+    if any(start >= n for start, n in zip(starts, in_size, strict=True)):
+        raise UnsupportedLayer(
+            [
+                f"the last window (stride {list(window.stride)}, kernel {list(window.kernel)}) lies wholly outside the "
+                f"{show(in_size)} input, where Caffe's value is an accident; use round_mode: FLOOR or another size"
+            ]
         )
-        correction = math.prod(kernel) / np.outer(rows, columns)
-        if np.all(correction == 1):
-            graph.node("AveragePool", [bottom], [top], **attrs)
-            return
-        # Caffe divides a clipped window by its clipped area, ONNX by the kernel's.
-        mean = graph.node("AveragePool", [bottom], **attrs)
-        graph.node("Mul", [mean, graph.weight(correction.astype(np.float32)[None, None], "area")], [top])
+    # Padding at the end that makes rounding down give Caffe's size.
+    end = [
+        max(start + k - n, 0) if out > 1 else p
+        for start, k, n, out, p in zip(starts, kernel, in_size, out_size, window.pad, strict=True)
+    ]
+    attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": list(window.stride), "pads": [*window.pad, *end]}
+    if is_max:
+        _emit_max(graph, bottom, tops, attrs, math.prod(in_size))
+    else:
+        area = _clipped_area(window, kernel, in_size, out_size)
+        _emit_average(graph, bottom, tops, attrs, math.prod(kernel) / area)
+
+
+def _emit_max(graph: OnnxGraph, bottom: str, tops: list[str], attrs: dict[str, Any], plane: int) -> None:
+    if len(tops) == 1:
+        graph.node("MaxPool", [bottom], tops, **attrs)
+        return
+    # ONNX counts indices through the whole tensor, Caffe through one channel plane, as floats.
+    indices = graph.fresh("Indices")
+    graph.node("MaxPool", [bottom], [tops[0], indices], **attrs)
+    graph.node("Cast", [graph.node("Mod", [indices, graph.ints([plane])])], [tops[1]], to=FLOAT)
+
+
+def _clipped_area(
+    window: Window, kernel: list[int], in_size: tuple[int, ...], out_size: tuple[int, ...]
+) -> npt.NDArray[np.int64]:
+    """Pixels each window counts: those up to one padding behind the input."""
+    rows, columns = (
+        np.asarray([min(i * s + k, n + 2 * p) - i * s for i in range(out)])  # from the first padded pixel
+        for n, out, k, s, p in zip(in_size, out_size, kernel, window.stride, window.pad, strict=True)
+    )
+    return np.outer(rows, columns)
+
+
+def _emit_average(
+    graph: OnnxGraph, bottom: str, tops: list[str], attrs: dict[str, Any], correction: npt.NDArray[np.float64]
+) -> None:
+    attrs["count_include_pad"] = 1
+    if np.all(correction == 1):
+        graph.node("AveragePool", [bottom], tops, **attrs)
+        return
+    # Caffe divides a clipped window by its clipped area, ONNX by the kernel's.
+    mean = graph.node("AveragePool", [bottom], **attrs)
+    graph.node("Mul", [mean, graph.weight(correction.astype(np.float32)[None, None], "area")], tops)
+
+
+@register("SPP")
+class SPP(LayerType):
+    """Source: Caffe, SPPLayer: level l pools into 2^l x 2^l bins; all levels flattened and joined.
+
+    A pyramid of height 1 is a plain pooling whose top keeps its four axes.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        param = layer.params.spp_param
+        if param.pool == "STOCHASTIC":
+            raise UnsupportedLayer(["pool: STOCHASTIC is random; use MAX or AVE"])
+        self.height: int = param.pyramid_height
+        self.is_max: bool = param.pool == "MAX"
+        if self.height < 1:
+            raise ShapeError("pyramid_height must be positive")
+
+    @staticmethod
+    def _level(bottom: Shape, level: int) -> tuple[Window, Shape]:
+        """Window and output shape of one level."""
+        bins = 2**level
+        size = [dim or 0 for dim in bottom[2:]]
+        if min(size) < bins:
+            raise ShapeError(f"level {level} wants {bins}x{bins} bins of a {show(bottom[2:])} bottom")
+        kernel = tuple(-(-n // bins) for n in size)
+        pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
+        window = Window(kernel, kernel, pad, (1, 1))
+        pooled_size = [pooled(n, k, k, p) for n, k, p in zip(size, kernel, pad, strict=True)]
+        return window, (*bottom[:2], *pooled_size)
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        (bottom,) = bottoms
+        if len(bottom) != 4:
+            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
+        if None in bottom[2:]:
+            return [bottom] if self.height == 1 else [(bottom[0], None)]
+        levels = [self._level(bottom, level)[1] for level in range(self.height)]
+        return levels if self.height == 1 else [(bottom[0], sum(product(level[1:]) or 0 for level in levels))]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (bottom,), tops = self.layer.bottoms, list(self.layer.tops)
+        shape = graph.shapes[bottom]
+        parts = []
+        for level in range(self.height):
+            window, out_shape = self._level(shape, level)
+            out = tops if self.height == 1 else [graph.fresh(f"level{level}")]
+            emit_pooling(graph, bottom, out, window, shape, tuple(dim or 0 for dim in out_shape), self.is_max)
+            parts.append(out[0])
+        if self.height > 1:
+            graph.node("Concat", [graph.node("Flatten", [part], axis=1) for part in parts], tops, axis=1)

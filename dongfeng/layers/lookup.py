@@ -1,0 +1,123 @@
+"""Layers that hold or look up values: Parameter, Embed, BatchReindex, Im2col."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import ShapeError
+from dongfeng.layers.base import LayerType, constant_filler, register
+from dongfeng.layers.layer import Layer, Shape, show
+from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.shapes import canonical_axis, convolved, read_window
+
+INT64 = 7  # onnx.TensorProto.INT64
+
+
+@register("Parameter")
+class Parameter(LayerType):
+    """Source: Caffe, ParameterLayer: a learned blob as a top."""
+
+    min_bottoms: ClassVar[int] = 0
+    max_bottoms: ClassVar[int | None] = 0
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [tuple(self.layer.params.parameter_param.shape.dim)]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return self.output_shapes(bottoms)
+
+    def fillers(self) -> list[Message]:
+        return [constant_filler(0.0)]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        graph.node("Identity", [graph.weight(self.blobs[0], "value")], self.layer.tops)
+
+
+@register("Embed")
+class Embed(LayerType):
+    """Source: Caffe, EmbedLayer: float indices into a table of vectors, which become a last axis."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.param: Message = layer.params.embed_param
+        self.has_bias: bool = self.param.bias_term
+        if self.param.num_output < 1 or self.param.input_dim < 1:
+            raise ShapeError("num_output and input_dim must be positive")
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [(*bottoms[0], self.param.num_output)]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        table: Shape = (self.param.input_dim, self.param.num_output)
+        return [table, *([(self.param.num_output,)] if self.has_bias else [])]
+
+    def fillers(self) -> list[Message]:
+        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        indices = graph.node("Cast", [self.layer.bottoms[0]], to=INT64)
+        tops = list(self.layer.tops)
+        rows = graph.node("Gather", [graph.weight(self.blobs[0], "weight"), indices], None if self.has_bias else tops)
+        if self.has_bias:
+            graph.node("Add", [rows, graph.weight(self.blobs[1], "bias")], tops)
+
+
+@register("BatchReindex")
+class BatchReindex(LayerType):
+    """Source: Caffe, BatchReindexLayer: samples picked by the float indices of the second bottom."""
+
+    min_bottoms: ClassVar[int] = 2
+    max_bottoms: ClassVar[int | None] = 2
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[1]) != 1:
+            raise ShapeError(f"the second bottom must be a list of indices, its shape is {show(bottoms[1])}")
+        return [(bottoms[1][0], *bottoms[0][1:])]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        values, indices = self.layer.bottoms
+        graph.node("Gather", [values, graph.node("Cast", [indices], to=INT64)], self.layer.tops, axis=0)
+
+
+@register("Im2col")
+class Im2col(LayerType):
+    """Source: Caffe, Im2colLayer: the pixels under a kernel as channels."""
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        (bottom,), param = bottoms, self.layer.params.convolution_param
+        axis = canonical_axis(param.axis, bottom)
+        window = read_window(param, len(bottom) - axis - 1)
+        size = [
+            convolved(*args) for args in zip(bottom[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
+        ]
+        channels = bottom[axis]
+        taps = math.prod(window.kernel)
+        return [(*bottom[:axis], None if channels is None else channels * taps, *size)]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        (bottom,), param = self.layer.bottoms, self.layer.params.convolution_param
+        shape = graph.shapes[bottom]
+        axis = canonical_axis(param.axis, shape)
+        if axis != 1:
+            raise ShapeError(f"axis must be 1, got {param.axis}")
+        window = read_window(param, len(shape) - 2)
+        # Each tap is a depthwise convolution with a kernel of one 1.
+        taps = math.prod(window.kernel)
+        picks = np.tile(
+            np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel), (shape[1], *(1,) * (len(shape) - 1))
+        )
+        graph.node(
+            "Conv",
+            [bottom, graph.weight(picks, "taps")],
+            self.layer.tops,
+            kernel_shape=list(window.kernel),
+            strides=list(window.stride),
+            pads=list(window.pad) * 2,
+            dilations=list(window.dilation),
+            group=shape[1],
+        )

@@ -1,0 +1,207 @@
+"""Activation functions: one value in, one value out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import ShapeError
+from dongfeng.layers.base import LayerType, constant_filler, register
+from dongfeng.layers.elementwise import SameShape
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.onnx_graph import OnnxGraph
+
+FLOAT = 1  # onnx.TensorProto.FLOAT
+
+
+class Neuron(SameShape):
+    """A layer that maps every value by one formula."""
+
+    def emit(self, graph: OnnxGraph) -> None:
+        self.formula(graph, self.layer.bottoms[0], list(self.layer.tops))
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        """Add the nodes; the last one writes `tops`."""
+        raise NotImplementedError
+
+
+def _affine(graph: OnnxGraph, x: str, scale: float, shift: float, tops: list[str] | None = None) -> str:
+    """`scale * x + shift`, without the steps that change nothing."""
+    if scale != 1:
+        x = graph.node("Mul", [x, graph.floats(scale)], None if shift else tops)
+    if shift:
+        x = graph.node("Add", [x, graph.floats(shift)], tops)
+    return x
+
+
+def _unary(type_name: str, onnx_op: str, source: str) -> None:
+    """Register a layer type that is one ONNX operator without parameters."""
+
+    class Unary(Neuron):
+        def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+            graph.node(onnx_op, [x], tops)
+
+    Unary.__name__ = Unary.__qualname__ = type_name
+    Unary.__doc__ = f"Source: {source}."
+    register(type_name)(Unary)
+
+
+_unary("AbsVal", "Abs", "Caffe, AbsValLayer")
+_unary("BNLL", "Softplus", "Caffe, BNLLLayer: log(1 + exp(x))")
+_unary("Sigmoid", "Sigmoid", "Caffe, SigmoidLayer")
+_unary("TanH", "Tanh", "Caffe, TanHLayer")
+
+
+@register("ReLU")
+class ReLU(Neuron):
+    """Source: Caffe, ReLULayer; `negative_slope` makes it leaky."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        slope = self.layer.params.relu_param.negative_slope
+        if slope == 0:
+            graph.node("Relu", [x], tops)
+        else:
+            graph.node("LeakyRelu", [x], tops, alpha=slope)
+
+
+@register("ReLU6")
+class ReLU6(Neuron):
+    """Source: MobileNetV2's Caffe, ReLU6Layer: min(max(x, 0), 6)."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        graph.node("Clip", [x, graph.floats(0.0), graph.floats(6.0)], tops)
+
+
+@register("Clip")
+class Clip(Neuron):
+    """Source: Caffe, ClipLayer."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        param = layer.params.clip_param
+        if not (param.has("min") and param.has("max")):
+            raise ShapeError("expected clip_param with min and max")
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        param = self.layer.params.clip_param
+        graph.node("Clip", [x, graph.floats(param.min), graph.floats(param.max)], tops)
+
+
+@register("ELU")
+class ELU(Neuron):
+    """Source: Caffe, ELULayer."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        graph.node("Elu", [x], tops, alpha=self.layer.params.elu_param.alpha)
+
+
+@register("Exp")
+class Exp(Neuron):
+    """Source: Caffe, ExpLayer: base ^ (shift + scale * x); base -1 stands for e."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        param = self.layer.params.exp_param
+        log_base = 1.0 if param.base == -1 else math.log(_positive_base(param.base))
+        graph.node("Exp", [_affine(graph, x, param.scale * log_base, param.shift * log_base)], tops)
+
+
+@register("Log")
+class Log(Neuron):
+    """Source: Caffe, LogLayer: log_base(shift + scale * x); base -1 stands for e."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        param = self.layer.params.log_param
+        inner = _affine(graph, x, param.scale, param.shift)
+        if param.base == -1:
+            graph.node("Log", [inner], tops)
+        else:
+            factor = 1.0 / math.log(_positive_base(param.base))
+            graph.node("Mul", [graph.node("Log", [inner]), graph.floats(factor)], tops)
+
+
+def _positive_base(base: float) -> float:
+    if base <= 0:
+        raise ShapeError(f"base must be positive, or -1 for e, got {base}")
+    return base
+
+
+@register("Power")
+class Power(Neuron):
+    """Source: Caffe, PowerLayer: (shift + scale * x) ^ power; power 0 gives ones, scale 0 a constant."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        param = self.layer.params.power_param
+        if param.power * param.scale == 0:
+            value = 1.0 if param.power == 0 else param.shift**param.power
+            zero = graph.node("Mul", [x, graph.floats(0.0)])
+            graph.node("Add", [zero, graph.floats(value)], tops)
+            return
+        if param.power == 1:
+            if param.scale == 1 and param.shift == 0:
+                graph.node("Identity", [x], tops)
+            else:
+                _affine(graph, x, param.scale, param.shift, tops)
+            return
+        graph.node("Pow", [_affine(graph, x, param.scale, param.shift), graph.floats(param.power)], tops)
+
+
+@register("Threshold")
+class Threshold(Neuron):
+    """Source: Caffe, ThresholdLayer: 1 where x is greater than the threshold, else 0."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        threshold = graph.floats(self.layer.params.threshold_param.threshold)
+        graph.node("Cast", [graph.node("Greater", [x, threshold])], tops, to=FLOAT)
+
+
+@register("Swish")
+class Swish(Neuron):
+    """Source: Caffe, SwishLayer: x * sigmoid(beta * x)."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        gate = graph.node("Sigmoid", [_affine(graph, x, self.layer.params.swish_param.beta, 0.0)])
+        graph.node("Mul", [x, gate], tops)
+
+
+@register("HSwish", "HardSwish")
+class HardSwish(Neuron):
+    """Source: MobileNetV3's Caffe ports: x * min(max(x + 3, 0), 6) / 6."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        gate = graph.node("HardSigmoid", [x], alpha=1 / 6, beta=0.5)
+        graph.node("Mul", [x, gate], tops)
+
+
+@register("Mish")
+class Mish(Neuron):
+    """Source: YOLOv4's Caffe ports: x * tanh(log(1 + exp(x)))."""
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        graph.node("Mul", [x, graph.node("Tanh", [graph.node("Softplus", [x])])], tops)
+
+
+@register("PReLU")
+class PReLU(LayerType):
+    """Source: Caffe, PReLULayer: a learned slope below zero, per channel or one for all; 0.25 unless learned."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.param: Message = layer.params.prelu_param
+
+    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        if len(bottoms[0]) < 2:
+            raise ShapeError("the bottom must have a channel axis")
+        return [bottoms[0]]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        return [() if self.param.channel_shared else (bottoms[0][1],)]
+
+    def fillers(self) -> list[Message]:
+        return [self.param.filler if self.param.has("filler") else constant_filler(0.25)]
+
+    def emit(self, graph: OnnxGraph) -> None:
+        slope = self.blobs[0]
+        trailing = len(graph.shapes[self.layer.bottoms[0]]) - 2
+        slope = slope.reshape(1) if self.param.channel_shared else slope.reshape(-1, *(1,) * trailing)
+        graph.node("PRelu", [self.layer.bottoms[0], graph.weight(slope, "slope")], self.layer.tops)
