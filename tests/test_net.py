@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dongfeng
@@ -196,3 +197,24 @@ def test_an_inplace_input_keeps_its_name_for_its_last_version(tmp_path: Path) ->
     net = read_text(tmp_path, data(1, 3, 8, 8) + layer("r", "ReLU", "data", "data"))
     assert net.inputs == {"data@0": (1, 3, 8, 8)}
     assert net.outputs == ("data",)
+
+
+def test_phase_train_normalises_by_the_batch_and_refuses_dropout(tmp_path: Path) -> None:
+    text = data(4, 3, 2, 2) + layer("bn", "BatchNorm", "data", "bn", "batch_norm_param { eps: 0 }")
+    image = np.random.default_rng(0).standard_normal((4, 3, 2, 2)).astype(np.float32)
+    net = random_weights(read_text(tmp_path, text, phase="TRAIN"))
+    got = dongfeng.run(net, {"data": image})["bn"]
+    axes = (0, 2, 3)
+    wanted = (image - image.mean(axes, keepdims=True)) / image.std(axes, keepdims=True)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    drop = read_text(tmp_path, data(1, 3, 2, 2) + layer("d", "Dropout", "data", "d"), phase="TRAIN")
+    with pytest.raises(dongfeng.errors.UnsupportedLayer, match="at random in phase TRAIN"):
+        dongfeng.run(drop, {"data": image[:1]})
+
+
+def test_parameters_of_another_type_are_refused_with_their_line(tmp_path: Path) -> None:
+    text = data(1, 3, 8, 8) + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r"\n pooling_param { pool: AVE } }'
+    with pytest.raises(
+        dongfeng.errors.UnsupportedLayer, match=r'net\.prototxt:3: layer "r" \(ReLU\) has pooling_param'
+    ):
+        read_text(tmp_path, text)

@@ -25,6 +25,8 @@ from dongfeng.recipe import Recipe
 # What Layer holds itself, and what has done its work once the phase is chosen.
 _OWN_FIELDS = ("name", "type", "bottom", "top", "blobs", "include", "exclude")
 
+_PHASE_TELLS = ("BatchNorm", "Dropout")  # layers that compute otherwise in training
+
 
 def read_caffe(
     prototxt: str | PathLike[str],
@@ -60,14 +62,15 @@ def read_caffe(
     """
     path = fspath(prototxt)
     text = upgrade(prototxt_file.read(path, strict=strict), filename=path)
-    net = net_from_message(filter_net(text, phase=phase, stages=stages, level=level, filename=path), filename=path)
+    text = filter_net(text, phase=phase, stages=stages, level=level, filename=path)
+    net = net_from_message(text, phase=phase, filename=path)
     return net if caffemodel is None else load_caffemodel(net, caffemodel)
 
 
-def net_from_message(net: Message, *, filename: str | None = None) -> Net:
+def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None = None) -> Net:
     """A `Net` from a filtered, upgraded NetParameter."""
     inputs = read_inputs(net, filename=filename)
-    layers = [_layer(part, filename) for part in inputs.layers]
+    layers = [_layer(part, phase, filename) for part in inputs.layers]
     if not layers and not inputs.shapes:
         raise PrototxtError("the network has no layers in this phase", file=filename)
     result = Net.from_inplace(net.name, inputs.shapes, layers, recipe=inputs.recipe, source=filename)
@@ -76,7 +79,9 @@ def net_from_message(net: Message, *, filename: str | None = None) -> Net:
     return result
 
 
-def _layer(part: Message, filename: str | None) -> Layer:
+def _layer(part: Message, phase: str, filename: str | None) -> Layer:
+    if phase == "TRAIN" and part.type in _PHASE_TELLS and not part.has("phase"):
+        part = part.replace(phase=phase)  # a layer inherits its net's phase
     return Layer(
         name=part.name,
         type=part.type,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dongfeng.converters.weights import fill
 from dongfeng.layers.layer import Array, Layer
-from dongfeng.layers.normalization import batch_norm_statistics
+from dongfeng.layers.normalization import BatchNorm, batch_norm_statistics
 from dongfeng.net import Net
 
 _PARAM = {
@@ -95,8 +95,7 @@ def _is_per_channel(layer: Layer) -> bool:
     if any(spec.name for spec in layer.params.param):
         return False
     if layer.type == "BatchNorm":
-        stats = layer.params.batch_norm_param
-        return bool(not stats.has("use_global_stats") or stats.use_global_stats)
+        return not BatchNorm(layer).by_batch
     param = layer.params.scale_param
     return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1
 

@@ -39,7 +39,7 @@ def to_onnx(
     Args:
         net: A net of known input size; layers without weights get Caffe's fillers.
         path: File to write, complete or not at all; None: only return the model.
-        opset: ONNX opset, 11 to 28 (or the newest the installed onnx knows). TensorRT 8.2 (Jetson TX2) reads at most 13.
+        opset: ONNX opset, 11 to 28, or the newest the installed onnx knows. TensorRT 8.2 (Jetson TX2) reads 13 at most.
         outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
         dynamic: Not supported in this version.
         metadata: Further entries of the model's metadata; the net's recipe is always there.

@@ -19,6 +19,7 @@ class LayerType(ABC):
     caller adds the layer's place.
     """
 
+    params_field: ClassVar[str | None] = None  # the type's own message in LayerParameter
     min_bottoms: ClassVar[int] = 1
     max_bottoms: ClassVar[int | None] = 1
     min_tops: ClassVar[int] = 1
@@ -50,6 +51,11 @@ class LayerType(ABC):
         """Add the ONNX nodes that compute the layer's tops from its bottoms."""
 
     @property
+    def trains(self) -> bool:
+        """Whether the layer runs as in training, by its own `phase` (Caffe: no rule of inclusion, but obeyed)."""
+        return bool(self.layer.params.has("phase") and self.layer.params.phase == "TRAIN")
+
+    @property
     def blobs(self) -> tuple[Array, ...]:
         """The layer's weights."""
         return self.layer.blobs
@@ -60,6 +66,9 @@ def _check_count(what: str, got: int, least: int, most: int | None) -> None:
         wanted = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
         raise ShapeError(f"has {got} {what}, expected {wanted}")
 
+
+# Fields of LayerParameter that say nothing about the values a trained layer computes.
+_TRAINING_FIELDS = frozenset({"param", "loss_weight", "propagate_down", "phase", "loss_param"})
 
 _REGISTRY: dict[str, type[LayerType]] = {}
 _Class = TypeVar("_Class", bound=type[LayerType])
@@ -97,12 +106,26 @@ def layer_type(layer: Layer) -> LayerType:
     """
     if layer.type not in _REGISTRY:
         raise UnsupportedLayer([f"{layer.where}: unsupported layer type"])
+    cls = _REGISTRY[layer.type]
+    foreign = [
+        f'{_place(layer, field)}: layer "{layer.name}" ({layer.type}) has {field}, which is no parameter of its type; '
+        "remove it, or change the type"
+        for field in layer.params
+        if field not in _TRAINING_FIELDS and field != cls.params_field
+    ]
+    if foreign:
+        raise UnsupportedLayer(foreign)
     try:
-        return _REGISTRY[layer.type](layer)
+        return cls(layer)
     except ShapeError as exc:
         raise ShapeError(f"{layer.where}: {exc}") from exc
     except UnsupportedLayer as exc:
         raise UnsupportedLayer([f"{layer.where}: {problem}" for problem in exc.problems]) from exc
+
+
+def _place(layer: Layer, field: str) -> str:
+    line = layer.params.line(field) or layer.line
+    return ":".join(str(part) for part in (layer.file, line) if part is not None) or f'net of "{layer.name}"'
 
 
 def constant_filler(value: float) -> Message:

@@ -25,6 +25,7 @@ def _axis_field(layer: Layer, message: str, legacy: str) -> int:
 class Concat(LayerType):
     """Source: Caffe, ConcatLayer."""
 
+    params_field: ClassVar[str | None] = "concat_param"
     max_bottoms: ClassVar[int | None] = None
 
     def __init__(self, layer: Layer) -> None:
@@ -56,6 +57,7 @@ class Concat(LayerType):
 class Slice(LayerType):
     """Source: Caffe, SliceLayer: at the slice points, or into equal parts."""
 
+    params_field: ClassVar[str | None] = "slice_param"
     max_tops: ClassVar[int | None] = None
 
     def __init__(self, layer: Layer) -> None:
@@ -96,6 +98,8 @@ class Slice(LayerType):
 @register("ShuffleChannel")
 class ShuffleChannel(LayerType):
     """Source: ShuffleNet's Caffe, ShuffleChannelLayer: channels seen as (group, C / group) and transposed."""
+
+    params_field: ClassVar[str | None] = "shuffle_channel_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

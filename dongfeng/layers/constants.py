@@ -19,6 +19,7 @@ from dongfeng.layers.onnx_graph import OnnxGraph
 class DummyData(LayerType):
     """Source: Caffe, DummyDataLayer: one shape and one constant for all tops, or one each."""
 
+    params_field: ClassVar[str | None] = "dummy_data_param"
     min_bottoms: ClassVar[int] = 0
     max_bottoms: ClassVar[int | None] = 0
     max_tops: ClassVar[int | None] = None

@@ -18,6 +18,7 @@ from dongfeng.layers.shapes import Window, canonical_axis, convolved, deconvolve
 class _Convolving(LayerType):
     """What convolution and deconvolution share. Several bottoms are convolved by the same weights."""
 
+    params_field: ClassVar[str | None] = "convolution_param"
     max_bottoms: ClassVar[int | None] = None
     max_tops: ClassVar[int | None] = None
     onnx_op: ClassVar[str]
@@ -120,6 +121,8 @@ class Deconvolution(_Convolving):
 @register("InnerProduct")
 class InnerProduct(LayerType):
     """Source: Caffe, InnerProductLayer. Everything from `axis` on is one vector."""
+
+    params_field: ClassVar[str | None] = "inner_product_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

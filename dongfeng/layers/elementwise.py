@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dongfeng.errors import ShapeError
+from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register, same_shapes
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -20,9 +20,13 @@ class SameShape(LayerType):
 
 @register("Dropout")
 class Dropout(SameShape):
-    """Source: Caffe, DropoutLayer: a copy in phase TEST."""
+    """Source: Caffe, DropoutLayer: a copy in phase TEST; what phase TRAIN does is random."""
+
+    params_field: ClassVar[str | None] = "dropout_param"
 
     def emit(self, graph: OnnxGraph) -> None:
+        if self.trains:
+            raise UnsupportedLayer(["drops values at random in phase TRAIN; read the net in phase TEST"])
         graph.node("Identity", self.layer.bottoms, self.layer.tops)
 
 
@@ -41,6 +45,7 @@ class Split(SameShape):
 class Eltwise(LayerType):
     """Source: Caffe, EltwiseLayer: PROD, SUM with coefficients, or MAX; no broadcasting."""
 
+    params_field: ClassVar[str | None] = "eltwise_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = None
 

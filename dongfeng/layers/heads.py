@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, register
@@ -17,6 +18,8 @@ FLOAT = 1  # onnx.TensorProto.FLOAT
 @register("Softmax")
 class Softmax(SameShape):
     """Source: Caffe, SoftmaxLayer."""
+
+    params_field: ClassVar[str | None] = "softmax_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         canonical_axis(self.layer.params.softmax_param.axis, bottoms[0])
@@ -43,6 +46,8 @@ class ArgMax(LayerType):
     With an axis the top keeps it, `top_k` long, and holds indices or (out_max_val) values. Without one it runs over
     everything but the batch, and the top is N x 1 x k, or N x 2 x k with indices and values.
     """
+
+    params_field: ClassVar[str | None] = "argmax_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
@@ -18,6 +19,8 @@ class Interp(LayerType):
     A lone shrink or zoom factor beats height/width; height/width beat both factors together. Pads are negative and
     crop first. `align_corners: false` is ours: ncnn's Interp, which maps pixel centres.
     """
+
+    params_field: ClassVar[str | None] = "interp_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

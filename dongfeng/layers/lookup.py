@@ -22,6 +22,7 @@ INT64 = 7  # onnx.TensorProto.INT64
 class Parameter(LayerType):
     """Source: Caffe, ParameterLayer: a learned blob as a top."""
 
+    params_field: ClassVar[str | None] = "parameter_param"
     min_bottoms: ClassVar[int] = 0
     max_bottoms: ClassVar[int | None] = 0
 
@@ -41,6 +42,8 @@ class Parameter(LayerType):
 @register("Embed")
 class Embed(LayerType):
     """Source: Caffe, EmbedLayer: float indices into a table of vectors, which become a last axis."""
+
+    params_field: ClassVar[str | None] = "embed_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -87,6 +90,8 @@ class BatchReindex(LayerType):
 @register("Im2col")
 class Im2col(LayerType):
     """Source: Caffe, Im2colLayer: the pixels under a kernel as channels."""
+
+    params_field: ClassVar[str | None] = "convolution_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.convolution_param

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
@@ -57,6 +58,8 @@ _unary("TanH", "Tanh", "Caffe, TanHLayer")
 class ReLU(Neuron):
     """Source: Caffe, ReLULayer; `negative_slope` makes it leaky."""
 
+    params_field: ClassVar[str | None] = "relu_param"
+
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         slope = self.layer.params.relu_param.negative_slope
         if slope == 0:
@@ -77,6 +80,8 @@ class ReLU6(Neuron):
 class Clip(Neuron):
     """Source: Caffe, ClipLayer."""
 
+    params_field: ClassVar[str | None] = "clip_param"
+
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         param = layer.params.clip_param
@@ -92,6 +97,8 @@ class Clip(Neuron):
 class ELU(Neuron):
     """Source: Caffe, ELULayer."""
 
+    params_field: ClassVar[str | None] = "elu_param"
+
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         graph.node("Elu", [x], tops, alpha=self.layer.params.elu_param.alpha)
 
@@ -99,6 +106,8 @@ class ELU(Neuron):
 @register("Exp")
 class Exp(Neuron):
     """Source: Caffe, ExpLayer: base ^ (shift + scale * x); base -1 stands for e."""
+
+    params_field: ClassVar[str | None] = "exp_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         param = self.layer.params.exp_param
@@ -109,6 +118,8 @@ class Exp(Neuron):
 @register("Log")
 class Log(Neuron):
     """Source: Caffe, LogLayer: log_base(shift + scale * x); base -1 stands for e."""
+
+    params_field: ClassVar[str | None] = "log_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         param = self.layer.params.log_param
@@ -130,6 +141,8 @@ def _positive_base(base: float) -> float:
 class Power(Neuron):
     """Source: Caffe, PowerLayer: (shift + scale * x) ^ power; power 0 gives ones, scale 0 a constant."""
 
+    params_field: ClassVar[str | None] = "power_param"
+
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         param = self.layer.params.power_param
         if param.power * param.scale == 0:
@@ -150,6 +163,8 @@ class Power(Neuron):
 class Threshold(Neuron):
     """Source: Caffe, ThresholdLayer: 1 where x is greater than the threshold, else 0."""
 
+    params_field: ClassVar[str | None] = "threshold_param"
+
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         threshold = graph.floats(self.layer.params.threshold_param.threshold)
         graph.node("Cast", [graph.node("Greater", [x, threshold])], tops, to=FLOAT)
@@ -158,6 +173,8 @@ class Threshold(Neuron):
 @register("Swish")
 class Swish(Neuron):
     """Source: Caffe, SwishLayer: x * sigmoid(beta * x)."""
+
+    params_field: ClassVar[str | None] = "swish_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         gate = graph.node("Sigmoid", [_affine(graph, x, self.layer.params.swish_param.beta, 0.0)])
@@ -184,6 +201,8 @@ class Mish(Neuron):
 @register("PReLU")
 class PReLU(LayerType):
     """Source: Caffe, PReLULayer: a learned slope below zero, per channel or one for all; 0.25 unless learned."""
+
+    params_field: ClassVar[str | None] = "prelu_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

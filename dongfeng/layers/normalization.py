@@ -29,11 +29,13 @@ def batch_norm_statistics(blobs: Sequence[Array]) -> tuple[np.ndarray, np.ndarra
 class BatchNorm(LayerType):
     """Source: Caffe, BatchNormLayer: blobs mean, variance and the factor both are divided by; no gamma, no beta."""
 
+    params_field: ClassVar[str | None] = "batch_norm_param"
+
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.param: Message = layer.params.batch_norm_param
         self.eps: float = self.param.eps
-        self.by_batch: bool = self.param.has("use_global_stats") and not self.param.use_global_stats
+        self.by_batch: bool = not self.param.use_global_stats if self.param.has("use_global_stats") else self.trains
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [bottoms[0]]
@@ -58,7 +60,7 @@ class BatchNorm(LayerType):
         graph.node("BatchNormalization", [self.layer.bottoms[0], *names], self.layer.tops, epsilon=self.eps)
 
     def _emit_by_batch(self, graph: OnnxGraph) -> None:
-        """`use_global_stats: false`: mean and biased variance of the batch itself."""
+        """`use_global_stats: false`, or phase TRAIN: mean and biased variance of the batch itself."""
         (x,), tops = self.layer.bottoms, self.layer.tops
         axes = [0, *range(2, len(graph.shapes[x]))]
         centred = graph.node("Sub", [x, graph.reduce("ReduceMean", x, axes, keepdims=True)])
@@ -121,6 +123,8 @@ class _Broadcasting(LayerType):
 class Scale(_Broadcasting):
     """Source: Caffe, ScaleLayer. The factor is a blob or the second bottom; `bias_term` adds a learned shift."""
 
+    params_field: ClassVar[str | None] = "scale_param"
+
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer, layer.params.scale_param)
         self.has_bias: bool = self.param.bias_term
@@ -143,6 +147,8 @@ class Scale(_Broadcasting):
 @register("Bias")
 class Bias(_Broadcasting):
     """Source: Caffe, BiasLayer. The shift is a blob or the second bottom."""
+
+    params_field: ClassVar[str | None] = "bias_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer, layer.params.bias_param)

@@ -27,6 +27,7 @@ class Pooling(LayerType):
     input leaves one clipped window. A second top of MAX holds each maximum's index in its channel plane.
     """
 
+    params_field: ClassVar[str | None] = "pooling_param"
     max_tops: ClassVar[int | None] = 2
 
     def __init__(self, layer: Layer) -> None:
@@ -169,6 +170,8 @@ class SPP(LayerType):
 
     A pyramid of height 1 is a plain pooling whose top keeps its four axes.
     """
+
+    params_field: ClassVar[str | None] = "spp_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

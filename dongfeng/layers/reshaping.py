@@ -23,6 +23,8 @@ class _Reshaping(LayerType):
 class Flatten(_Reshaping):
     """Source: Caffe, FlattenLayer: the axes from `axis` to `end_axis` become one."""
 
+    params_field: ClassVar[str | None] = "flatten_param"
+
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.flatten_param
         first, last = canonical_axis(param.axis, bottom), canonical_axis(param.end_axis, bottom)
@@ -34,6 +36,8 @@ class Flatten(_Reshaping):
 @register("Reshape")
 class Reshape(_Reshaping):
     """Source: Caffe, ReshapeLayer: 0 copies a dimension, -1 takes what is left; other axes stay."""
+
+    params_field: ClassVar[str | None] = "reshape_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.reshape_param
@@ -71,6 +75,7 @@ def _with_inferred(bottom: Shape, top: Shape, dims: list[int]) -> Shape:
 class Crop(LayerType):
     """Source: Caffe, CropLayer: the first bottom cut to the second's size from `axis` on."""
 
+    params_field: ClassVar[str | None] = "crop_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = 2
 
@@ -107,6 +112,8 @@ class Crop(LayerType):
 @register("Tile")
 class Tile(LayerType):
     """Source: Caffe, TileLayer: the whole blob repeated along one axis."""
+
+    params_field: ClassVar[str | None] = "tile_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
@@ -16,6 +17,8 @@ from dongfeng.layers.shapes import canonical_axis
 @register("LRN")
 class LRN(SameShape):
     """Source: Caffe, LRNLayer. Within a channel `k` is ignored, and the mean divides by the whole window."""
+
+    params_field: ClassVar[str | None] = "lrn_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -49,6 +52,8 @@ class LRN(SameShape):
 class MVN(SameShape):
     """Source: Caffe, MVNLayer: (x - mean) / (sqrt(variance) + eps), eps outside the root."""
 
+    params_field: ClassVar[str | None] = "mvn_param"
+
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         if not 1 <= len(bottoms[0]) <= 4:
             raise ShapeError(f"the bottom must have 1 to 4 axes, its shape is {show(bottoms[0])}")
@@ -73,6 +78,8 @@ class MVN(SameShape):
 @register("Reduction")
 class Reduction(LayerType):
     """Source: Caffe, ReductionLayer: everything from `axis` on becomes one value."""
+
+    params_field: ClassVar[str | None] = "reduction_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return [bottoms[0][: canonical_axis(self.layer.params.reduction_param.axis, bottoms[0])]]
