@@ -1,0 +1,1 @@
+"""Data sets: their classes, colours and numberings."""

@@ -1,0 +1,79 @@
+"""What lies in the cache folder, and emptying it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dongfeng.zoo.fetch import INCOMPLETE
+from dongfeng.zoo.manifest import manifest
+from dongfeng.zoo.paths import onnx_folder, weights_folder
+from dongfeng.zoo.pins import pin_path
+
+Kind = Literal["weights", "incomplete", "onnx"]
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One file of the cache.
+
+    Attributes:
+        path: Where it is.
+        kind: "weights", "incomplete" (an unfinished download) or "onnx" (a converted model).
+        size_bytes: Its size.
+    """
+
+    path: Path
+    kind: Kind
+    size_bytes: int
+
+
+def list_cache() -> list[CacheEntry]:
+    """Every file in the cache that dongfeng put there or would use; other files are not mentioned."""
+    return [CacheEntry(path, kind, path.stat().st_size) for path, kind in _files() if path.is_file()]
+
+
+def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx")) -> list[CacheEntry]:
+    """Delete what `list_cache` lists; a download that is going on is left alone.
+
+    Returns:
+        What was deleted.
+
+    Raises:
+        OSError: a file cannot be deleted.
+    """
+    removed = []
+    for entry in list_cache():
+        if entry.kind not in kinds or (entry.kind == "incomplete" and _is_in_use(entry.path)):
+            continue
+        entry.path.unlink(missing_ok=True)
+        if entry.kind == "weights":
+            pin_path(entry.path).unlink(missing_ok=True)
+        removed.append(entry)
+    return removed
+
+
+def _files() -> Iterator[tuple[Path, Kind]]:
+    for name in manifest().files:
+        yield weights_folder() / name, "weights"
+    for path in sorted((weights_folder() / INCOMPLETE).glob("*")):
+        if path.suffix != ".lock":  # deleting a lock that is held would let a second process in
+            yield path, "incomplete"
+    for path in sorted(onnx_folder().rglob("*")):
+        yield path, "onnx"
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether some process holds the lock of this unfinished download."""
+    from filelock import FileLock, Timeout
+
+    owner = next((name for name in manifest().files if path.name.startswith(name)), None)
+    if owner is None:
+        return False
+    try:
+        with FileLock(path.with_name(f"{owner}.lock"), timeout=0):
+            return False
+    except Timeout:
+        return True

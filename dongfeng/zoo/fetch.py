@@ -1,0 +1,187 @@
+"""Weights of a model as files in the cache: taken from there, else downloaded; never a bad file, never half a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dongfeng.errors import WeightsUnavailable
+from dongfeng.zoo import drive, http, pins, progress
+from dongfeng.zoo.manifest import FileInfo, ModelInfo
+from dongfeng.zoo.paths import weights_folder
+from dongfeng.zoo.transfer import Report, TransferError, one_line
+from dongfeng.zoo.verify import Rejected, check_file, verify_weights
+
+INCOMPLETE = ".incomplete"  # folder, inside the weights folder, of unfinished downloads and locks
+
+
+def fetch_weights(info: ModelInfo, *, progress: bool | None = None) -> Path:
+    """The file that holds a model's weights, downloaded on first use.
+
+    A file put into the cache by hand under its released name is verified like a download, and used.
+    `DONGFENG_MIRROR` (an address that file names are appended to) is tried before the manifest's addresses;
+    `DONGFENG_OFFLINE=1` forbids any download.
+
+    Args:
+        info: The model, from `dongfeng.zoo.models.model_info`.
+        progress: False keeps stderr quiet; otherwise a bar is shown on a terminal, plain lines elsewhere.
+
+    Raises:
+        WeightsUnavailable: the message says what happened, where to get the file by hand and where to put it.
+    """
+    return _fetch(info.weights[0], info, progress)
+
+
+def fetch_files(info: ModelInfo, *, progress: bool | None = None) -> tuple[Path, ...]:
+    """All released files of a model, as `fetch_weights` gets the first."""
+    return tuple(_fetch(file, info, progress) for file in info.weights)
+
+
+def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool | None = None) -> Path:
+    """One released file, from the cache or downloaded into it.
+
+    Args:
+        file: The file.
+        verify: Raises CaffemodelError or WeightsMismatch for a file whose content is wrong; asked where the manifest
+            gives no hash.
+        progress: As for `fetch_weights`.
+
+    Raises:
+        WeightsUnavailable: as for `fetch_weights`.
+    """
+    return _Fetch(file, verify, weights_folder() / file.name).run(progress)
+
+
+def _fetch(file: FileInfo, info: ModelInfo, progress: bool | None) -> Path:
+    return fetch_file(file, lambda path: verify_weights(path, info), progress=progress)
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """One file on its way to `target`."""
+
+    file: FileInfo
+    verify: Callable[[Path], None]
+    target: Path
+
+    def run(self, shown: bool | None) -> Path:
+        try:
+            if self.target.is_file():
+                return self._cached()
+            if _is_offline():
+                raise self._unavailable("DONGFENG_OFFLINE is set, so nothing is downloaded")
+            with progress.show(self.file.name, shown) as report:
+                self._download_locked(report)
+        except WeightsUnavailable:
+            raise
+        except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
+            raise self._disk_failure(error) from error
+        return self.target
+
+    def _cached(self) -> Path:
+        """The file in the cache, checked; a changed one is reported, not replaced."""
+        sha256 = pins.sha256_of(self.target)
+        try:
+            is_new = self._check(self.target, sha256)
+        except Rejected as error:
+            where = f"fetch {self._address()} by hand and put it there" if self.file.urls else "put the right one there"
+            raise WeightsUnavailable(
+                f"{self.target}: {error}; delete it to have it fetched again, or {where}"
+            ) from error
+        if is_new:
+            pins.pin(self.target, sha256)
+        return self.target
+
+    def _check(self, path: Path, sha256: str) -> bool:
+        return check_file(path, self.file, sha256, pins.pinned(self.target), self.verify)
+
+    def _download_locked(self, report: Report) -> None:
+        from filelock import FileLock, Timeout
+
+        folder = self.target.parent / INCOMPLETE
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{self.file.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            report.note("another process is fetching it; waiting")
+            lock.acquire()
+        try:
+            if self.target.is_file():
+                self._cached()
+            else:
+                self._download(folder, report)
+        finally:
+            lock.release()
+
+    def _download(self, folder: Path, report: Report) -> None:
+        """Try every address in turn."""
+        reasons = []
+        for url in self._urls():
+            host = urlsplit(url).hostname or url
+            report.note(f"fetching from {host}")
+            try:
+                self._from(url, folder, report)
+                return
+            except (TransferError, Rejected) as error:
+                reasons.append(f"{host}: {error}")
+                report.note(reasons[-1])
+        raise self._unavailable("; ".join(reasons) or "no address is known")
+
+    def _from(self, url: str, folder: Path, report: Report) -> None:
+        """Download, check, and move into the cache."""
+        drive_id = drive.file_id(url)
+        path = folder / (self.file.name + (".drive" if drive_id else ".part"))
+        forget = drive.forget if drive_id else http.forget
+        resumed = bool(drive.parts(path)) if drive_id else path.is_file()
+        try:
+            if drive_id:
+                sha256 = drive.download(drive_id, path, report=report)
+            else:
+                sha256 = http.download(url, path, size_bytes=self.file.size_bytes, report=report)
+            is_new = self._check(path, sha256)
+            path.replace(self.target)
+        except Rejected:
+            forget(path)
+            if not resumed:
+                raise
+            # The kept part may have been the bad half.
+            self._from(url, folder, report)
+            return
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                forget(path)
+            raise
+        forget(path)
+        pins.sync_folder(self.target.parent)
+        if is_new:
+            pins.pin(self.target, sha256)
+
+    def _urls(self) -> list[str]:
+        mirror = os.environ.get("DONGFENG_MIRROR", "").strip()
+        first = [f"{mirror.rstrip('/')}/{self.file.name}"] if mirror else []
+        return first + list(self.file.urls)
+
+    def _address(self) -> str:
+        return self.file.urls[0] if self.file.urls else self.file.name
+
+    def _unavailable(self, reason: str) -> WeightsUnavailable:
+        return WeightsUnavailable(
+            f"{self.file.name}: {reason}; fetch {self._address()} by hand and put it at {self.target}"
+        )
+
+    def _disk_failure(self, error: OSError | NotImplementedError) -> WeightsUnavailable:
+        what = getattr(error, "strerror", None) or one_line(str(error))
+        at = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        return WeightsUnavailable(
+            f"{self.file.name}: the cache cannot be used: {what}{at}; make room there or set DONGFENG_HOME to a folder "
+            f"that can be written to, or fetch {self._address()} by hand and put it at {self.target}"
+        )
+
+
+def _is_offline() -> bool:
+    return os.environ.get("DONGFENG_OFFLINE", "").strip().lower() not in ("", "0", "false", "no", "off")

@@ -1,0 +1,45 @@
+"""Where dongfeng's own data files lie, and where it keeps what it downloads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dongfeng.errors import ManifestError
+
+MANIFEST = "weights_manifest.json"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_root() -> Path:
+    """The folder that holds `weights_manifest.json` and `prototxt/`.
+
+    That is `dongfeng/data` in an installed wheel, else the checkout (an editable install).
+
+    Raises:
+        ManifestError: neither is there; the installation is damaged.
+    """
+    for folder in (_PACKAGE / "data", _PACKAGE.parent):
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise ManifestError(f"{_PACKAGE / 'data' / MANIFEST}: no such file; reinstall dongfeng")
+
+
+def cache_root() -> Path:
+    """The cache folder: `DONGFENG_HOME`, else the platform's own; it need not exist."""
+    home = os.environ.get("DONGFENG_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("dongfeng", appauthor=False)
+
+
+def weights_folder() -> Path:
+    """Where verified weight files are, each under its released name; a file may be put here by hand."""
+    return cache_root() / "weights"
+
+
+def onnx_folder() -> Path:
+    """Where converted models are."""
+    return cache_root() / "onnx"

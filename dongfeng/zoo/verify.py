@@ -1,0 +1,85 @@
+"""What a file must satisfy before it may enter the cache, or be used from it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from dongfeng.errors import CaffemodelError, WeightsMismatch
+from dongfeng.zoo.manifest import FileInfo, ModelInfo
+from dongfeng.zoo.pins import pin_path
+from dongfeng.zoo.transfer import html_page
+
+_HEAD_BYTES = 4096
+
+
+class Rejected(Exception):
+    """Why a file is not the released one, as a clause that fits into a one-line message."""
+
+
+def check_file(path: Path, file: FileInfo, sha256: str, pinned: str | None, verify: Callable[[Path], None]) -> bool:
+    """Check a complete file against all that is known of it.
+
+    Args:
+        path: Where the file is.
+        file: What the manifest says.
+        sha256: The file's hash.
+        pinned: The hash remembered from its first use, if any.
+        verify: Checks the content where the manifest has no hash and none is remembered.
+
+    Returns:
+        Whether the hash is new and should be remembered.
+
+    Raises:
+        Rejected: the file is not the released one.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        page = html_page(stream.read(_HEAD_BYTES))
+    if page:
+        raise Rejected(page)
+    size_bytes = path.stat().st_size
+    if file.size_bytes is not None and size_bytes != file.size_bytes:
+        raise Rejected(f"it has {size_bytes} bytes, the released file {file.size_bytes}")
+    if file.sha256 is not None:
+        if sha256 != file.sha256:
+            raise Rejected(f"its sha256 is {sha256[:16]}..., that of the released file {file.sha256[:16]}...")
+        return False
+    if pinned is not None:
+        if sha256 != pinned:
+            raise Rejected(
+                f"its sha256 is {sha256[:16]}..., but {pinned[:16]}... was pinned when the file was first used "
+                f"(to accept the new one, delete {pin_path(Path(file.name))} beside it)"
+            )
+        return False
+    try:
+        verify(path)
+    except (CaffemodelError, WeightsMismatch) as error:
+        # A file of another net differs everywhere; a few differences tell enough.
+        reason = textwrap.shorten(str(error).replace(f"{path}: ", ""), 240, placeholder=" ...")
+        raise Rejected(f"it is not the released file: {reason}") from error
+    return True
+
+
+def verify_weights(path: Path, info: ModelInfo) -> None:
+    """Check that a caffemodel holds the weights of a model: every learnable layer, in the right shape, all finite.
+
+    Args:
+        path: The file.
+        info: The model it is meant for.
+
+    Raises:
+        CaffemodelError: it is not a caffemodel, or holds NaN or infinite values.
+        WeightsMismatch: its layers are not those of the model's architecture.
+        OSError: it cannot be read.
+    """
+    import numpy as np
+
+    from dongfeng.architectures import build
+    from dongfeng.converters.weights import load_caffemodel
+
+    net = build(info.architecture, merged=info.merged)
+    for layer in load_caffemodel(net, path, require_all=True).layers:
+        if not all(np.isfinite(blob).all() for blob in layer.blobs):
+            raise CaffemodelError(f'{path}: layer "{layer.name}" holds NaN or infinite values; the file is damaged')
