@@ -8,6 +8,7 @@ from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from dongfeng.converters.dynamic import Sizes, dynamic_sizes
 from dongfeng.converters.weights import fill
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.files import replacing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
 MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
+_AXES = ("batch", "channels", "height", "width")  # names of open input axes
 METADATA_RECIPE = "dongfeng.recipe"
 
 
@@ -31,17 +33,18 @@ def to_onnx(
     *,
     opset: int = 17,
     outputs: Sequence[str] | None = None,
-    dynamic: bool = False,
+    dynamic: bool | str = False,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Convert a net to ONNX; blobs keep their names, nothing is folded.
 
     Args:
-        net: A net of known input size; layers without weights get Caffe's fillers.
+        net: A net; layers without weights get Caffe's fillers.
         path: File to write, complete or not at all; None: only return the model.
         opset: ONNX opset, 11 to 28, or the newest the installed onnx knows. TensorRT 8.2 (Jetson TX2) reads 13 at most.
         outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
-        dynamic: Not supported in this version.
+        dynamic: True: batch, height and width are open in the model (only the batch, with a warning, where an inner
+            product pins the size); "batch": only the batch; False: all sizes are the net's.
         metadata: Further entries of the model's metadata; the net's recipe is always there.
 
     Returns:
@@ -49,47 +52,49 @@ def to_onnx(
 
     Raises:
         ConversionError: the opset is out of range, or an output is not a blob of the net.
-        ShapeError: the input size is open (use `Net.resize`).
+        ShapeError: the input size is open (use `Net.resize`, or `dynamic`).
         UnsupportedLayer: naming all layers that cannot be expressed.
         WeightsMismatch: a layer has no weights.
     """
     import onnx
-    from onnx import helper
 
-    if dynamic:
-        raise ConversionError("dynamic input sizes are not supported yet; use net.resize(height, width) for each size")
     newest = min(MAX_OPSET, onnx.defs.onnx_opset_version())
     if not MIN_OPSET <= opset <= newest:
         raise ConversionError(f"opset {opset} is out of range: {MIN_OPSET} to {newest} with onnx {onnx.__version__}")
     wanted = _wanted(net, outputs)
-    shapes = net.shapes()
+    sizes = dynamic_sizes(net, dynamic) if dynamic else Sizes(dict(net.shapes()))
     net = fill(net)
     layers = _needed(net.layers, wanted)
-    graph = _emit(layers, opset, shapes, set(net.inputs) | set(wanted))
+    graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
+    model = _model(net, graph, layers, wanted)
+    onnx.helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
+    if path is not None:
+        with replacing(path) as temporary:
+            onnx.save_model(model, temporary)
+    return model
+
+
+def _model(net: Net, graph: OnnxGraph, layers: Sequence[Layer], wanted: Sequence[str]) -> onnx.ModelProto:
+    """The model around the nodes: inputs, outputs, shapes of what lies between, versions."""
+    from onnx import helper
+
     read = {bottom for layer in layers for bottom in layer.bottoms} | set(wanted)
-    inputs = [_info(blob, shapes, graph) for blob in net.inputs if blob in read]
+    between = [top for layer in layers for top in layer.tops if top not in wanted and top in read]
     proto = helper.make_graph(
         graph.nodes,
         net.name or "net",
-        inputs,
-        [_info(blob, shapes, graph) for blob in wanted],
+        [_info(blob, graph, _AXES) for blob in net.inputs if blob in read],
+        [_info(blob, graph) for blob in wanted],
         graph.initializers,
-        value_info=[
-            _info(top, shapes, graph) for layer in layers for top in layer.tops if top not in wanted and top in read
-        ],
+        value_info=[_info(blob, graph) for blob in between],
     )
-    opset_id = helper.make_opsetid("", opset)
-    model = helper.make_model(
+    opset_id = helper.make_opsetid("", graph.opset)
+    return helper.make_model(
         proto,
         opset_imports=[opset_id],
         ir_version=helper.find_min_ir_version_for([opset_id]),
         producer_name="dongfeng",
     )
-    helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
-    if path is not None:
-        with replacing(path) as temporary:
-            onnx.save_model(model, temporary)
-    return model
 
 
 def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
@@ -114,9 +119,14 @@ def _needed(layers: Sequence[Layer], wanted: Iterable[str]) -> list[Layer]:
     return kept[::-1]
 
 
-def _emit(layers: Sequence[Layer], opset: int, shapes: Mapping[str, tuple[int, ...]], reserved: set[str]) -> OnnxGraph:
-    """All nodes of the layers; integer results are cast to Caffe's float where a layer reads them."""
-    graph = OnnxGraph(opset, shapes, reserved)
+def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str]) -> OnnxGraph:
+    """All nodes of the layers.
+
+    Raises:
+        UnsupportedLayer: naming every layer that has no form in this opset, or none with open sizes.
+    """
+    graph = OnnxGraph(opset, sizes.shapes, reserved)
+    graph.size_of.update(sizes.size_of)
     problems: list[str] = []
     for kind in layer_types(layers):
         graph.scope = kind.layer.name
@@ -129,11 +139,14 @@ def _emit(layers: Sequence[Layer], opset: int, shapes: Mapping[str, tuple[int, .
     return graph
 
 
-def _info(blob: str, shapes: Mapping[str, tuple[int, ...]], graph: OnnxGraph) -> onnx.ValueInfoProto:
+def _info(blob: str, graph: OnnxGraph, names: Sequence[str] = ()) -> onnx.ValueInfoProto:
+    """Type and shape of a blob; open axes are named where there is a name for them."""
     from onnx import TensorProto, helper
 
     kind = TensorProto.INT64 if blob in graph.integer_blobs else TensorProto.FLOAT
-    return helper.make_tensor_value_info(blob, kind, shapes[blob])
+    open_names = [*names, *[None] * len(graph.shapes[blob])]
+    dims = [name if dim is None else dim for dim, name in zip(graph.shapes[blob], open_names, strict=False)]
+    return helper.make_tensor_value_info(blob, kind, dims)
 
 
 def _recipe_metadata(recipe: Recipe | None) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dongfeng.errors import ShapeError
+from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register, same_shapes
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
-from dongfeng.layers.shapes import canonical_axis
+from dongfeng.layers.shapes import canonical_axis, product
 
 
 def _axis_field(layer: Layer, message: str, legacy: str) -> int:
@@ -92,7 +92,10 @@ class Slice(LayerType):
         if len(tops) == 1:
             graph.node("Identity", [bottom], tops)
         else:
-            graph.split(bottom, [graph.shapes[top][axis] for top in tops], axis, tops)
+            sizes = [graph.shapes[top][axis] for top in tops]
+            if None in sizes:
+                raise UnsupportedLayer([f"cuts axis {axis}, which cannot be dynamic"])
+            graph.split(bottom, [size for size in sizes if size is not None], axis, tops)
 
 
 @register("ShuffleChannel")
@@ -115,7 +118,12 @@ class ShuffleChannel(LayerType):
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), tops = self.layer.bottoms, self.layer.tops
-        batch, channels, *spatial = graph.shapes[bottom]
-        grouped = graph.reshape(bottom, (batch, self.group, channels // self.group, *spatial))
-        order = [0, 2, 1, *range(3, 3 + len(spatial))]
-        graph.reshape(graph.node("Transpose", [grouped], perm=order), (batch, channels, *spatial), tops)
+        shape = graph.shapes[bottom]
+        grouped = graph.reshape(bottom, (shape[0], self.group, (shape[1] or 0) // self.group, *flat(shape)))
+        shuffled = graph.node("Transpose", [grouped], perm=[0, 2, 1, *range(3, 3 + len(flat(shape)))])
+        graph.reshape(shuffled, shape, tops, like=bottom)
+
+
+def flat(shape: Shape) -> list[int | None]:
+    """The spatial axes as one, or none where there are none."""
+    return [product(shape[2:])] if len(shape) > 2 else []

@@ -81,8 +81,8 @@ class _Convolving(LayerType):
                 graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
                 continue
             # ONNX has one batch axis: fold the leading ones into it, and unfold them again.
-            flat = graph.reshape(bottom, (-1, *graph.shapes[bottom][axis:]))
-            graph.reshape(graph.node(self.onnx_op, [flat, *weights], **attrs), graph.shapes[top], [top])
+            flat = graph.reshape(bottom, (-1, *graph.static(bottom)[axis:]))
+            graph.reshape(graph.node(self.onnx_op, [flat, *weights], **attrs), graph.static(top), [top])
 
 
 @register("Convolution")
@@ -158,4 +158,4 @@ class InnerProduct(LayerType):
         if axis == 1:
             graph.node("Gemm", inputs, [top], transB=trans)
         else:
-            graph.reshape(graph.node("Gemm", inputs, transB=trans), graph.shapes[top], [top])
+            graph.reshape(graph.node("Gemm", inputs, transB=trans), graph.shapes[top], [top], like=bottom)

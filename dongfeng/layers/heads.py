@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -107,8 +108,10 @@ class ArgMax(LayerType):
         return graph.node("Sub", [graph.ints([length - 1]), found], tops)
 
     def _length(self, graph: OnnxGraph, axis: int) -> int:
-        shape = graph.shapes[self.layer.bottoms[0]]
-        return int(product(shape[1:]) or 0) if self.axis is None else shape[axis]
+        (bottom,) = self.layer.bottoms
+        shape = graph.shapes[bottom]
+        length = product(shape[1:]) if self.axis is None else shape[axis]
+        return math.prod(graph.static(bottom)[1:]) if length is None else length
 
     def _largest(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
         """The `top_k` largest values along `axis`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
@@ -60,8 +60,15 @@ def output_shapes(kind: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:
         raise ShapeError(f"{kind.layer.where}: {exc}") from exc
 
 
-def infer_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[str, Shape]:
+def infer_shapes(
+    inputs: Mapping[str, Shape], layers: Sequence[Layer], *, open_sizes: Collection[str] = ()
+) -> dict[str, Shape]:
     """Shape of every blob, None where a dimension is open.
+
+    Args:
+        inputs: Shape of every input blob.
+        layers: Layers in order.
+        open_sizes: Blobs whose height and width are open whatever their layer says.
 
     Raises:
         UnsupportedLayer: naming all layers that are not supported.
@@ -70,7 +77,8 @@ def infer_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[s
     shapes = dict(inputs)
     for kind in layer_types(layers):
         tops = output_shapes(kind, [shapes[bottom] for bottom in kind.layer.bottoms])
-        shapes.update(zip(kind.layer.tops, tops, strict=True))
+        for top, shape in zip(kind.layer.tops, tops, strict=True):
+            shapes[top] = (*shape[:2], None, None) if top in open_sizes else shape
     return shapes
 
 

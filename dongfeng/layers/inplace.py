@@ -95,12 +95,12 @@ class _Numbering:
                 continue
             if layer.bottoms[index : index + 1] != (top,):
                 raise self._error(layer, f'top "{top}" is made by two layers; give each a name of its own')
-            others = [name for name in self.readers[bottoms[index]] if name != layer.name]
+            others = [f'"{name}"' for name in self.readers[bottoms[index]] if name != layer.name]
             if len(self.readers[bottoms[index]]) > 1:
                 raise self._error(
                     layer,
                     f'top "{top}" cannot be computed in place, for it is read more than once'
-                    f" (by {', '.join(map(repr, others)) or 'this layer'}); give the top a name of its own",
+                    f" (by {', '.join(others) or 'this layer'}); give the top a name of its own",
                 )
             self.latest[top] += 1
         return bottoms, [(top, self.latest[top]) for top in layer.tops]

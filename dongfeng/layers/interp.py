@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from dongfeng.caffe.message import Message
-from dongfeng.errors import ShapeError
+from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -71,12 +71,32 @@ class Interp(LayerType):
     def emit(self, graph: OnnxGraph) -> None:
         (value,), tops = self.layer.bottoms, self.layer.tops
         shape, target = graph.shapes[value], graph.shapes[tops[0]]
+        align_corners: bool = self.param.align_corners
+        sizes = graph.ints(dim for dim in target if dim is not None) if None not in target else self._sizes(graph)
         begin, end = -self.param.pad_beg, -self.param.pad_end
-        if begin or end:
-            ends = [shape[2] - end, shape[3] - end]
-            value = graph.slice(value, [begin, begin], ends, [2, 3])
-            shape = (*shape[:2], shape[2] - begin - end, shape[3] - begin - end)
-        if shape == target:
+        if begin or end:  # an end counted from the end of the axis; its far side where nothing is cropped there
+            value = graph.slice(value, [begin, begin], [-end or 2**31] * 2, [2, 3])
+        elif shape == target and None not in shape:
             graph.node("Identity", [value], tops)
-        else:
-            graph.resize_linear(value, target, align_corners=self.param.align_corners, outputs=tops)
+            return
+        graph.resize_linear(value, sizes, align_corners=align_corners, outputs=tops)
+
+    def _sizes(self, graph: OnnxGraph) -> str:
+        """The output's shape as an int64 vector, computed when the model runs."""
+        (bottom,), (top,) = self.layer.bottoms, self.layer.tops
+        kept = graph.dims(bottom, [0, 1])
+        if top in graph.size_of:
+            return graph.node("Concat", [kept, graph.dims(graph.size_of[top], [2, 3])], axis=0)
+        p = self.param
+        if self.uses_fixed_size:
+            raise UnsupportedLayer(["has a fixed height and width of its own, so the input size cannot be dynamic"])
+        size, one = graph.dims(bottom, [2, 3]), graph.ints([1])
+        if p.pad_beg + p.pad_end:
+            size = graph.node("Add", [size, graph.ints([p.pad_beg + p.pad_end])])
+        if p.has("shrink_factor"):
+            steps = graph.node("Div", [graph.node("Sub", [size, one]), graph.ints([p.shrink_factor])])
+            size = graph.node("Add", [steps, one])
+        if p.has("zoom_factor"):
+            steps = graph.node("Mul", [graph.node("Sub", [size, one]), graph.ints([p.zoom_factor - 1])])
+            size = graph.node("Add", [size, steps])
+        return graph.node("Concat", [kept, size], axis=0)

@@ -107,8 +107,8 @@ class Im2col(LayerType):
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), param = self.layer.bottoms, self.layer.params.convolution_param
         shape = graph.shapes[bottom]
-        axis = canonical_axis(param.axis, shape)
-        if axis != 1:
+        channels = shape[1]
+        if canonical_axis(param.axis, shape) != 1 or channels is None:
             raise ShapeError(f"axis must be 1, got {param.axis}")
         window = read_window(param, len(shape) - 2)
         # Each tap is a depthwise convolution with a kernel of one 1.
@@ -124,5 +124,5 @@ class Im2col(LayerType):
             strides=list(window.stride),
             pads=list(window.pad) * 2,
             dilations=list(window.dilation),
-            group=shape[1],
+            group=channels,
         )

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.errors import UnsupportedLayer
+from dongfeng.layers.layer import Shape, show
+
 if TYPE_CHECKING:
     import onnx
 
@@ -19,11 +22,11 @@ class OnnxGraph:
 
     Args:
         opset: ONNX opset the nodes must be valid in.
-        shapes: Shape of every blob of the net.
+        shapes: Shape of every blob of the net; None where a dimension is only known when the model runs.
         reserved: Names that values made here must not take.
     """
 
-    def __init__(self, opset: int, shapes: Mapping[str, tuple[int, ...]], reserved: Iterable[str] = ()) -> None:
+    def __init__(self, opset: int, shapes: Mapping[str, Shape], reserved: Iterable[str] = ()) -> None:
         self.opset = opset
         self.shapes = shapes
         self.nodes: list[onnx.NodeProto] = []
@@ -31,6 +34,8 @@ class OnnxGraph:
         self.integer_blobs: set[str] = set()
         self.scope = ""
         self._taken = set(reserved) | set(shapes)
+        self.size_of: dict[str, str] = {}  # top of an Interp -> blob whose height and width it takes
+        self._shape_values: dict[str, str] = {}
         self._floats: dict[str, str] = {}
         self._small_constants: dict[tuple[Any, ...], str] = {}
         self._weights: dict[tuple[str, int], tuple[str, npt.NDArray[Any]]] = {}
@@ -127,18 +132,48 @@ class OnnxGraph:
         """The part of a value between `starts` and `ends` along `axes`."""
         return self.node("Slice", [value, self.ints(starts), self.ints(ends), self.ints(axes)], outputs)
 
-    def reshape(self, value: str, shape: Sequence[int], outputs: Sequence[str] | None = None) -> str:
-        """Reshape to a shape known now."""
-        return self.node("Reshape", [value, self.ints(shape)], outputs)
+    def reshape(
+        self, value: str, shape: Sequence[int | None], outputs: Sequence[str] | None = None, *, like: str | None = None
+    ) -> str:
+        """Reshape; of several open dimensions all but the last are those of the blob `like` at the same axes."""
+        open_axes = [axis for axis, dim in enumerate(shape) if dim is None]
+        if len(open_axes) <= 1:
+            return self.node("Reshape", [value, self.ints(-1 if dim is None else dim for dim in shape)], outputs)
+        parts = [
+            self.dims(like or value, [axis]) if axis in open_axes[:-1] else self.ints([-1 if dim is None else dim])
+            for axis, dim in enumerate(shape)
+        ]
+        return self.node("Reshape", [value, self.node("Concat", parts, axis=0)], outputs)
+
+    def dims(self, blob: str, axes: Sequence[int]) -> str:
+        """Dimensions of a blob as an int64 vector, read when the model runs where they are open."""
+        shape = self.shapes.get(blob)
+        known = [None if shape is None else shape[axis] for axis in axes]
+        if None not in known:
+            return self.ints(dim for dim in known if dim is not None)
+        if blob not in self._shape_values:
+            self._shape_values[blob] = self.node("Shape", [blob])
+        return self.node("Gather", [self._shape_values[blob], self.ints(axes)], axis=0)
+
+    def static(self, blob: str) -> tuple[int, ...]:
+        """Shape of a blob whose every dimension must be known now.
+
+        Raises:
+            UnsupportedLayer: one is open.
+        """
+        dims = tuple(dim for dim in self.shapes[blob] if dim is not None)
+        if len(dims) != len(self.shapes[blob]):
+            raise UnsupportedLayer([f'needs the size of "{blob}" ({show(self.shapes[blob])}), so it cannot be dynamic'])
+        return dims
 
     def reverse(self, value: str, axis: int) -> str:
         """The value with one axis reversed."""
         lowest = np.iinfo(np.int64).min + 1
         return self.node("Slice", [value, self.ints([-1]), self.ints([lowest]), self.ints([axis]), self.ints([-1])])
 
-    def resize_linear(self, value: str, shape: Sequence[int], *, align_corners: bool, outputs: Sequence[str]) -> None:
-        """Bilinear Resize to a full shape; unused inputs are empty tensors before opset 13."""
+    def resize_linear(self, value: str, sizes: str, *, align_corners: bool, outputs: Sequence[str]) -> None:
+        """Bilinear Resize to a full shape (int64 vector); unused inputs are empty tensors before opset 13."""
         absent = "" if self.opset >= 13 else self._constant(np.zeros(0, np.float32))
         mode = "align_corners" if align_corners else "half_pixel"
-        inputs = [value, absent, absent, self.ints(shape)]
+        inputs = [value, absent, absent, sizes]
         self.node("Resize", inputs, outputs, mode="linear", coordinate_transformation_mode=mode)

@@ -90,7 +90,26 @@ class Pooling(LayerType):
             graph.node("GlobalMaxPool" if self.is_max else "GlobalAveragePool", [bottom], [top])
             return
         window = self.window(graph.shapes[bottom])
-        emit_pooling(graph, bottom, list(self.layer.tops), window, graph.shapes[bottom], graph.shapes[top], self.is_max)
+        if None in graph.shapes[bottom][2:]:
+            self._emit_dynamic(graph, window)
+        else:
+            in_size, out_size = (tuple(dim or 0 for dim in graph.shapes[blob][2:]) for blob in (bottom, top))
+            emit_pooling(graph, bottom, list(self.layer.tops), window, in_size, out_size, self.is_max)
+
+    def _emit_dynamic(self, graph: OnnxGraph, window: Window) -> None:
+        """ONNX's own rounding up, which equals Caffe's in ONNX Runtime (kernel beyond the input included)."""
+        if len(self.layer.tops) > 1:
+            raise UnsupportedLayer(["has a mask, which needs the input size, so it cannot be dynamic"])
+        attrs: dict[str, Any] = {
+            "kernel_shape": list(window.kernel),
+            "strides": list(window.stride),
+            "pads": list(window.pad) * 2,
+            "ceil_mode": int(self.ceil),
+        }
+        if self.is_max:
+            graph.node("MaxPool", self.layer.bottoms, self.layer.tops, **attrs)
+        else:
+            graph.node("AveragePool", self.layer.bottoms, self.layer.tops, **attrs, count_include_pad=1)
 
 
 def emit_pooling(
@@ -98,16 +117,15 @@ def emit_pooling(
     bottom: str,
     tops: list[str],
     window: Window,
-    in_shape: tuple[int, ...],
-    out_shape: tuple[int, ...],
+    in_size: tuple[int, ...],
+    out_size: tuple[int, ...],
     is_max: bool,
 ) -> None:
-    """Add the nodes of Caffe's pooling from `in_shape` to `out_shape`.
+    """Add the nodes of Caffe's pooling from `in_size` to `out_size` (height and width).
 
     Raises:
         UnsupportedLayer: a window lies wholly outside the input.
     """
-    in_size, out_size = in_shape[2:], out_shape[2:]
     # A kernel beyond the padded input acts as one that just covers it, divisor included.
     kernel = [min(k, n + 2 * p) for k, n, p in zip(window.kernel, in_size, window.pad, strict=True)]
     starts = [(out - 1) * s - p for out, s, p in zip(out_size, window.stride, window.pad, strict=True)]
@@ -207,12 +225,13 @@ class SPP(LayerType):
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), tops = self.layer.bottoms, list(self.layer.tops)
-        shape = graph.shapes[bottom]
+        shape = graph.static(bottom)
         parts = []
         for level in range(self.height):
             window, out_shape = self._level(shape, level)
             out = tops if self.height == 1 else [graph.fresh(f"level{level}")]
-            emit_pooling(graph, bottom, out, window, shape, tuple(dim or 0 for dim in out_shape), self.is_max)
+            out_size = tuple(dim or 0 for dim in out_shape[2:])
+            emit_pooling(graph, bottom, out, window, shape[2:], out_size, self.is_max)
             parts.append(out[0])
         if self.height > 1:
             graph.node("Concat", [graph.node("Flatten", [part], axis=1) for part in parts], tops, axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dongfeng.errors import ShapeError
+from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -16,7 +16,17 @@ class _Reshaping(LayerType):
     """A layer that is one ONNX Reshape."""
 
     def emit(self, graph: OnnxGraph) -> None:
-        graph.reshape(self.layer.bottoms[0], graph.shapes[self.layer.tops[0]], self.layer.tops)
+        (bottom,), (top,) = self.layer.bottoms, self.layer.tops
+        if [dim is None for dim in graph.shapes[top]].count(True) > 1:
+            self._check_order(graph.shapes[bottom], graph.shapes[top])
+        graph.reshape(bottom, graph.shapes[top], [top])
+
+    @staticmethod
+    def _check_order(bottom: Shape, top: Shape) -> None:
+        """Of several open dimensions all but the last must stay where they are in the bottom."""
+        open_axes = [axis for axis, dim in enumerate(top) if dim is None]
+        if any(top[: axis + 1] != bottom[: axis + 1] for axis in open_axes[:-1]):
+            raise UnsupportedLayer([f"moves open dimensions ({show(bottom)} to {show(top)}), so it cannot be dynamic"])
 
 
 @register("Flatten")
@@ -105,8 +115,9 @@ class Crop(LayerType):
     def emit(self, graph: OnnxGraph) -> None:
         bottom, (top,) = self.layer.bottoms[0], self.layer.tops
         offsets = self._offsets(graph.shapes[bottom])
-        ends = [offset + graph.shapes[top][axis] for axis, offset in offsets.items()]
-        graph.slice(bottom, list(offsets.values()), ends, list(offsets), [top])
+        starts, axes = graph.ints(offsets.values()), graph.ints(offsets)
+        sizes = graph.dims(self.layer.bottoms[1], list(offsets))
+        graph.node("Slice", [bottom, starts, graph.node("Add", [starts, sizes]), axes], [top])
 
 
 @register("Tile")

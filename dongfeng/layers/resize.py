@@ -84,7 +84,7 @@ def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Ma
     resized; one that stands alone scales with the input.
     """
     kinds = layer_types(layers)
-    partners = _partners(kinds)
+    partners = interp_partners(kinds)
     shapes: dict[str, Shape] = dict(new_inputs)
     waiting = list(range(len(kinds)))
     result = list(layers)
@@ -94,27 +94,27 @@ def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Ma
         for index in waiting:
             kind, layer = kinds[index], layers[index]
             ready = all(bottom in shapes for bottom in layer.bottoms)
-            partner = partners.get(index)
+            partner = partners.get(layer.tops[0]) if layer.tops else None
             if not ready or (partner is not None and partner not in shapes):
                 later.append(index)
                 continue
-            if index in partners:
+            if layer.tops and layer.tops[0] in partners:
                 layer = result[index] = _sized(layer, partner, shapes, inputs, new_inputs)
                 kind = Interp(layer)
             tops = output_shapes(kind, [shapes[bottom] for bottom in layer.bottoms])
             shapes.update(zip(layer.tops, tops, strict=True))
         if len(later) == len(waiting):
-            names = ", ".join(f'"{layers[index].name}"' for index in later if index in partners)
+            names = ", ".join(f'"{layers[index].name}"' for index in later if isinstance(kinds[index], Interp))
             raise ShapeError(f"the sizes of the Interp layers {names} depend on each other: set height and width")
         waiting = later
     return result
 
 
-def _partners(kinds: Sequence[LayerType]) -> dict[int, str | None]:
-    """Index of an Interp of fixed size -> the blob whose size it takes; None where it stands alone."""
+def interp_partners(kinds: Sequence[LayerType]) -> dict[str, str | None]:
+    """Top of an Interp of fixed size -> the blob whose size it takes; None where it stands alone."""
     is_resized = {top for kind in kinds if isinstance(kind, Interp) for top in kind.layer.tops}
-    found: dict[int, str | None] = {}
-    for index, kind in enumerate(kinds):
+    found: dict[str, str | None] = {}
+    for kind in kinds:
         if not (isinstance(kind, Interp) and kind.uses_fixed_size):
             continue
         (top,) = kind.layer.tops
@@ -125,7 +125,7 @@ def _partners(kinds: Sequence[LayerType]) -> dict[int, str | None]:
             for blob in other.layer.bottoms
             if blob not in is_resized
         ]
-        found[index] = met[0] if met else None
+        found[top] = met[0] if met else None
     return found
 
 

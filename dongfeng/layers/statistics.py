@@ -72,7 +72,10 @@ class MVN(SameShape):
             variance = graph.reduce("ReduceMean", graph.node("Mul", [centred, centred]), axes, keepdims=True)
             deviation = graph.node("Add", [graph.node("Sqrt", [variance]), graph.floats(param.eps)])
             centred = graph.node("Div", [centred, deviation])
-        graph.reshape(centred, shape, tops)
+        if x == self.layer.bottoms[0]:
+            graph.node("Identity", [centred], tops)
+        else:
+            graph.reshape(centred, shape, tops, like=self.layer.bottoms[0])
 
 
 @register("Reduction")
