@@ -7,15 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dongfeng.caffe.message import Message
-from dongfeng.errors import DongfengWarning, PrototxtError
+from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
 from dongfeng.layers.layer import Shape
 from dongfeng.recipe import Recipe
 
 OPEN: Shape = (None, None, None, None)  # a shape that only the caller knows
 
 # Data layers whose first top is the image and whose others are labels.
-_IMAGE_SOURCES = {"ImageData", "Data", "WindowData", "MemoryData", "AnnotatedData"}
-_LABEL_READERS = {"Accuracy", "SoftmaxWithLoss", "EuclideanLoss", "HingeLoss", "SigmoidCrossEntropyLoss"}
+IMAGE_SOURCES = frozenset(
+    {
+        *("AnnotatedData", "Data", "DenseImageData", "ImageData", "ImageSegData", "MemoryData"),
+        *("VideoData", "WindowData"),
+    }
+)
+# Losses, metrics and sinks: they end a training net, and inference has no use for them.
+TRAINING_ENDS = frozenset(
+    {
+        *("Accuracy", "ContrastiveLoss", "DetectionEvaluate", "EuclideanLoss", "HDF5Output", "HingeLoss"),
+        *("InfogainLoss", "L1Loss", "MultiBoxLoss", "MultinomialLogisticLoss", "RegionLoss", "SegAccuracy"),
+        *("SigmoidCrossEntropyLoss", "SmoothL1Loss", "SoftmaxWithLoss"),
+    }
+)
 
 
 @dataclass
@@ -30,45 +42,65 @@ class NetInputs:
 def read_inputs(net: Message, *, filename: str | None = None) -> NetInputs:
     """Split a NetParameter into its inputs and its computing layers.
 
-    Data layers become inputs with batch 1. Labels, and whatever reads them (accuracies, losses), are left out.
+    Data layers become inputs with batch 1. Losses and metrics are left out, and so are labels, whatever else reads
+    them, and inputs that feed nothing else.
 
     Raises:
         PrototxtError: headers and shapes do not match in number, or an input is named twice.
+        UnsupportedLayer: there is nothing but losses and metrics.
     """
     result = NetInputs()
     labels: set[str] = set()
-
-    def add(blob: str, shape: Shape, line: int | None) -> None:
-        if blob in result.shapes:
-            raise PrototxtError(f'input "{blob}" is declared twice', file=filename, line=line)
-        result.shapes[blob] = shape
-
+    dropped: list[Message] = []
     for blob, shape in zip(net.input, _header_shapes(net, filename), strict=True):
-        add(blob, shape, net.line("input"))
+        _declare(result, blob, shape, filename, net.line("input"))
     for layer in net.layer:
-        tops: Sequence[str] = layer.top
-        if layer.type == "Input":
-            for blob, shape in zip(tops, _input_shapes(layer, filename), strict=True):
-                add(blob, shape, layer.line())
-        elif layer.type in _IMAGE_SOURCES and not layer.bottom:
-            if tops:
-                add(tops[0], _data_shape(layer), layer.line())
-            labels.update(tops[1:])
-        elif layer.type == "HDF5Data" and not layer.bottom:
-            for blob in tops:
-                if _only_feeds_losses(blob, net.layer):
+        sources = _sources(layer, net.layer, filename)
+        if sources is not None:
+            for blob, source_shape in sources.items():
+                if source_shape is None:
                     labels.add(blob)
                 else:
-                    add(blob, OPEN, layer.line())
-        elif labels.intersection(layer.bottom):
+                    _declare(result, blob, source_shape, filename, layer.line())
+            if layer.has("transform_param"):
+                result.recipe = _recipe(layer.transform_param)
+        elif layer.type in TRAINING_ENDS or labels.intersection(layer.bottom):
             labels.update(set(layer.top) - set(layer.bottom))
-            continue
+            dropped.append(layer)
         else:
             result.layers.append(layer)
-            continue
-        if layer.has("transform_param"):
-            result.recipe = _recipe(layer.transform_param)
+    _forget_inputs_of(dropped, result, filename)
     return result
+
+
+def _declare(result: NetInputs, blob: str, shape: Shape, filename: str | None, line: int | None) -> None:
+    if blob in result.shapes:
+        raise PrototxtError(f'input "{blob}" is declared twice', file=filename, line=line)
+    result.shapes[blob] = shape
+
+
+def _sources(layer: Message, layers: Sequence[Message], filename: str | None) -> dict[str, Shape | None] | None:
+    """Tops of a layer that only brings data -> their shapes, None for a label; None for a layer that computes."""
+    if layer.type == "Input":
+        return dict(zip(layer.top, _input_shapes(layer, filename), strict=True))
+    if layer.bottom:
+        return None
+    if layer.type in IMAGE_SOURCES:
+        return {top: None if index else _data_shape(layer) for index, top in enumerate(layer.top)}
+    if layer.type == "HDF5Data":
+        return {top: None if _only_feeds_losses(top, layers) else OPEN for top in layer.top}
+    return None
+
+
+def _forget_inputs_of(dropped: Sequence[Message], result: NetInputs, filename: str | None) -> None:
+    """Take inputs out that only layers which were left out have read."""
+    if dropped and not result.layers:
+        place = ":".join(str(part) for part in (filename, dropped[0].line()) if part is not None)
+        what = f'layer "{dropped[0].name}" ({dropped[0].type})'
+        raise UnsupportedLayer([f"{place}: {what}: the net has nothing but losses and metrics"])
+    kept = {blob for layer in result.layers for blob in layer.bottom}
+    for blob in {blob for layer in dropped for blob in layer.bottom} - kept:
+        result.shapes.pop(blob, None)
 
 
 def _dims(values: Sequence[int]) -> Shape:
@@ -138,4 +170,4 @@ def _recipe(transform: Message) -> Recipe:
 
 def _only_feeds_losses(blob: str, layers: Sequence[Message]) -> bool:
     readers = [layer for layer in layers if blob in layer.bottom]
-    return bool(readers) and all(layer.type in _LABEL_READERS and layer.bottom[0] != blob for layer in readers)
+    return bool(readers) and all(layer.type in TRAINING_ENDS and layer.bottom[0] != blob for layer in readers)

@@ -114,7 +114,7 @@ class Im2col(LayerType):
         # Each tap is a depthwise convolution with a kernel of one 1.
         taps = math.prod(window.kernel)
         picks = np.tile(
-            np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel), (shape[1], *(1,) * (len(shape) - 1))
+            np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel), (channels, *(1,) * (len(shape) - 1))
         )
         graph.node(
             "Conv",
