@@ -11,6 +11,7 @@ from dongfeng.layers import (  # noqa: F401  importing a family registers its ty
     neurons,
     normalization,
     pooling,
+    recurrent,
     reshaping,
     statistics,
 )
