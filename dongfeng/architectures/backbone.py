@@ -1,0 +1,103 @@
+"""Backbones of Partial Order Pruning: a stem of two convolutions and three stages of residual blocks.
+
+An encoding gives one width per block: `((stage 3), (stage 4), (stage 5))`. The paper's stage s is `res(s-1)` in the
+released files. Source: Partial Order Pruning (CVPR 2019), figure 2, and the released network files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dongfeng.architectures.blocks import BLOCKS, Feature
+from dongfeng.architectures.builder import NetBuilder
+from dongfeng.errors import ShapeError
+from dongfeng.net import Net
+
+Encoding = Sequence[Sequence[int]]
+Blocks = str | Sequence[str]
+
+_STEM_WIDTHS = (32, 64)
+_STAGES = 3
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A named point of the search space: widths of every block, and the kind of block of each stage."""
+
+    encoding: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    block: str | tuple[str, str, str] = "basic"
+
+
+_DF2_ENCODING = ((64, 64, 128), (128,) * 10 + (256,), (256,) * 4 + (512, 512))
+
+DFLITE = Backbone(((64, 64), (128, 128), (256, 512)))
+DF1 = Backbone(((64, 64, 64), (128, 128, 128), (256, 256, 256, 512)))
+DF2 = Backbone(_DF2_ENCODING)
+DF2A = Backbone(_DF2_ENCODING, ("basic", "bottleneck", "bottleneck"))
+
+
+def backbone_net(
+    encoding: Encoding, block: Blocks = "basic", *, name: str = "backbone", merged: bool = False, classes: int = 1000
+) -> Net:
+    """An ImageNet classifier: backbone, global average pooling, inner product.
+
+    Args:
+        encoding: Three sequences with the width of every block of stages 3, 4 and 5.
+        block: "basic" or "bottleneck", for all stages or one for each.
+        name: Name of the net.
+        merged: Leave out BatchNorm and Scale; the convolutions have biases instead.
+        classes: Number of classes.
+
+    Returns:
+        A net without weights from `data` (1, 3, 224, 224) to `fc` (1, classes).
+
+    Raises:
+        ShapeError: `encoding` or `block` is not of this form.
+
+    Example:
+        >>> backbone_net([[64, 64], [128], [256, 512]]).shapes()["fc"]
+        (1, 1000)
+    """
+    net = NetBuilder(name, (1, 3, 224, 224), merged=merged)
+    top = add_backbone(net, encoding, block)[-1].blob
+    pooled = net.average_pool("pool5", top, (7, 7), stride_hw=(1, 1))
+    net.add("InnerProduct", "fc", [pooled], inner_product_param={"num_output": classes, "bias_term": True})
+    return net.net()
+
+
+def add_backbone(net: NetBuilder, encoding: Encoding, block: Blocks = "basic") -> list[Feature]:
+    """Add stem and stages; the features at 1/8, 1/16 and 1/32 of the input size.
+
+    Raises:
+        ShapeError: `encoding` or `block` is not of the form that `backbone_net` describes.
+    """
+    _check_encoding(encoding)
+    blocks = _block_per_stage(block)
+    feature = Feature(net.data, 3)
+    for index, width in enumerate(_STEM_WIDTHS, 1):
+        feature = Feature(net.conv_bn_relu(f"conv{index}", feature.blob, width, 3, stride=2), width)
+    stages = []
+    previous = feature.channels
+    for stage, (widths, kind) in enumerate(zip(encoding, blocks, strict=True), 2):
+        for index, width in enumerate(widths, 1):
+            stride = 2 if index == 1 else 1
+            # The width decides, not the channels: at 512, a bottleneck keeps the 1024 channels of 256.
+            project = stride == 2 or width != previous
+            feature = BLOCKS[kind](net, f"res{stage}.{index}", feature, width, stride, project)
+            previous = width
+        stages.append(feature)
+    return stages
+
+
+def _check_encoding(encoding: Encoding) -> None:
+    stages = [tuple(widths) for widths in encoding]
+    if len(stages) != _STAGES or not all(stages) or any(width < 1 for widths in stages for width in widths):
+        raise ShapeError(f"expected three stages with one positive width per block, got {stages}")
+
+
+def _block_per_stage(block: Blocks) -> tuple[str, ...]:
+    blocks = (block,) * _STAGES if isinstance(block, str) else tuple(block)
+    if len(blocks) != _STAGES or not set(blocks) <= BLOCKS.keys():
+        raise ShapeError(f"expected a block kind ({', '.join(BLOCKS)}) or one for each of three stages, got {block!r}")
+    return blocks

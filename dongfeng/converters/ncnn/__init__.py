@@ -1,0 +1,54 @@
+"""Read ncnn networks and weights.
+
+`param` and `types` know the network file, `layers`, `convolution` and `pooling` what each layer is in Caffe's terms,
+`graph` puts them together, `weights` knows the weight file.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from dongfeng.converters.ncnn.graph import build_net
+from dongfeng.converters.ncnn.param import read_param
+from dongfeng.converters.ncnn.weights import load_weights
+from dongfeng.net import Net
+
+__all__ = ["load_ncnn_weights", "read_ncnn"]
+
+
+def read_ncnn(param: str | PathLike[str], bin: str | PathLike[str] | None = None) -> Net:
+    """Read an ncnn network, with or without its weights.
+
+    The `Net` computes what ncnn computes: Interp maps pixel centres (`align_corners: false`) unless the file says
+    otherwise, and ArgMax gives each pixel's class. Blobs keep their names, which in a binary file are numbers.
+
+    Args:
+        param: Network file, text (`.param`) or binary (`.param.bin`).
+        bin: Weight file (`.bin`), float32 or half precision; without one the net has structure only.
+
+    Returns:
+        The net; an input whose width and height the file leaves open has None there.
+
+    Raises:
+        ConversionError: the network file is no ncnn file or damaged, or the weights are int8.
+        UnsupportedLayer: naming all layers and parameters that Caffe's layers cannot express.
+        WeightsMismatch: the weights are not of this net.
+        ShapeError: blobs do not fit together.
+        OSError: a file cannot be opened.
+    """
+    path = Path(param)
+    net = build_net(read_param(path), name=path.name.split(".")[0], source=str(path))
+    return net if bin is None else load_ncnn_weights(net, bin)
+
+
+def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
+    """The net with the weights of an ncnn `.bin`, which hold no names: their order and number must be the net's.
+
+    Raises:
+        WeightsMismatch: the file does not hold the weights of this net, to the byte.
+        ConversionError: the weights are int8, or a layer's weights have no place in ncnn.
+        ShapeError: the number of weights depends on an input size that is open.
+        OSError: the file cannot be opened.
+    """
+    return load_weights(net, Path(bin))
