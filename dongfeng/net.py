@@ -122,7 +122,8 @@ class Net:
         """
         self._require_size("shapes()")
         shapes = infer_shapes(self.inputs, self.layers)
-        return {blob: tuple(dim for dim in shape if dim is not None) for blob, shape in shapes.items()}
+        # What only the data tells, such as the number of detections, is 1, as in Caffe before it has run.
+        return {blob: tuple(1 if dim is None else dim for dim in shape) for blob, shape in shapes.items()}
 
     def cost(self) -> list[LayerCost]:
         """Multiply-accumulates, parameters and bytes of every layer, fp32, batch 1.

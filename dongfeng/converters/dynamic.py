@@ -25,6 +25,16 @@ class Sizes:
     size_of: dict[str, str] = field(default_factory=dict)
 
 
+def static_sizes(net: Net) -> Sizes:
+    """Shapes of a net whose input size is known.
+
+    Raises:
+        ShapeError: it is open.
+    """
+    net.shapes()
+    return Sizes(infer_shapes(net.inputs, net.layers))
+
+
 def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
     """Shapes of a net whose batch, and height and width where they can, are open.
 

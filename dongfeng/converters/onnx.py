@@ -8,7 +8,7 @@ from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from dongfeng.converters.dynamic import Sizes, dynamic_sizes
+from dongfeng.converters.dynamic import Sizes, dynamic_sizes, static_sizes
 from dongfeng.converters.weights import fill
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.files import replacing
@@ -62,7 +62,7 @@ def to_onnx(
     if not MIN_OPSET <= opset <= newest:
         raise ConversionError(f"opset {opset} is out of range: {MIN_OPSET} to {newest} with onnx {onnx.__version__}")
     wanted = _wanted(net, outputs)
-    sizes = dynamic_sizes(net, dynamic) if dynamic else Sizes(dict(net.shapes()))
+    sizes = dynamic_sizes(net, dynamic) if dynamic else static_sizes(net)
     net = fill(net)
     layers = _needed(net.layers, wanted)
     graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))

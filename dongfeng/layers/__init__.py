@@ -5,6 +5,7 @@ from dongfeng.layers import (  # noqa: F401  importing a family registers its ty
     constants,
     convolution,
     elementwise,
+    forks,
     heads,
     interp,
     lookup,
@@ -13,6 +14,7 @@ from dongfeng.layers import (  # noqa: F401  importing a family registers its ty
     pooling,
     recurrent,
     reshaping,
+    ssd,
     statistics,
 )
 from dongfeng.layers.base import LayerType, register, registered_types

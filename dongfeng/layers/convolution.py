@@ -22,35 +22,42 @@ class _Convolving(LayerType):
     max_bottoms: ClassVar[int | None] = None
     max_tops: ClassVar[int | None] = None
     onnx_op: ClassVar[str]
+    implies_counts: ClassVar[bool] = False  # whether outputs and groups may follow from the bottom
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.param: Message = layer.params.convolution_param
-        self.num_output: int = self.param.num_output
-        self.group: int = self.param.group
         self.has_bias: bool = self.param.bias_term
         if len(layer.tops) != len(layer.bottoms):
             raise ShapeError(f"has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected as many of each")
-        if self.num_output < 1:
+        if not self.implies_counts:
+            self._counts(None)
+
+    def _counts(self, channels: int | None) -> tuple[int, int]:
+        """Number of outputs and of groups for a bottom of so many channels."""
+        num_output, group = self.param.num_output, self.param.group
+        if num_output < 1:
             raise ShapeError("num_output must be positive")
-        if self.group < 1 or self.num_output % self.group:
-            raise ShapeError(f"num_output {self.num_output} is no multiple of group {self.group}")
+        if group < 1 or num_output % group:
+            raise ShapeError(f"num_output {num_output} is no multiple of group {group}")
+        if channels is not None and channels % group:
+            raise ShapeError(f"{channels} input channels are no multiple of group {group}")
+        return num_output, group
 
     def _layout(self, bottom: Shape) -> tuple[int, Window]:
+        """The channel axis and the window over the axes behind it."""
         axis = canonical_axis(self.param.axis, bottom)
-        channels = bottom[axis]
-        if channels is not None and channels % self.group:
-            raise ShapeError(f"{channels} input channels are no multiple of group {self.group}")
         return axis, read_window(self.param, len(bottom) - axis - 1)
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         common = same_shapes(bottoms)
         axis, window = self._layout(common)
+        num_output, _ = self._counts(common[axis])
         spatial = [
             self._out_size(*args)
             for args in zip(common[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
         ]
-        return [(*common[:axis], self.num_output, *spatial)] * len(bottoms)
+        return [(*common[:axis], num_output, *spatial)] * len(bottoms)
 
     @staticmethod
     @abstractmethod
@@ -61,7 +68,8 @@ class _Convolving(LayerType):
 
     def _macs(self, bottoms: Sequence[tuple[int, ...]], positions: Sequence[tuple[int, ...]]) -> int:
         axis, window = self._layout(bottoms[0])
-        per_position = bottoms[0][axis] * self.num_output // self.group * math.prod(window.kernel)
+        num_output, group = self._counts(bottoms[0][axis])
+        per_position = bottoms[0][axis] * num_output // group * math.prod(window.kernel)
         return sum(math.prod(shape[:axis]) * math.prod(shape[axis + 1 :]) for shape in positions) * per_position
 
     def emit(self, graph: OnnxGraph) -> None:
@@ -70,12 +78,13 @@ class _Convolving(LayerType):
             weights.append(graph.weight(self.blobs[1], "bias"))
         for bottom, top in zip(self.layer.bottoms, self.layer.tops, strict=True):
             axis, window = self._layout(graph.shapes[bottom])
+            _, group = self._counts(graph.shapes[bottom][axis])
             attrs: dict[str, Any] = {
                 "kernel_shape": list(window.kernel),
                 "strides": list(window.stride),
                 "pads": list(window.pad) * 2,
                 "dilations": list(window.dilation),
-                "group": self.group,
+                "group": group,
             }
             if axis == 1:
                 graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
@@ -95,11 +104,27 @@ class Convolution(_Convolving):
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         axis, window = self._layout(bottoms[0])
         channels = bottoms[0][axis]
-        per_group = None if channels is None else channels // self.group
-        return [(self.num_output, per_group, *window.kernel), *([(self.num_output,)] if self.has_bias else [])]
+        num_output, group = self._counts(channels)
+        per_group = None if channels is None else channels // group
+        return [(num_output, per_group, *window.kernel), *([(num_output,)] if self.has_bias else [])]
 
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
         return self._macs(bottoms, tops)
+
+
+@register("DepthwiseConvolution", "ConvolutionDepthwise")
+class DepthwiseConvolution(Convolution):
+    """Source: MobileNet's and ShuffleNet's Caffe: a convolution with one group, and by default one output, a channel."""
+
+    implies_counts: ClassVar[bool] = True
+
+    def _counts(self, channels: int | None) -> tuple[int, int]:
+        if channels is None:
+            raise ShapeError("the number of channels must be known")
+        num_output = self.param.num_output or channels
+        if num_output % channels:
+            raise ShapeError(f"num_output {num_output} is no multiple of the {channels} channels")
+        return num_output, channels
 
 
 @register("Deconvolution")
@@ -111,8 +136,9 @@ class Deconvolution(_Convolving):
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         axis, window = self._layout(bottoms[0])
-        weight = (bottoms[0][axis], self.num_output // self.group, *window.kernel)
-        return [weight, *([(self.num_output,)] if self.has_bias else [])]
+        num_output, group = self._counts(bottoms[0][axis])
+        weight = (bottoms[0][axis], num_output // group, *window.kernel)
+        return [weight, *([(num_output,)] if self.has_bias else [])]
 
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
         return self._macs(bottoms, bottoms)

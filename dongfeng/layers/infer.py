@@ -110,4 +110,4 @@ def costs(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[LayerCos
 
 
 def _known(shape: Shape) -> tuple[int, ...]:
-    return tuple(dim for dim in shape if dim is not None)
+    return tuple(1 if dim is None else dim for dim in shape)  # rows whose number only the data tells count as one
