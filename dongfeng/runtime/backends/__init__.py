@@ -1,0 +1,113 @@
+"""What can run a network: one file per backend, imported on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.errors import BackendUnavailable
+
+Float = npt.NDArray[np.float32]
+Shape = tuple[int | None, ...]  # None: the model file leaves the dimension open
+
+# Name -> "module:class"; a backend's library may be missing, heavy or broken, so nothing is imported before it is used.
+BACKENDS = {"onnxruntime": "dongfeng.runtime.backends.onnxruntime:OnnxRuntime"}
+PLANNED = ("openvino", "ncnn", "tensorrt", "tensorrt_rtx")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+
+class Tensor(NamedTuple):
+    """An input or output of a model.
+
+    Attributes:
+        shape: Its shape, None where open.
+        is_float32: Whether its elements are float32.
+    """
+
+    shape: Shape
+    is_float32: bool
+
+
+class Backend(Protocol):
+    """A network ready to run.
+
+    Attributes:
+        name: The backend's name.
+        precision: What it really computes in.
+        device: "cpu" or "cuda:N", where it really runs.
+        inputs: The network's inputs by name.
+        outputs: The network's outputs by name.
+        metadata: What the model file says of itself.
+    """
+
+    name: str
+    precision: str
+    device: str
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+    def run(self, inputs: Float, output: str) -> Float:
+        """One output for one input, in the network's shape; may be called from several threads at once.
+
+        Raises:
+            BackendUnavailable: the backend is closed, or it fails, for want of memory for instance.
+        """
+
+    def close(self) -> None:
+        """Free what the network holds; calls that are going on are finished first."""
+
+
+class BackendType(Protocol):
+    """A class of backends."""
+
+    def __call__(self, model: Path | bytes, *, precision: str, device: str, threads: int | None) -> Backend:
+        """Make a network ready.
+
+        Args:
+            model: A file, or its content.
+            precision: What to compute in, one of PRECISIONS.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            threads: Threads of one call; None: the backend's own choice.
+
+        Raises:
+            BackendUnavailable: it cannot run so on this machine; nothing else is tried instead.
+        """
+
+    def why_unavailable(self, precision: str, device: str) -> str | None:
+        """Why this precision and device cannot run here, and what would help; None if they can."""
+
+    def check(self) -> str | None:
+        """Compute three numbers: what is wrong with them, None if nothing is."""
+
+
+def backend_type(name: str) -> BackendType:
+    """The backend of that name; "auto" is the one that runs everywhere.
+
+    Raises:
+        BackendUnavailable: there is none of that name, or this version does not have it yet.
+    """
+    name = "onnxruntime" if name == "auto" else name
+    if name in PLANNED:
+        raise BackendUnavailable(f'backend "{name}" is not part of this version; use backend="onnxruntime"')
+    if name not in BACKENDS:
+        raise BackendUnavailable(f'no backend is called "{name}"; there are: {", ".join(("auto", *BACKENDS))}')
+    module, _, attribute = BACKENDS[name].partition(":")
+    found: BackendType = getattr(import_module(module), attribute)
+    return found
+
+
+def check_backends() -> dict[str, str | None]:
+    """Every backend's self-check: name -> what is wrong, None if it works."""
+    results: dict[str, str | None] = {}
+    for name in BACKENDS:
+        try:
+            results[name] = backend_type(name).check()
+        except Exception as error:  # a broken library can raise anything, and the others are still worth a look
+            results[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return {**results, **dict.fromkeys(PLANNED, "not part of this version")}

@@ -1,0 +1,55 @@
+"""Names and colours of a model's classes."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_GOLDEN = 0.618033988749895  # steps around the colour circle that never come close to each other
+
+
+class Classes(NamedTuple):
+    """What a model's classes are.
+
+    Attributes:
+        known: "cityscapes" or "imagenet"; None where the classes are not known.
+        names: Name of each class.
+        palette: (C, 3) uint8, RGB: colour of each class.
+    """
+
+    known: str | None
+    names: tuple[str, ...]
+    palette: npt.NDArray[np.uint8]
+
+
+def classes_of(task: str, known: str | None, count: int) -> Classes:
+    """Names and colours of `count` classes.
+
+    Args:
+        task: "segmentation" or "classification".
+        known: What the model's file says the classes are; None: guessed by their number.
+        count: Number of classes.
+
+    Returns:
+        Those of Cityscapes for 19 classes of a segmentation, those of ImageNet for 1000 of a classification; numbers
+        for names, and colours far apart, for any other.
+    """
+    if task == "segmentation" and known in ("cityscapes", None):
+        from dongfeng.datasets import cityscapes
+
+        if count == len(cityscapes.CLASSES):
+            return Classes("cityscapes", cityscapes.CLASSES, cityscapes.PALETTE)
+    if task == "classification" and known in ("imagenet", None):
+        from dongfeng.datasets import imagenet
+
+        if count == len(imagenet.class_names()):
+            return Classes("imagenet", imagenet.class_names(), _colours(count))
+    return Classes(None, tuple(f"class {index}" for index in range(count)), _colours(count))
+
+
+def _colours(count: int) -> npt.NDArray[np.uint8]:
+    colours = [colorsys.hsv_to_rgb(index * _GOLDEN % 1, 0.65, 0.9 - 0.3 * (index % 3) / 2) for index in range(count)]
+    return np.array(np.round(np.multiply(colours, 255)), np.uint8).reshape(count, 3)

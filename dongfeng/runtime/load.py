@@ -1,0 +1,206 @@
+"""`dongfeng.load`: a name or a file as a model that runs on images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning, ImageError, ShapeError, UnknownModel
+from dongfeng.recipe import Recipe
+from dongfeng.runtime.backends import backend_type
+from dongfeng.runtime.class_names import classes_of
+from dongfeng.runtime.images import ChannelOrder
+from dongfeng.runtime.metadata import TASKS, ModelSpec, from_metadata
+from dongfeng.runtime.model import Model
+from dongfeng.runtime.onnx_file import check_input, choose_output, with_output
+from dongfeng.runtime.prepare_model import Prepared, prepare_ncnn, prepare_prototxt, prepare_zoo
+from dongfeng.runtime.preprocess import for_size
+
+if TYPE_CHECKING:
+    from dongfeng.runtime.backends import Backend, BackendType
+
+_ENGINES = (".engine", ".plan")
+_MOST_LABELS = 256  # a label is one byte
+
+
+def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwise
+    name: str | PathLike[str],
+    *,
+    weights: str | PathLike[str] | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    size: tuple[int, int] | None = None,
+    threads: int | None = None,
+    channel_order: ChannelOrder = "bgr",
+    calibration: object = None,
+    trust: bool = False,
+    task: Literal["segmentation", "classification"] | None = None,
+    mean: float | Sequence[float] | None = None,
+    scale: float | None = None,
+) -> Model:
+    """Load a model of the zoo, or a network file, ready to run on images.
+
+    A network is converted to ONNX once and kept in the cache. Of a file's outputs the scores are used, before whatever
+    only turns them into labels. 19 classes of a segmentation are taken for those of Cityscapes, 1000 of a
+    classification for those of ImageNet.
+
+    Scores are interpolated to the size of the image, and the largest class of each pixel is its label; zoo names that
+    end in `_d8` take the largest class of each score first and enlarge the labels by nearest neighbour.
+
+    Args:
+        name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .onnx, .param or .param.bin file.
+        weights: A .caffemodel (or ncnn .bin) file, with BatchNorm merged or not; or "random" or "random:SEED". Default:
+            the released file of a zoo name, downloaded once; for ncnn the .bin beside the .param.
+        backend: "auto" or "onnxruntime"; others are not part of this version.
+        precision: "auto" or "fp32"; others are not part of this version.
+        device: "auto", "cpu", "cuda" or "cuda:N". What cannot run is an error, never replaced by another device;
+            "auto" is CUDA where it works, else the CPU.
+        size: Height and width of the network's input; default: the published one, or that of the file.
+        threads: Threads of the CPU for one image; default: the backend's own choice.
+        channel_order: Order of the channels in arrays, "bgr" or "rgb"; files and PIL images know their own.
+        calibration: Images for precision "int8", which is not part of this version.
+        trust: Whether to run engine files, which are not part of this version.
+        task: "segmentation" or "classification", for files that do not say; default: by the shape of the scores.
+        mean: Subtracted from each pixel, one number or three in BGR order, 0..255, for files that do not say.
+        scale: Factor after the mean, for files that do not say.
+
+    Returns:
+        The model; call it on images.
+
+    Raises:
+        UnknownModel: no such name, and no such file.
+        WeightsUnavailable: the weights are not there and cannot be fetched.
+        WeightsMismatch: the weights are another network's.
+        ShapeError: the network does not fit `size`; the message names the nearest that does.
+        ConversionError: the file lacks something that only the caller knows, such as `mean` and `scale`.
+        BackendUnavailable: the backend, precision and device cannot run together here.
+
+    Example:
+        >>> model = load("df1seg", weights="random", size=(64, 128))  # doctest: +SKIP
+        >>> model("street.jpg").labels.shape  # doctest: +SKIP
+        (1024, 2048)
+    """
+    size_hw = _checked(size, channel_order, calibration, threads)
+    kind = backend_type(backend)
+    reason = kind.why_unavailable(precision, device)
+    if reason is not None:
+        raise BackendUnavailable(reason)
+    prepared = _prepare(fspath(name), weights, size_hw)
+    if prepared.is_random:
+        warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=2)
+    ready, spec = _open(kind, prepared, device, threads)
+    output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
+    default_hw = spec.recipe.crop_hw if spec.recipe else None
+    input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source)
+    settled = _task(spec.task, task, shape, prepared.source)
+    classes = classes_of(settled, spec.classes, shape[1])
+    return Model(
+        ready,
+        name=spec.name or Path(prepared.source).stem,
+        task=settled,
+        recipe=for_size(_recipe(spec.recipe, mean, scale, prepared.source), input_hw),
+        head=(spec.head or "x8") if settled == "segmentation" else None,
+        classes=classes,
+        size_hw=input_hw,
+        output=output,
+        channel_order=channel_order,
+        net=prepared.net,
+    )
+
+
+def _checked(size: object, channel_order: str, calibration: object, threads: int | None) -> tuple[int, int] | None:
+    """The input size asked for; what cannot be meant is refused before anything is downloaded or converted."""
+    if channel_order not in ("bgr", "rgb"):
+        raise ImageError(f'channel_order is "{channel_order}"; expected "bgr" or "rgb"')
+    if calibration is not None:
+        raise BackendUnavailable('calibration images are for precision="int8", which is not part of this version')
+    if threads is not None and threads < 1:
+        raise BackendUnavailable(f"threads is {threads}; expected at least 1")
+    if size is None:
+        return None
+    try:
+        height, width = (int(side) for side in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ShapeError(f"size is {size!r}; expected (height, width)") from None
+    if min(height, width) < 1:
+        raise ShapeError(f"size is {height}x{width}; both have to be positive")
+    return height, width
+
+
+def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None) -> Prepared:
+    """The model file that a name or path stands for, converted if need be."""
+    path = Path(name)
+    if path.suffix in _ENGINES:
+        raise BackendUnavailable(f"{path}: engine files need TensorRT, which is not part of this version")
+    kinds = {".onnx": _onnx, ".prototxt": prepare_prototxt, ".param": prepare_ncnn, ".bin": prepare_ncnn}
+    prepare = kinds.get(path.suffix)
+    if prepare is not None and (path.suffix != ".bin" or path.name.endswith(".param.bin")):
+        if not path.is_file():
+            raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        return prepare(path, weights, size_hw)
+    from dongfeng.zoo.models import model_info
+
+    try:
+        info = model_info(name)
+    except UnknownModel:
+        if not path.is_file():
+            raise
+        hint = f"; for its weights give weights={name!r} beside it" if path.suffix in (".caffemodel", ".bin") else ""
+        raise UnknownModel(
+            f"{path}: expected a zoo name, or a .prototxt, .onnx, .param or .param.bin file{hint}"
+        ) from None
+    return prepare_zoo(info, weights, size_hw)
+
+
+def _onnx(path: Path, weights: object, size_hw: tuple[int, int] | None) -> Prepared:
+    if weights is not None:
+        raise ConversionError(f"{path}: an ONNX file holds its weights; leave out weights={weights!r}")
+    return Prepared(path, None, str(path))
+
+
+def _open(kind: BackendType, prepared: Prepared, device: str, threads: int | None) -> tuple[Backend, ModelSpec]:
+    """The model on its backend, and what its metadata says of it."""
+    ready = kind(prepared.model, precision="fp32", device=device, threads=threads)
+    spec = from_metadata(ready.metadata, prepared.source).updated(prepared.spec)
+    if spec.score_blob is None or spec.score_blob in ready.outputs or isinstance(prepared.model, bytes):
+        return ready, spec
+    # Its outputs are made from the scores: take those.
+    ready.close()
+    return kind(with_output(prepared.model, spec.score_blob), precision="fp32", device=device, threads=threads), spec
+
+
+def _task(known: str | None, told: str | None, shape: tuple[int, ...], source: str) -> str:
+    """What the model is for: what its file says, else what the caller says, else what its scores look like."""
+    if told is not None and told not in TASKS:
+        raise ConversionError(f'{source}: task is "{told}"; expected {" or ".join(TASKS)}')
+    if known is not None and told not in (None, known):
+        raise ConversionError(f"{source}: this is a model for {known}, not for {told}")
+    is_map = len(shape) == 4 and shape[2:] != (1, 1)
+    task = known or told or ("segmentation" if is_map else "classification")
+    if task == "segmentation" and (len(shape) != 4 or shape[1] > _MOST_LABELS):
+        raise ShapeError(f"{source}: the scores are {shape}; segmentation has (1, C, h, w), C at most {_MOST_LABELS}")
+    if task == "classification" and is_map:
+        raise ShapeError(f"{source}: the scores are {shape}; classification has (1, C) or (1, C, 1, 1)")
+    return task
+
+
+def _recipe(known: Recipe | None, mean: float | Sequence[float] | None, scale: float | None, source: str) -> Recipe:
+    """The file's recipe with what the caller says of it."""
+    if known is None and (mean is None or scale is None):
+        raise ConversionError(
+            f"{source}: the file does not say how an image becomes its input; give mean=(blue, green, red) and scale=, "
+            "for input = (image - mean) * scale"
+        )
+    recipe = known or Recipe()
+    if mean is not None:
+        recipe = replace(recipe, mean_bgr=tuple(float(value) for value in np.ravel(mean)))
+    if len(recipe.mean_bgr) not in (1, 3):
+        raise ConversionError(f"{source}: mean has {len(recipe.mean_bgr)} values; expected 1 or 3")
+    return recipe if scale is None else replace(recipe, scale=float(scale))

@@ -1,0 +1,185 @@
+"""`Model`: images in, results out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.errors import BackendUnavailable, ShapeError
+from dongfeng.recipe import Recipe
+from dongfeng.runtime.class_names import Classes
+from dongfeng.runtime.images import ChannelOrder, Image, read_image
+from dongfeng.runtime.preprocess import prepare
+from dongfeng.runtime.results import Classification, Segmentation, Timing
+from dongfeng.runtime.stream import Stream
+from dongfeng.runtime.upsample import argmax_last, upsample_labels, upsample_nearest
+
+if TYPE_CHECKING:
+    from dongfeng.net import Net
+    from dongfeng.runtime.backends import Backend
+
+Float = npt.NDArray[np.float32]
+Result = Segmentation | Classification
+
+
+class Input(NamedTuple):
+    """An image on its way to the network: as read, as laid out, and the milliseconds both took."""
+
+    image_bgr: Image
+    blob: Float
+    decode_ms: float
+    preprocess_ms: float
+
+
+class Model:
+    """A network ready to run on images; made by `dongfeng.load`.
+
+    Calling it from several threads at once is safe. It is a context manager: `close` frees the network.
+
+    Attributes:
+        name: What it is called.
+        task: "segmentation" or "classification".
+        backend: Name of the backend that runs it.
+        precision: What the backend computes in.
+        device: "cpu" or "cuda:N".
+        size_hw: Height and width of the network's input in pixels.
+        recipe: How an image becomes the input.
+        head: For segmentation, "x8" or "d8"; see `dongfeng.load`.
+        classes: "cityscapes" or "imagenet", None where the classes are not known.
+        class_names: Name of each class.
+        palette: (C, 3) uint8, RGB: colour of each class.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        name: str,
+        task: str,
+        recipe: Recipe,
+        head: str | None,
+        classes: Classes,
+        size_hw: tuple[int, int],
+        output: str,
+        channel_order: ChannelOrder,
+        net: Callable[[], Net] | None,
+    ) -> None:
+        self.name, self.task, self.recipe, self.head = name, task, recipe, head
+        self.classes, self.class_names, self.palette = classes
+        self.backend, self.precision, self.device = backend.name, backend.precision, backend.device
+        self.size_hw = size_hw
+        self._backend: Backend | None = backend
+        self._output = output
+        self._channel_order: ChannelOrder = channel_order
+        self._make_net = net
+        self._net: Net | None = None
+        self._net_lock = threading.Lock()
+
+    @property
+    def net(self) -> Net | None:
+        """The network with its weights, at the input size, not folded; None where only an ONNX file is known."""
+        with self._net_lock:
+            if self._net is None and self._make_net is not None:
+                self._net = self._make_net()
+            return self._net
+
+    # Any, so that results can be used as what the model's task makes them, without a cast.
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Any]: ...
+
+    @overload
+    def __call__(self, image: object) -> Any: ...
+
+    def __call__(self, image: object) -> Any:
+        """Run the network on an image, or on each image of a list.
+
+        Args:
+            image: A path, an (H, W, 3) uint8 array (BGR unless `load` was told otherwise) or a PIL image; or a list
+                or tuple of such.
+
+        Returns:
+            A `Segmentation` or `Classification`; a list of them for a list.
+
+        Raises:
+            ImageError: an image cannot be read.
+            BackendUnavailable: the model is closed, or the backend fails.
+        """
+        if isinstance(image, (list, tuple)):
+            return list(self.stream(image))
+        return self._infer(self._read(image))
+
+    def stream(self, images: Iterable[object]) -> Stream[Any]:
+        """Run the network on any number of images, lazily and in order.
+
+        While the network works on one image, the next is read and laid out; no more than one waits.
+
+        Args:
+            images: Whatever `__call__` takes, one by one; may be endless.
+
+        Returns:
+            An iterator of results. An image that cannot be read raises its error in its place, and the next call goes
+            on with the image behind it.
+        """
+        self._opened()
+        return Stream(images, self._read, self._infer)
+
+    def close(self) -> None:
+        """Free the network; calls that are going on are finished. Closing twice does nothing."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        height, width = self.size_hw
+        state = "closed" if self._backend is None else f"{self.backend}, {self.device}, {self.precision}"
+        return f"Model({self.name!r}, {self.task}, {height}x{width}, {state})"
+
+    def _opened(self) -> Backend:
+        backend = self._backend
+        if backend is None:
+            raise BackendUnavailable(f"{self.name}: this model is closed; load it again")
+        return backend
+
+    def _read(self, image: object) -> Input:
+        start = perf_counter()
+        image_bgr = read_image(image, channel_order=self._channel_order)
+        decoded = perf_counter()
+        blob = prepare(image_bgr, self.recipe, self.size_hw)
+        return Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
+
+    def _infer(self, given: Input) -> Result:
+        backend = self._opened()
+        start = perf_counter()
+        scores = backend.run(given.blob, self._output)
+        done = perf_counter()
+
+        def timing() -> Timing:
+            return Timing(given.decode_ms, given.preprocess_ms, 1e3 * (done - start), 1e3 * (perf_counter() - done))
+
+        if self.task == "classification":
+            logits = scores.reshape(-1)
+            return Classification(logits, timing(), self.class_names)
+        if scores.ndim != 4 or scores.shape[0] != 1:
+            raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
+        labels = self._labels(scores[0], given.image_bgr.shape[:2])
+        return Segmentation(labels, scores[0], timing(), given.image_bgr, self.class_names, self.palette, self.classes)
+
+    def _labels(self, scores: Float, size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+        size = (size_hw[0], size_hw[1])
+        if self.head == "d8":
+            return upsample_nearest(argmax_last(scores), size)
+        return upsample_labels(scores, size)

@@ -1,0 +1,97 @@
+"""What an ONNX file, ours or another's, has to look like to be run on images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dongfeng.errors import ConversionError, ShapeError
+
+if TYPE_CHECKING:
+    from dongfeng.runtime.backends import Shape, Tensor
+
+
+def with_output(path: Path, blob: str) -> bytes:
+    """The model of a file with one of its inner values as its only output.
+
+    Raises:
+        ConversionError: the file computes no such value.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    if not any(blob in node.output for node in model.graph.node):
+        raise ConversionError(
+            f'{path}: its metadata says that "{blob}" holds the scores, but it computes no such value'
+        )
+    known = [value for value in (*model.graph.output, *model.graph.value_info) if value.name == blob]
+    del model.graph.output[:]
+    model.graph.output.append(known[0] if known else onnx.helper.make_empty_tensor_value_info(blob))
+    return bytes(model.SerializeToString())
+
+
+def choose_output(outputs: Mapping[str, Tensor], score_blob: str | None, source: str) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of the output that holds the scores.
+
+    Args:
+        outputs: The model's outputs.
+        score_blob: Which one it is, where the file says so.
+        source: What to call the file in an error.
+
+    Returns:
+        The name, and the shape: (1, C, h, w) or (1, C, ...), 0 where open.
+
+    Raises:
+        ConversionError: there is no float32 output, or more than one.
+        ShapeError: its shape is not that of scores.
+    """
+    names = [score_blob] if score_blob in outputs else [name for name, value in outputs.items() if value.is_float32]
+    listed = ", ".join(f"{name} {_show(value.shape)}" for name, value in outputs.items())
+    if len(names) != 1:
+        what = "more than one output may hold the scores" if names else "no output holds float32 scores"
+        raise ConversionError(
+            f"{source}: {what} ({listed}); write a file whose only output is the scores, before argmax"
+        )
+    name = str(names[0])
+    shape = outputs[name].shape
+    n_classes = shape[1] if len(shape) in (2, 4) else None
+    if shape[:1] not in ((1,), (None,)) or not n_classes:
+        raise ShapeError(f"{source}: the scores are {_show(shape)}; expected (1, C, h, w) or (1, C), C known")
+    return name, (1, n_classes, *(dim or 0 for dim in shape[2:]))
+
+
+def check_input(
+    inputs: Mapping[str, Tensor], size_hw: tuple[int, int] | None, default_hw: tuple[int, int] | None, source: str
+) -> tuple[int, int]:
+    """Height and width of the input.
+
+    Args:
+        inputs: The model's inputs.
+        size_hw: The size asked for, if any.
+        default_hw: The size where the file leaves it open and none is asked for.
+        source: What to call the file in an error.
+
+    Raises:
+        ShapeError: the model does not take one image of three channels, or not of this size.
+    """
+    listed = ", ".join(f"{name} {_show(value.shape)}" for name, value in inputs.items())
+    (first, *others) = inputs.values()
+    shape = first.shape
+    if others or not first.is_float32 or len(shape) != 4 or shape[0] not in (1, None) or shape[1] not in (3, None):
+        raise ShapeError(f"{source}: the inputs are {listed}; expected one float32 image (1, 3, H, W)")
+    wanted = size_hw or (None, None)
+    for have, want in zip(shape[2:], wanted, strict=True):
+        if have is not None and want is not None and have != want:
+            raise ShapeError(f"{source}: this file takes images of {shape[2]}x{shape[3]}, not {wanted[0]}x{wanted[1]}")
+    height, width = (
+        have or want or default
+        for have, want, default in zip(shape[2:], wanted, default_hw or (None, None), strict=True)
+    )
+    if height is None or width is None:
+        raise ShapeError(f"{source}: the file leaves the input size open; give size=(height, width)")
+    return height, width
+
+
+def _show(shape: Shape) -> str:
+    return f"({', '.join('?' if dim is None else str(dim) for dim in shape)})"

@@ -1,0 +1,265 @@
+"""A zoo name or a network file as an ONNX file in the cache, converted on first use.
+
+What is converted is the folded net, for one input size, down to its scores: label maps are made from those by
+`dongfeng.runtime.upsample`. Where the ONNX file is there already, neither the net nor the onnx package is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dongfeng._version import __version__
+from dongfeng.errors import ShapeError, WeightsMismatch, WeightsUnavailable
+from dongfeng.files import replacing
+from dongfeng.runtime.metadata import ModelSpec, to_metadata
+from dongfeng.runtime.preprocess import for_size
+from dongfeng.zoo.paths import cache_root, onnx_folder
+
+if TYPE_CHECKING:
+    from dongfeng.net import Net
+    from dongfeng.zoo.manifest import ModelInfo
+
+Size = tuple[int, int]
+OPSET = 17
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready for a backend.
+
+    Attributes:
+        model: ONNX file, or its content where the cache cannot be written.
+        net: Makes the net with its weights, at the input size, not folded; None where only the ONNX file is known.
+        source: What to call it in an error.
+        spec: What its name says of it, which counts more than what the file says.
+        is_random: Whether its weights are random.
+    """
+
+    model: Path | bytes
+    net: Callable[[], Net] | None
+    source: str
+    spec: ModelSpec = ModelSpec()
+    is_random: bool = False
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Where weights come from: a file, or a seed."""
+
+    path: Path | None
+    seed: int = 0
+
+    def identity(self) -> str:
+        """What changes when the weights change."""
+        if self.path is None:
+            return f"random:{self.seed}"
+        from dongfeng.zoo.pins import sha256_of
+
+        return sha256_of(self.path)
+
+
+def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None) -> Prepared:
+    """A model of the zoo.
+
+    Args:
+        info: The model.
+        weights: None for the released file, a path, or "random" or "random:SEED".
+        size_hw: Input size; None: the published one.
+
+    Raises:
+        WeightsUnavailable: the weights are not there.
+        WeightsMismatch: they are another model's.
+        ShapeError: the network does not fit the size.
+    """
+    from dongfeng.zoo.paths import data_root
+
+    size_hw = size_hw or info.size_hw
+    source = _zoo_weights(info, weights)
+    spec = ModelSpec(
+        name=info.name,
+        task=info.task,
+        recipe=for_size(info.recipe, size_hw),
+        head=info.head,
+        classes=info.classes,
+        score_blob=info.score_blob,
+    )
+
+    def net() -> Net:
+        return _zoo_net(info, source).resize(*size_hw)
+
+    prototxt = (data_root() / "prototxt" / info.prototxt).read_bytes()
+    # Names that differ only in what is done with the scores share one file.
+    shared = replace(spec, name=info.architecture, head="x8" if info.head else None)
+    model = _converted(info.architecture, (prototxt, source.identity(), size_hw), shared, net)
+    return Prepared(model, net, info.name, spec, source.path is None)
+
+
+def prepare_prototxt(path: Path, weights: object, size_hw: Size | None) -> Prepared:
+    """A Caffe network file; see `prepare_zoo`.
+
+    Raises:
+        PrototxtError: the file cannot be read as a network.
+        WeightsUnavailable: `weights` is None.
+        WeightsMismatch: the weights are another net's.
+        ShapeError: the network does not fit the size, or leaves it open and `size_hw` is None.
+    """
+    if weights is None:
+        raise WeightsUnavailable(
+            f'{path}: a prototxt holds no weights; give weights=FILE.caffemodel or weights="random"'
+        )
+    source = _given_weights(weights)
+
+    def net() -> Net:
+        from dongfeng.converters.caffe import read_caffe
+        from dongfeng.converters.random_weights import random_weights
+
+        plain = _sized(read_caffe(path), size_hw, path)
+        if source.path is None:
+            return random_weights(plain, source.seed)
+        from dongfeng.converters.weights import load_caffemodel
+
+        return load_caffemodel(plain, source.path)
+
+    model = _converted(path.stem, (path.read_bytes(), source.identity(), size_hw), ModelSpec(name=path.stem), net)
+    return Prepared(model, net, str(path), is_random=source.path is None)
+
+
+def prepare_ncnn(path: Path, weights: object, size_hw: Size | None) -> Prepared:
+    """An ncnn network, text or binary; its weights are in the `.bin` of the same name unless given.
+
+    Raises:
+        ConversionError: the files cannot be read as a network.
+        WeightsUnavailable: there is no weight file.
+        ShapeError: the network does not fit the size, or leaves it open and `size_hw` is None.
+    """
+    stem = path.name.removesuffix(".bin").removesuffix(".param")
+    source = _given_weights(weights if weights is not None else path.with_name(f"{stem}.bin"))
+
+    def net() -> Net:
+        from dongfeng.converters.ncnn import read_ncnn
+        from dongfeng.converters.random_weights import random_weights
+
+        if source.path is None:
+            return random_weights(_sized(read_ncnn(path), size_hw, path), source.seed)
+        return _sized(read_ncnn(path, source.path), size_hw, path)
+
+    model = _converted(stem, (path.read_bytes(), source.identity(), size_hw), ModelSpec(name=stem), net)
+    return Prepared(model, net, str(path), is_random=source.path is None)
+
+
+def _sized(net: Net, size_hw: Size | None, path: Path) -> Net:
+    if size_hw is not None:
+        return net.resize(*size_hw)
+    if net.is_open:
+        raise ShapeError(f"{path}: the file leaves the input size open; give size=(height, width)")
+    return net
+
+
+def _given_weights(weights: object) -> _Weights:
+    if isinstance(weights, str) and (found := re.fullmatch(r"random(?::(\d+))?", weights)):
+        return _Weights(None, int(found[1] or 0))
+    path = Path(str(weights))
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise WeightsUnavailable(f'{path}: {what}; weights is a weight file, "random" or "random:SEED"')
+    return _Weights(path)
+
+
+def _zoo_weights(info: ModelInfo, weights: object) -> _Weights:
+    if weights is not None:
+        return _given_weights(weights)
+    from dongfeng.zoo.fetch import fetch_weights
+
+    return _Weights(fetch_weights(info))
+
+
+def _zoo_net(info: ModelInfo, source: _Weights) -> Net:
+    """The architecture in the variant that the weights are for, with the weights."""
+    from dongfeng.architectures import build
+
+    if source.path is None:
+        from dongfeng.converters.random_weights import random_weights
+
+        return random_weights(build(info.architecture, merged=info.merged), source.seed)
+    if source.path.suffix == ".bin":
+        if info.weights[0].format != "ncnn":
+            raise WeightsMismatch(
+                f"{source.path}: {info.name} takes a .caffemodel; only pl1a_seg was released for ncnn"
+            )
+        from dongfeng.converters.ncnn import load_ncnn_weights
+
+        return load_ncnn_weights(build(info.architecture), source.path)
+    from dongfeng.caffe import caffemodel
+    from dongfeng.converters.weights import assign_weights
+
+    records = caffemodel.read(source.path)
+    unmerged = build(info.architecture)
+    norms = {layer.name for layer in unmerged.layers if layer.type == "BatchNorm"}
+    is_merged = norms.isdisjoint(record.name for record in records if record.blobs)
+    net = build(info.architecture, merged=True) if is_merged else unmerged
+    return assign_weights(net, records, source=str(source.path), require_all=True)
+
+
+def _converted(name: str, key: tuple[object, ...], spec: ModelSpec, net: Callable[[], Net]) -> Path | bytes:
+    """The ONNX file for `key`, written if it is not in the cache; its content where the cache cannot be written."""
+    path = onnx_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{_digest(key, spec)}.onnx"
+    if path.is_file():
+        return path
+    with _lock(path):
+        if path.is_file():
+            return path
+        model = _convert(net(), spec)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(model)
+        except OSError:  # only costs the conversion, each time
+            return model
+    return path
+
+
+def _digest(key: tuple[object, ...], spec: ModelSpec) -> str:
+    """Everything that changes the converted file, in 20 hexadecimal digits."""
+    from dongfeng.converters.onnx import CONVERTER_VERSION
+
+    plain = [hashlib.sha256(part).hexdigest() if isinstance(part, bytes) else part for part in key]
+    text = json.dumps([plain, to_metadata(spec), "fp32", OPSET, CONVERTER_VERSION, __version__])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One process at a time converts a model; where there can be no lock, each does."""
+    from filelock import FileLock
+
+    lock = FileLock(cache_root() / "locks" / f"{path.name}.lock")
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _convert(net: Net, spec: ModelSpec) -> bytes:
+    """The folded net down to its scores as ONNX."""
+    from dongfeng.converters.fold import fold
+    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.runtime.score_blob import find_score_blob
+
+    recipe = spec.recipe or net.recipe
+    net = fold(net)
+    score_blob = spec.score_blob or find_score_blob(net)
+    spec = replace(spec, recipe=recipe, score_blob=score_blob)
+    return to_onnx(net, opset=OPSET, outputs=[score_blob], metadata=to_metadata(spec)).SerializeToString()
