@@ -13,7 +13,7 @@ def refuse_accidents(net: Net) -> None:
     """Check a net as read for in-place layers that disturb what others read.
 
     Raises:
-        UnsupportedLayer: an Eltwise SUM works in place (Caffe sets its top to zero before it has read the first
+        UnsupportedLayer: an Eltwise SUM or MAX works in place (Caffe overwrites its top before it has read the first
             bottom), or a layer overwrites memory that a later layer reads under another name.
     """
     public = {blob: net.aliases.get(blob, blob) for blob in _blobs(net)}
@@ -27,8 +27,9 @@ def refuse_accidents(net: Net) -> None:
         for top in layer.tops:
             shares = layer.type in _SHARING or public[top] in [public[bottom] for bottom in overwritten]
             memory[top] = memory[layer.bottoms[0]] if shares and layer.bottoms else top
-        if layer.type == "Eltwise" and layer.params.eltwise_param.operation == "SUM" and overwritten:
-            problems.append(_problem(layer, "SUM works in place, where Caffe loses the first bottom"))
+        operation = layer.params.eltwise_param.operation if layer.type == "Eltwise" else None
+        if operation in ("SUM", "MAX") and overwritten:
+            problems.append(_problem(layer, f"{operation} works in place, where Caffe loses the first bottom"))
         for bottom in overwritten:
             disturbed = [
                 reader.name

@@ -114,7 +114,7 @@ class Convolution(_Convolving):
 
 @register("DepthwiseConvolution", "ConvolutionDepthwise")
 class DepthwiseConvolution(Convolution):
-    """Source: MobileNet's and ShuffleNet's Caffe: a convolution with one group, and by default one output, a channel."""
+    """Source: MobileNet's and ShuffleNet's Caffe: a convolution of one group, and by default one output, a channel."""
 
     implies_counts: ClassVar[bool] = True
 

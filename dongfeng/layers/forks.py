@@ -10,7 +10,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
-from dongfeng.layers.base import LayerType, constant_filler, register
+from dongfeng.layers.base import LayerType, constant_filler, register, same_shapes
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -106,7 +106,10 @@ class BN(SameShape):
         return [(1, bottoms[0][1], 1, 1)] * (2 if self.is_segnet else 4)
 
     def fillers(self) -> list[Message]:
-        return [constant_filler(value) for value in ((1, 0) if self.is_segnet else (1, 0, 0, 1))]
+        if self.is_segnet:
+            return [self.param.scale_filler, self.param.shift_filler]
+        statistics = [constant_filler(0.0), constant_filler(1.0 if self.param.frozen else 0.0)]
+        return [self.param.slope_filler, self.param.bias_filler, *statistics]
 
     def emit(self, graph: OnnxGraph) -> None:
         (x,), tops = self.layer.bottoms, self.layer.tops
@@ -129,12 +132,14 @@ class Upsample(LayerType):
     max_bottoms: ClassVar[int | None] = 2
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, param = bottoms[0], self.layer.params.upsample_param
-        if len(x) != 4 or (len(bottoms) == 2 and bottoms[1] != x):
-            raise ShapeError(f"expected a bottom N x C x H x W and a mask alike, got {', '.join(map(show, bottoms))}")
+        x, param = same_shapes(bottoms), self.layer.params.upsample_param
+        if len(x) != 4:
+            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(x)}")
         if len(bottoms) == 2 and param.has("upsample_h") and param.has("upsample_w"):
             return [(*x[:2], param.upsample_h, param.upsample_w)]
-        factors = [param.scale_h or param.scale, param.scale_w or param.scale]
+        # Unset, the factor is 2 in SegNet's Caffe and 1 in YOLO's.
+        scale = param.scale if param.has("scale") or len(bottoms) == 2 else 1
+        factors = [param.scale_h or scale, param.scale_w or scale]
         cuts = [int(param.pad_out_h), int(param.pad_out_w)]
         sizes = [None if n is None else n * f - c for n, f, c in zip(x[2:], factors, cuts, strict=True)]
         return [(*x[:2], *sizes)]

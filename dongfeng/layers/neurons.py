@@ -190,6 +190,17 @@ class HardSwish(Neuron):
         graph.node("Mul", [x, gate], tops)
 
 
+@register("HardSigmoid")
+class HardSigmoid(Neuron):
+    """Source: MobileNetV3's Caffe ports: min(max(alpha * x + beta, 0), 1)."""
+
+    params_field: ClassVar[str | None] = "hardsigmoid_param"
+
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        param = self.layer.params.hardsigmoid_param
+        graph.node("HardSigmoid", [x], tops, alpha=param.alpha, beta=param.beta)
+
+
 @register("Mish")
 class Mish(Neuron):
     """Source: YOLOv4's Caffe ports: x * tanh(log(1 + exp(x)))."""

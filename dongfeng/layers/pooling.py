@@ -97,19 +97,23 @@ class Pooling(LayerType):
             emit_pooling(graph, bottom, list(self.layer.tops), window, in_size, out_size, self.is_max)
 
     def _emit_dynamic(self, graph: OnnxGraph, window: Window) -> None:
-        """ONNX's own rounding up, which equals Caffe's in ONNX Runtime (kernel beyond the input included)."""
+        """ONNX's own rounding up; checked to equal Caffe's on ONNX Runtime 1.23 and 1.32, large kernels included."""
         if len(self.layer.tops) > 1:
             raise UnsupportedLayer(["has a mask, which needs the input size, so it cannot be dynamic"])
+        rounds_up = self.ceil and max(window.stride) > 1
         attrs: dict[str, Any] = {
             "kernel_shape": list(window.kernel),
             "strides": list(window.stride),
             "pads": list(window.pad) * 2,
-            "ceil_mode": int(self.ceil),
+            "ceil_mode": int(rounds_up),
         }
         if self.is_max:
             graph.node("MaxPool", self.layer.bottoms, self.layer.tops, **attrs)
-        else:
-            graph.node("AveragePool", self.layer.bottoms, self.layer.tops, **attrs, count_include_pad=1)
+            return
+        is_padded = max(window.pad) > 0
+        if is_padded and rounds_up and graph.opset < 19:  # ONNX Runtime before 1.24 divides by the wrong area there
+            raise UnsupportedLayer(["AVE with padding and a stride needs opset 19 where the input size is dynamic"])
+        graph.node("AveragePool", self.layer.bottoms, self.layer.tops, **attrs, count_include_pad=int(is_padded))
 
 
 def emit_pooling(
@@ -173,7 +177,12 @@ def _clipped_area(
 def _emit_average(
     graph: OnnxGraph, bottom: str, tops: list[str], attrs: dict[str, Any], correction: npt.NDArray[np.float64]
 ) -> None:
-    attrs["count_include_pad"] = 1
+    pads = attrs.pop("pads")
+    if pads[:2] != pads[2:]:
+        # Zeros of our own: ONNX Runtime before 1.24 errs where the padding differs between the sides.
+        bottom = graph.node("Pad", [bottom, graph.ints([0, 0, *pads[:2], 0, 0, *pads[2:]])])
+    elif any(pads):
+        attrs.update(pads=pads, count_include_pad=1)
     if np.all(correction == 1):
         graph.node("AveragePool", [bottom], tops, **attrs)
         return

@@ -64,10 +64,11 @@ class PriorBox(LayerType):
     def _sizes(self) -> npt.NDArray[np.float32]:
         """Width and height in pixels of the boxes of one cell, in Caffe's order."""
         sizes = []
-        for index, small in enumerate(self.param.min_size):
-            sizes.append((small, small))
+        for index, min_size in enumerate(self.param.min_size):
+            small = int(min_size)  # SSD cuts both sizes to whole pixels
+            sizes.append((float(small), float(small)))
             if self.param.max_size:
-                middle = math.sqrt(small * self.param.max_size[index])
+                middle = math.sqrt(small * int(self.param.max_size[index]))
                 sizes.append((middle, middle))
             others = [ratio for ratio in self.ratios if abs(ratio - 1.0) >= 1e-6]
             sizes += [(small * math.sqrt(ratio), small / math.sqrt(ratio)) for ratio in others]
@@ -92,7 +93,7 @@ class PriorBox(LayerType):
 class DetectionOutput(LayerType):
     """Source: SSD's Caffe, DetectionOutputLayer: 1 x 1 x N rows (image, label, score, xmin, ymin, xmax, ymax).
 
-    Rows are ordered by label, then by falling score; without a detection there is one row of -1. Batch 1.
+    Rows are ordered by label, then by falling score; without a detection there is one row of 0 and -1. Batch 1.
     """
 
     params_field: ClassVar[str | None] = "detection_output_param"
@@ -139,9 +140,8 @@ class DetectionOutput(LayerType):
         scores = graph.node("Gather", [scores, graph.ints(self.labels)], axis=1)
         if 0 <= self.param.nms_param.top_k < n_boxes and self.param.nms_param.has("top_k"):
             scores = self._only_best(graph, scores, self.param.nms_param.top_k)
-        threshold = (
-            self.param.confidence_threshold if self.param.has("confidence_threshold") else -np.finfo(np.float32).max
-        )
+        lowest = float(np.finfo(np.float32).min)
+        threshold = self.param.confidence_threshold if self.param.has("confidence_threshold") else lowest
         picked = graph.node(
             "NonMaxSuppression",
             [
@@ -201,8 +201,9 @@ class DetectionOutput(LayerType):
         rows = graph.node("Concat", columns, axis=1)
         if self.param.keep_top_k > -1:
             rows = self._keep_best(graph, rows, score)
-        # With no row the one of -1 remains; with some it is cut off again.
-        padded = graph.node("Concat", [rows, graph.weight(np.full((1, ROW), -1, np.float32), "none")], axis=0)
+        # With no row the one of image 0 and -1 remains; with some it is cut off again.
+        nothing = np.asarray([[0, *[-1] * (ROW - 1)]], np.float32)
+        padded = graph.node("Concat", [rows, graph.weight(nothing, "nothing")], axis=0)
         count = graph.node("Gather", [graph.node("Shape", [rows]), graph.ints([0])], axis=0)
         kept = graph.node("Max", [count, graph.ints([1])]) if graph.opset >= 12 else self._at_least_one(graph, count)
         result = graph.node("Slice", [padded, graph.ints([0]), kept, graph.ints([0])])

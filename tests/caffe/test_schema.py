@@ -14,10 +14,13 @@ TYPES = {"double", "float", "int64", "int32", "bool", "string", "bytes", "uint32
 MOVED = {("LayerParameter", "interp_param"): 1148}
 OURS = {("InterpParameter", "align_corners"), ("BlobProto", "raw_data_type"), ("BlobProto", "raw_data")}
 # What SSD's, PSPNet's, SegNet's and YOLO's Caffe added.
-FORK_FIELDS = {"permute_param", "prior_box_param", "detection_output_param", "norm_param", "bn_param", "upsample_param"}
+FORK_FIELDS = {
+    *("permute_param", "prior_box_param", "detection_output_param", "norm_param", "bn_param", "upsample_param"),
+    "hardsigmoid_param",
+}
 FORK_MESSAGES = (
     *("PermuteParameter", "PriorBoxParameter", "DetectionOutputParameter", "NonMaximumSuppressionParameter"),
-    *("SaveOutputParameter", "NormalizeParameter", "BNParameter", "UpsampleParameter"),
+    *("SaveOutputParameter", "NormalizeParameter", "BNParameter", "UpsampleParameter", "HardSigmoidParameter"),
 )
 
 
