@@ -1,0 +1,56 @@
+"""Axes and shapes as Caffe's Blob counts them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from dongfeng.errors import ShapeError
+from dongfeng.reference.registry import AnyArray, Array
+
+
+def canonical(axis: int, ndim: int) -> int:
+    """The axis counted from the front, as Blob::CanonicalAxisIndex does.
+
+    Raises:
+        ShapeError: the blob has no such axis.
+    """
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"axis {axis} is outside a blob of {ndim} axes")
+    return axis % ndim
+
+
+def count(shape: Sequence[int], start: int = 0, stop: int | None = None) -> int:
+    """Number of values in the axes from `start` to `stop`."""
+    return math.prod(shape[start:stop])
+
+
+def show(shape: Sequence[int]) -> str:
+    """A shape as people write it: `1x3x224x224`."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def spread(values: AnyArray, axis: int, ndim: int) -> AnyArray:
+    """`values` reshaped so that they broadcast over a blob of `ndim` axes from `axis` on."""
+    return values.reshape(values.shape + (1,) * (ndim - axis - values.ndim))
+
+
+def require_axes(bottom: Array, wanted: int) -> None:
+    """Refuse a blob that has another number of axes.
+
+    Raises:
+        ShapeError: it does.
+    """
+    if bottom.ndim != wanted:
+        raise ShapeError(f"the bottom must have {wanted} axes, its shape is {show(bottom.shape)}")
+
+
+def require_same_shapes(bottoms: Sequence[Array]) -> None:
+    """Refuse bottoms that differ in shape.
+
+    Raises:
+        ShapeError: two do.
+    """
+    for index, bottom in enumerate(bottoms):
+        if bottom.shape != bottoms[0].shape:
+            raise ShapeError(f"bottom {index} is {show(bottom.shape)}, bottom 0 is {show(bottoms[0].shape)}")

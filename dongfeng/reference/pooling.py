@@ -1,0 +1,153 @@
+"""Pooling and spatial pyramid pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dongfeng.caffe.message import Message
+from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.net import Layer
+from dongfeng.reference.axes import require_axes, show
+from dongfeng.reference.registry import AnyArray, Array, forward_of
+
+FLT_MAX = float(np.finfo(np.float32).max)
+Pair = tuple[int, int]  # of height and width
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows of a pooling, height before width; sizes round up unless told otherwise."""
+
+    kernel: Pair
+    stride: Pair
+    pad: Pair = (0, 0)
+    floor: bool = False
+
+    def size(self, bottom: Pair) -> Pair:
+        """Number of windows.
+
+        Raises:
+            ShapeError: there is none.
+        """
+        height, width = (self._axis_size(n, axis) for axis, n in enumerate(bottom))
+        if min(height, width) < 1:
+            raise ShapeError(f"the output of a {show(bottom)} input would be {show((height, width))}")
+        return height, width
+
+    def _axis_size(self, n: int, axis: int) -> int:
+        kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
+        span = n + 2 * pad - kernel
+        windows = (span // stride if self.floor else -(-span // stride)) + 1
+        # Only a padded pooling drops a last window that begins behind the image.
+        if any(self.pad) and (windows - 1) * stride >= n + pad:
+            windows -= 1
+        return windows
+
+    def starts(self, out: Sequence[int]) -> tuple[AnyArray, AnyArray]:
+        """Rows and columns where windows begin, for so many of them; the first begin at -pad."""
+        rows, columns = (np.arange(n) * stride - pad for n, stride, pad in zip(out, self.stride, self.pad, strict=True))
+        return rows, columns
+
+
+def _taps(x: AnyArray, pool: Pool, fill: float) -> list[tuple[Pair, AnyArray]]:
+    """For each place in the kernel, row by row, the values that all windows see there: (N, C, *out)."""
+    out = pool.size((x.shape[2], x.shape[3]))
+    spans = [(o - 1) * s + 1 for o, s in zip(out, pool.stride, strict=True)]
+    sizes = zip(spans, pool.kernel, x.shape[2:], pool.pad, strict=True)
+    pads = [(0, 0), (0, 0), *((pad, max(0, span - 1 + kernel - n - pad)) for span, kernel, n, pad in sizes)]
+    padded = np.pad(x, pads, constant_values=fill)
+    return [
+        (
+            (row, column),
+            padded[:, :, row : row + spans[0] : pool.stride[0], column : column + spans[1] : pool.stride[1]],
+        )
+        for row, column in np.ndindex(*pool.kernel)
+    ]
+
+
+def max_pool(x: Array, pool: Pool) -> tuple[AnyArray, AnyArray]:
+    """The largest value of each window, and its place in the plane (row * width + column; the first of several).
+
+    A window that sees nothing gives -FLT_MAX and place -1.
+    """
+    taps = _taps(x, pool, -FLT_MAX)
+    best = np.full(taps[0][1].shape, -FLT_MAX, np.float32)
+    place = np.full(best.shape, -1, np.int64)
+    rows, columns = pool.starts(best.shape[2:])
+    for (row, column), values in taps:
+        better = values > best
+        place = np.where(better, (rows[:, None] + row) * x.shape[3] + columns + column, place)
+        best = np.where(better, values, best)
+    return best, place
+
+
+def average_pool(x: AnyArray, pool: Pool) -> AnyArray:
+    """The sum of each window over its area, which counts padding on both sides but nothing behind it."""
+    taps = _taps(x, pool, 0.0)
+    total = np.zeros(taps[0][1].shape)
+    for _, values in taps:
+        total += values
+    starts = pool.starts(total.shape[2:])
+    ends = [np.minimum(s + k, n + p) for s, k, n, p in zip(starts, pool.kernel, x.shape[2:], pool.pad, strict=True)]
+    result: AnyArray = total / np.outer(ends[0] - starts[0], ends[1] - starts[1])
+    return result
+
+
+@forward_of("Pooling", tops=(1, 2))
+def pooling(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Largest or average value of windows, and as second top the place of the largest."""
+    (x,), param = bottoms, layer.params.pooling_param
+    require_axes(x, 4)
+    pool = _read_pool(param, (x.shape[2], x.shape[3]))
+    if param.pool == "STOCHASTIC":
+        raise UnsupportedLayer(["pool: STOCHASTIC does not run on Caffe's CPU; use MAX or AVE"])
+    if param.pool == "AVE":
+        if len(layer.tops) > 1:
+            raise ShapeError("a second top, the mask, is for pool: MAX only")
+        return [average_pool(x, pool)]
+    return list(max_pool(x, pool))[: len(layer.tops)]
+
+
+def _read_pool(param: Message, size: Pair) -> Pool:
+    """The windows of a PoolingParameter for a blob of some height and width."""
+    stride, pad = _pair(param, "stride", "stride"), _pair(param, "pad", "pad")
+    if param.global_pooling:
+        if any(map(param.has, ("kernel_size", "kernel_h", "kernel_w"))) or pad != (0, 0) or stride != (1, 1):
+            raise ShapeError("global_pooling takes no kernel, pad 0 and stride 1")
+        return Pool(size, (1, 1))
+    kernel = _pair(param, "kernel", "kernel_size")
+    if min(*kernel, *stride) < 1 or any(p >= k for p, k in zip(pad, kernel, strict=True) if p):
+        raise ShapeError(f"kernel {kernel}, stride {stride} and pad {pad} do not fit: pad must be below kernel")
+    return Pool(kernel, stride, pad, floor=param.round_mode == "FLOOR")
+
+
+def _pair(param: Message, name: str, square: str) -> Pair:
+    """Height and width: `name_h` and `name_w`, else one value for both."""
+    if param.has(f"{name}_h") or param.has(f"{name}_w"):
+        if param.has(square):
+            raise ShapeError(f"{square} and {name}_h, {name}_w are both given")
+        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
+    return (getattr(param, square),) * 2
+
+
+@forward_of("SPP")
+def spatial_pyramid(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Poolings into 1, 4, 16, ... bins, one behind the other as (N, C * bins); a single one keeps its axes."""
+    (x,), param = bottoms, layer.params.spp_param
+    require_axes(x, 4)
+    if param.pyramid_height < 1 or param.pool == "STOCHASTIC":
+        raise UnsupportedLayer([f"pyramid_height {param.pyramid_height} with pool: {param.pool} cannot be computed"])
+    levels = []
+    for level in range(param.pyramid_height):
+        kernel = tuple(-(-n // 2**level) for n in x.shape[2:])
+        pad = tuple((k * 2**level - n + 1) // 2 for k, n in zip(kernel, x.shape[2:], strict=True))
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise ShapeError(f"{show(x.shape[2:])} is too small for pyramid level {level}: pad {pad}, kernel {kernel}")
+        pool = Pool((kernel[0], kernel[1]), (kernel[0], kernel[1]), (pad[0], pad[1]))
+        levels.append(average_pool(x, pool) if param.pool == "AVE" else max_pool(x, pool)[0])
+    if len(levels) == 1:
+        return levels
+    return [np.concatenate([values.reshape(x.shape[0], -1) for values in levels], 1)]

@@ -1,0 +1,93 @@
+"""Recurrent layers, unrolled: LSTM and RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dongfeng.errors import ShapeError
+from dongfeng.net import Layer
+from dongfeng.reference.axes import count, show
+from dongfeng.reference.neurons import sigmoid
+from dongfeng.reference.registry import AnyArray, Array, forward_of
+from dongfeng.reference.weights import weights
+
+
+@forward_of("LSTM", bottoms=(2, 5), tops=(1, 3))
+def lstm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Long short-term memory; gates input, forget, output, candidate; a cont of 0 forgets everything."""
+    n_hidden = layer.params.recurrent_param.num_output
+    inputs, keep, static, (hidden, cell) = _inputs(layer, bottoms, n_states=2)
+    param = layer.params.recurrent_param
+    shapes = [(4 * n_hidden, inputs.shape[2]), (4 * n_hidden,), (4 * n_hidden, n_hidden)]
+    fillers = [param.weight_filler, param.bias_filler, param.weight_filler]
+    if static is not None:
+        shapes.insert(2, (4 * n_hidden, static.shape[1]))
+        fillers.insert(2, param.weight_filler)
+    from_input, bias, *from_static, from_hidden = (b.astype(np.float64) for b in weights(layer, shapes, fillers))
+    driven = inputs @ from_input.T + bias
+    if static is not None:
+        driven += static @ from_static[0].T
+    outputs = []
+    for step, kept in zip(driven, keep, strict=True):
+        gates = step + (kept * hidden) @ from_hidden.T
+        enter, forget, leave, candidate = np.split(gates, 4, 1)
+        cell = kept * sigmoid(forget) * cell + sigmoid(enter) * np.tanh(candidate)
+        hidden = sigmoid(leave) * np.tanh(cell)
+        outputs.append(hidden)
+    return _tops(layer, outputs, [hidden, cell])
+
+
+@forward_of("RNN", bottoms=(2, 4), tops=(1, 2))
+def rnn(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Hidden state tanh(W_hh h + W_xh x + b_h), output tanh(W_ho h + b_o); a cont of 0 forgets everything."""
+    n_hidden = layer.params.recurrent_param.num_output
+    inputs, keep, static, (hidden,) = _inputs(layer, bottoms, n_states=1)
+    param = layer.params.recurrent_param
+    square = (n_hidden, n_hidden)
+    shapes = [(n_hidden, inputs.shape[2]), (n_hidden,), square, square, (n_hidden,)]
+    fillers = [param.weight_filler, param.bias_filler, param.weight_filler, param.weight_filler, param.bias_filler]
+    if static is not None:
+        shapes.insert(2, (n_hidden, static.shape[1]))
+        fillers.insert(2, param.weight_filler)
+    blobs = [blob.astype(np.float64) for blob in weights(layer, shapes, fillers)]
+    from_input, bias, *from_static, from_hidden, to_output, output_bias = blobs
+    driven = inputs @ from_input.T + bias
+    if static is not None:
+        driven += static @ from_static[0].T
+    outputs = []
+    for step, kept in zip(driven, keep, strict=True):
+        hidden = np.tanh(step + (kept * hidden) @ from_hidden.T)
+        outputs.append(np.tanh(hidden @ to_output.T + output_bias))
+    return _tops(layer, outputs, [hidden])
+
+
+def _inputs(
+    layer: Layer, bottoms: Sequence[Array], n_states: int
+) -> tuple[AnyArray, AnyArray, AnyArray | None, list[AnyArray]]:
+    """Inputs (T, N, D), continuation marks (T, N, 1), static input (N, D) if any, and states (N, H) to begin with."""
+    param = layer.params.recurrent_param
+    n_exposed = n_states if param.expose_hidden else 0
+    has_static = len(bottoms) == 3 + n_exposed
+    if param.num_output < 1 or len(bottoms) != 2 + has_static + n_exposed or len(layer.tops) != 1 + n_exposed:
+        raise ShapeError(
+            f"{len(bottoms)} bottoms and {len(layer.tops)} tops with expose_hidden: "
+            f"{str(param.expose_hidden).lower()} and num_output: {param.num_output}"
+        )
+    x, cont = bottoms[:2]
+    if x.ndim < 2 or cont.shape != x.shape[:2]:
+        raise ShapeError(f"inputs of {show(x.shape)} with continuation marks of {show(cont.shape)}; expected T x N")
+    steps, streams = cont.shape
+    static = bottoms[2].reshape(streams, -1).astype(np.float64) if has_static else None
+    states = [np.zeros((streams, param.num_output)) for _ in range(n_states)]
+    if n_exposed:
+        states = [bottom.reshape(streams, param.num_output).astype(np.float64) for bottom in bottoms[-n_states:]]
+    inputs = x.reshape(steps, streams, count(x.shape, 2)).astype(np.float64)
+    return inputs, cont[..., None].astype(np.float64), static, states
+
+
+def _tops(layer: Layer, outputs: Sequence[AnyArray], states: Sequence[AnyArray]) -> list[AnyArray]:
+    """Outputs (T, N, H) and, where they are exposed, the last states (1, N, H)."""
+    exposed = [state[None] for state in states] if layer.params.recurrent_param.expose_hidden else []
+    return [np.stack(outputs), *exposed]

@@ -1,0 +1,105 @@
+"""Layers that reduce: ArgMax, Reduction, and the evaluation layers Accuracy and SoftmaxWithLoss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dongfeng.errors import ShapeError
+from dongfeng.net import Layer
+from dongfeng.reference.axes import canonical, count, show
+from dongfeng.reference.normalization import softmax_of
+from dongfeng.reference.registry import AnyArray, Array, forward_of
+
+FLT_MIN = np.finfo(np.float32).tiny
+
+
+@forward_of("ArgMax")
+def argmax(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Index of the largest values, of equal ones the last; with out_max_val also, or only, the values."""
+    (x,), param = bottoms, layer.params.argmax_param
+    if param.has("axis"):
+        axis = canonical(param.axis, x.ndim)
+        indices, values = _largest(x, axis, param.top_k)
+        top = values if param.out_max_val else indices
+        return [top.reshape(*top.shape, *(1,) * (3 - top.ndim))]
+    rows = x.reshape(x.shape[0], -1)
+    indices, values = _largest(rows, 1, param.top_k)
+    parts = [indices, values] if param.out_max_val else [indices]
+    return [np.stack(parts, 1).reshape(x.shape[0], len(parts), param.top_k, *(1,) * (x.ndim - 3))]
+
+
+def _largest(x: Array, axis: int, top_k: int) -> tuple[AnyArray, AnyArray]:
+    """Indices and values of the `top_k` largest along an axis, largest first, of equal ones the last first."""
+    size = x.shape[axis]
+    if not 1 <= top_k <= size:
+        raise ShapeError(f"top_k {top_k} of {size} values along axis {axis} of {show(x.shape)}")
+    backwards = np.flip(x, axis)
+    if top_k == 1:
+        places = np.expand_dims(backwards.argmax(axis), axis)
+    else:
+        places = np.take(np.argsort(-backwards, axis, kind="stable"), range(top_k), axis)
+    indices = size - 1 - places
+    return indices, np.take_along_axis(x, indices, axis)
+
+
+@forward_of("Reduction")
+def reduction(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """All axes from one on as a single value, times coeff."""
+    (x,), param = bottoms, layer.params.reduction_param
+    axis = canonical(param.axis, x.ndim)
+    rows = x.reshape(*x.shape[:axis], -1).astype(np.float64)
+    if param.operation == "ASUM":
+        rows = np.abs(rows)
+    elif param.operation == "SUMSQ":
+        rows = np.square(rows)
+    return [param.coeff * (rows.mean(-1) if param.operation == "MEAN" else rows.sum(-1))]
+
+
+@forward_of("Accuracy", bottoms=(2, 2), tops=(1, 2))
+def accuracy(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Share of samples whose label is among the top_k scores, overall and a class."""
+    param = layer.params.accuracy_param
+    scores, labels = _scores_and_labels(bottoms, param.axis)
+    if param.has("ignore_label"):
+        keep = labels != param.ignore_label
+        scores, labels = scores[keep], labels[keep]
+    of_label = np.take_along_axis(scores, labels[:, None], 1)
+    hits = (scores >= of_label).sum(1) <= param.top_k
+    n_classes = scores.shape[1]
+    samples = np.bincount(labels, minlength=n_classes)
+    right = np.bincount(labels[hits], minlength=n_classes)
+    overall = hits.mean() if hits.size else np.float64(0)
+    return [np.asarray(overall), right / np.maximum(samples, 1)][: len(layer.tops)]
+
+
+@forward_of("SoftmaxWithLoss", bottoms=(2, 2), tops=(1, 2))
+def softmax_with_loss(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Mean negative logarithm of the labels' probabilities, and the probabilities."""
+    loss_param = layer.params.loss_param
+    axis = canonical(layer.params.softmax_param.axis, bottoms[0].ndim)
+    probabilities = softmax_of(bottoms[0], axis)
+    scores, labels = _scores_and_labels([probabilities.astype(np.float32), bottoms[1]], axis)
+    total = labels.size
+    if loss_param.has("ignore_label"):
+        keep = labels != loss_param.ignore_label
+        scores, labels = scores[keep], labels[keep]
+    of_label = np.take_along_axis(scores, labels[:, None], 1).astype(np.float64)
+    mode = loss_param.normalization
+    if loss_param.has("normalize") and not loss_param.has("normalization"):
+        mode = "VALID" if loss_param.normalize else "BATCH_SIZE"
+    outer = count(bottoms[0].shape, 0, axis)
+    divisor = {"FULL": total, "VALID": labels.size, "BATCH_SIZE": outer, "NONE": 1}[mode]
+    loss = -np.log(np.maximum(of_label, FLT_MIN)).sum() / max(divisor, 1)
+    return [np.asarray(loss), probabilities][: len(layer.tops)]
+
+
+def _scores_and_labels(bottoms: Sequence[Array], axis: int) -> tuple[AnyArray, AnyArray]:
+    """Scores as (samples, classes) and labels as (samples,) integers."""
+    scores, labels = bottoms
+    axis = canonical(axis, scores.ndim)
+    rows = np.moveaxis(scores, axis, -1).reshape(-1, scores.shape[axis])
+    if labels.size != len(rows):
+        raise ShapeError(f"{labels.size} labels for {len(rows)} predictions in {show(scores.shape)}")
+    return rows, labels.ravel().astype(np.int64)
