@@ -21,7 +21,10 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         OSError: the folder is missing or cannot be written.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    except OSError as error:  # it names a file the caller has never heard of
+        raise OSError(error.errno, error.strerror, str(target)) from error
     temporary = Path(name)
     try:
         os.close(handle)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng._version import __version__
-from dongfeng.errors import ShapeError, WeightsMismatch, WeightsUnavailable
+from dongfeng.errors import ShapeError, WeightsUnavailable
 from dongfeng.files import replacing
 from dongfeng.runtime.metadata import ModelSpec, to_metadata
-from dongfeng.runtime.preprocess import for_size
+from dongfeng.runtime.nets import given_weights, zoo_net, zoo_spec, zoo_weights
 from dongfeng.zoo.paths import cache_root, onnx_folder
 
 if TYPE_CHECKING:
@@ -49,22 +49,6 @@ class Prepared:
     is_random: bool = False
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """Where weights come from: a file, or a seed."""
-
-    path: Path | None
-    seed: int = 0
-
-    def identity(self) -> str:
-        """What changes when the weights change."""
-        if self.path is None:
-            return f"random:{self.seed}"
-        from dongfeng.zoo.pins import sha256_of
-
-        return sha256_of(self.path)
-
-
 def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None) -> Prepared:
     """A model of the zoo.
 
@@ -81,18 +65,11 @@ def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None) -> Prepa
     from dongfeng.zoo.paths import data_root
 
     size_hw = size_hw or info.size_hw
-    source = _zoo_weights(info, weights)
-    spec = ModelSpec(
-        name=info.name,
-        task=info.task,
-        recipe=for_size(info.recipe, size_hw),
-        head=info.head,
-        classes=info.classes,
-        score_blob=info.score_blob,
-    )
+    source = zoo_weights(info, weights)
+    spec = zoo_spec(info, size_hw)
 
     def net() -> Net:
-        return _zoo_net(info, source).resize(*size_hw)
+        return zoo_net(info, source).resize(*size_hw)
 
     prototxt = (data_root() / "prototxt" / info.prototxt).read_bytes()
     # Names that differ only in what is done with the scores share one file.
@@ -114,7 +91,7 @@ def prepare_prototxt(path: Path, weights: object, size_hw: Size | None) -> Prepa
         raise WeightsUnavailable(
             f'{path}: a prototxt holds no weights; give weights=FILE.caffemodel or weights="random"'
         )
-    source = _given_weights(weights)
+    source = given_weights(weights)
 
     def net() -> Net:
         from dongfeng.converters.caffe import read_caffe
@@ -140,7 +117,7 @@ def prepare_ncnn(path: Path, weights: object, size_hw: Size | None) -> Prepared:
         ShapeError: the network does not fit the size, or leaves it open and `size_hw` is None.
     """
     stem = path.name.removesuffix(".bin").removesuffix(".param")
-    source = _given_weights(weights if weights is not None else path.with_name(f"{stem}.bin"))
+    source = given_weights(weights if weights is not None else path.with_name(f"{stem}.bin"))
 
     def net() -> Net:
         from dongfeng.converters.ncnn import read_ncnn
@@ -160,51 +137,6 @@ def _sized(net: Net, size_hw: Size | None, path: Path) -> Net:
     if net.is_open:
         raise ShapeError(f"{path}: the file leaves the input size open; give size=(height, width)")
     return net
-
-
-def _given_weights(weights: object) -> _Weights:
-    if isinstance(weights, str) and (found := re.fullmatch(r"random(?::(\d+))?", weights)):
-        return _Weights(None, int(found[1] or 0))
-    path = Path(str(weights))
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise WeightsUnavailable(f'{path}: {what}; weights is a weight file, "random" or "random:SEED"')
-    return _Weights(path)
-
-
-def _zoo_weights(info: ModelInfo, weights: object) -> _Weights:
-    if weights is not None:
-        return _given_weights(weights)
-    from dongfeng.zoo.fetch import fetch_weights
-
-    return _Weights(fetch_weights(info))
-
-
-def _zoo_net(info: ModelInfo, source: _Weights) -> Net:
-    """The architecture in the variant that the weights are for, with the weights."""
-    from dongfeng.architectures import build
-
-    if source.path is None:
-        from dongfeng.converters.random_weights import random_weights
-
-        return random_weights(build(info.architecture, merged=info.merged), source.seed)
-    if source.path.suffix == ".bin":
-        if info.weights[0].format != "ncnn":
-            raise WeightsMismatch(
-                f"{source.path}: {info.name} takes a .caffemodel; only pl1a_seg was released for ncnn"
-            )
-        from dongfeng.converters.ncnn import load_ncnn_weights
-
-        return load_ncnn_weights(build(info.architecture), source.path)
-    from dongfeng.caffe import caffemodel
-    from dongfeng.converters.weights import assign_weights
-
-    records = caffemodel.read(source.path)
-    unmerged = build(info.architecture)
-    norms = {layer.name for layer in unmerged.layers if layer.type == "BatchNorm"}
-    is_merged = norms.isdisjoint(record.name for record in records if record.blobs)
-    net = build(info.architecture, merged=True) if is_merged else unmerged
-    return assign_weights(net, records, source=str(source.path), require_all=True)
 
 
 def _converted(name: str, key: tuple[object, ...], spec: ModelSpec, net: Callable[[], Net]) -> Path | bytes:

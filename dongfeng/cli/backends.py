@@ -1,0 +1,35 @@
+"""`dongfeng backends`: what can run networks on this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from dongfeng.cli.arguments import Commands, add_command, add_json
+from dongfeng.cli.output import print_json, print_table
+
+EPILOG = """\
+PASS means that the backend has just computed three numbers, and they were right.
+
+examples:
+  dongfeng backends
+  dongfeng backends --json
+"""
+
+
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = add_command(commands, "backends", "show what can run networks here, and why the rest cannot", EPILOG)
+    add_json(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from dongfeng.runtime.backends import check_backends
+
+    reasons = check_backends()
+    if args.json:
+        print_json({"rows": [{"backend": name, "works": not why, "reason": why} for name, why in reasons.items()]})
+    else:
+        print_table(("backend", "result"), [(name, why or "PASS") for name, why in reasons.items()])
+    return 0

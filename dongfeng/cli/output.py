@@ -1,0 +1,132 @@
+"""Printing: tables and JSON to stdout, messages and progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any, TextIO
+
+from dongfeng.errors import DongfengWarning
+
+# Far wider than any table: a cell that a program reads is never wrapped or cut.
+UNLIMITED_WIDTH = 100_000
+
+_default_showwarning = warnings.showwarning
+
+
+def note(message: str) -> None:
+    """One line for the person at the terminal."""
+    print(_one_line(message), file=sys.stderr)
+
+
+def complain(message: str) -> None:
+    """One line `error: ...`."""
+    note(f"error: {message}")
+
+
+def showwarning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show dongfeng's own warnings as one line, and any other as Python does."""
+    if issubclass(category, DongfengWarning):
+        note(f"warning: {message}")
+    else:
+        _default_showwarning(message, category, filename, lineno, file, line)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object; each of its entries, and each row of a list of rows, on a line of its own."""
+    print("{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "\n}")
+
+
+def _json(item: object) -> str:
+    if isinstance(item, list) and item and isinstance(item[0], dict):
+        return "[\n    " + ",\n    ".join(json.dumps(row, allow_nan=False) for row in item) + "\n  ]"
+    return json.dumps(item, allow_nan=False)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table: ruled and fitted to the width of a terminal, elsewhere plain, one line per row, nothing cut.
+
+    Args:
+        columns: Headings.
+        rows: Cells, each shown as `cell` does; columns that hold numbers stand to the right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    if terminal:
+        Console().print(table)
+        return
+    plain = StringIO()
+    Console(file=plain, width=UNLIMITED_WIDTH, force_terminal=False, color_system=None).print(table)
+    for line in plain.getvalue().splitlines():
+        print(line.rstrip())
+
+
+def cell(value: object) -> str:
+    """How a table shows a value: thousands apart, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:#.3g}"
+    return str(value)
+
+
+@contextmanager
+def progress(total: int, what: str, *, quiet_stdout: bool) -> Iterator[Callable[[str], None]]:
+    """Show how far a long task is: a bar on a terminal, else one line per step.
+
+    Args:
+        total: Number of steps.
+        what: What is being done, such as "segment".
+        quiet_stdout: stdout is reserved for JSON; lines go to stderr.
+
+    Yields:
+        A function to call after each step with its result line.
+    """
+    out = sys.stderr if quiet_stdout else sys.stdout
+    if not sys.stderr.isatty():
+        yield lambda line: print(_one_line(line), file=out, flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # rich would send redirected lines to stderr; only where both are the terminal is that the same place.
+    redirect = sys.stdout.isatty()
+    with Progress(*layout, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
+        task = bar.add_task(what, total=total)
+
+        def step(line: str) -> None:
+            bar.advance(task)
+            if not quiet_stdout:
+                print(_one_line(line), file=sys.stdout, flush=True)
+
+        yield step
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.splitlines())

@@ -1,0 +1,173 @@
+"""What a wheel holds, and that each way of installing works from a folder that is not the checkout."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dongfeng._version import __version__
+from tests.conftest import CHECKOUT
+
+CONSUMER = """\
+from __future__ import annotations
+
+import numpy as np
+
+import dongfeng
+
+names: list[str] = dongfeng.list_models("df1*")
+size_hw: int = names  # type: ignore[assignment]
+model = dongfeng.load("df1seg", weights="random", threads=1)
+labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = model("street.jpg").labels
+"""
+
+FIND_DATA = """\
+import json, sys
+import dongfeng
+from dongfeng.zoo.paths import data_root
+print(json.dumps({
+    "package": dongfeng.__file__,
+    "version": dongfeng.__version__,
+    "manifest": (data_root() / "weights_manifest.json").is_file(),
+    "prototxt": sorted(path.name for path in (data_root() / "prototxt").iterdir()),
+    "models": dongfeng.list_models(),
+}))
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Standard output of a command that has to succeed; what it says is shown where it does not."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment with one way of installing, and a folder elsewhere to work in."""
+
+    bin: Path
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout without what git ignores, so that building leaves no trace in it."""
+    ignored = (CHECKOUT / ".gitignore").read_text(encoding="utf-8").split()
+    names = shutil.ignore_patterns(".git", *(name.strip("/") for name in ignored))
+    return Path(shutil.copytree(CHECKOUT, tmp_path_factory.mktemp("tree") / "dongfeng", ignore=names))
+
+
+@pytest.fixture(scope="module")
+def wheels(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    built = {}
+    for name, options in {"wheel from the tree": ["--wheel"], "wheel through the sdist": []}.items():
+        folder = tmp_path_factory.mktemp("dist")
+        run(sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", folder, tree, cwd=folder)
+        (built[name],) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(
+    scope="module",
+    params=["wheel from the tree", "wheel through the sdist", "editable"],
+    ids=lambda name: name.replace(" ", "-"),
+)
+def installed(
+    request: pytest.FixtureRequest, tree: Path, wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Installed:
+    """An empty environment with dongfeng alone; what it needs is borrowed from the environment of the tests."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=False, symlinks=os.name != "nt")
+    bin_folder = home / ("Scripts" if os.name == "nt" else "bin")
+    scheme = sysconfig.get_paths(vars={"base": str(home), "platbase": str(home)})
+    # A path file inside a folder that a path file adds is not read: an editable install of the tests stays unseen.
+    Path(scheme["purelib"], "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    what = ["--no-build-isolation", "--editable", tree] if request.param == "editable" else [wheels[request.param]]
+    pip = [sys.executable, "-m", "pip", "--python", bin_folder / "python", "--disable-pip-version-check"]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", *what, cwd=home)
+    return Installed(bin_folder, tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.mark.slow
+def test_wheels_hold_the_package_and_its_data_and_nothing_else(tree: Path, wheels: dict[str, Path]) -> None:
+    contents = {name: sorted(zipfile.ZipFile(path).namelist()) for name, path in wheels.items()}
+    from_tree, through_sdist = contents.values()
+    assert from_tree == through_sdist
+    held = {name for name in from_tree if not name.startswith(f"dongfeng-{__version__}.dist-info/")}
+    package = {path.relative_to(tree).as_posix() for path in tree.glob("dongfeng/**/*") if path.is_file()}
+    networks = {f"dongfeng/data/prototxt/{path.name}" for path in tree.glob("prototxt/*.prototxt")}
+    assert networks
+    assert held == package | networks | {"dongfeng/data/weights_manifest.json"}
+    assert "dongfeng/py.typed" in held
+
+
+@pytest.mark.slow
+def test_an_install_finds_its_data_from_another_folder(tree: Path, installed: Installed) -> None:
+    seen = json.loads(run(installed.bin / "python", "-c", FIND_DATA, cwd=installed.folder))
+    assert seen["version"] == __version__
+    assert seen["manifest"] is True
+    assert seen["prototxt"] == sorted(path.name for path in tree.glob("prototxt/*"))
+    assert not Path(seen["package"]).is_relative_to(CHECKOUT)
+    listed = json.loads(run(installed.bin / "dongfeng", "models", "--json", cwd=installed.folder))
+    assert [row["model"] for row in listed["rows"]] == seen["models"]
+    assert run(installed.bin / "python", "-m", "dongfeng", "--version", cwd=installed.folder).split()[1] == __version__
+
+
+@pytest.mark.slow
+def test_a_consumer_is_type_checked(installed: Installed) -> None:
+    """An unused `type: ignore` is an error too, so that types which are not seen cannot pass."""
+    consumer = installed.folder / "consumer.py"
+    consumer.write_text(CONSUMER, encoding="utf-8")
+    options = ["--strict", "--python-executable", installed.bin / "python", "--cache-dir", installed.folder / "cache"]
+    run(sys.executable, "-m", "mypy", *options, consumer, cwd=installed.folder)
+
+
+def test_importing_dongfeng_imports_no_heavy_library() -> None:
+    heavy = {"cv2", "gdown", "google.protobuf", "onnx", "onnxruntime", "requests", "rich"}
+    script = "import sys, dongfeng; print(*sys.modules)"
+    seen = set(run(sys.executable, "-c", script, cwd=CHECKOUT).split())
+    assert seen & heavy == set()
+
+
+def test_version_is_that_of_the_changelog() -> None:
+    text = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## \[(.+?)\]", text, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == __version__
+
+
+def test_what_the_package_imports_is_what_it_requires() -> None:
+    config = ConfigParser()
+    config.read(CHECKOUT / "setup.cfg", encoding="utf-8")
+    required = {_distribution(line) for line in config["options"]["install_requires"].split()}
+    imported = {name for path in CHECKOUT.glob("dongfeng/**/*.py") for name in _third_party_imports(path)}
+    optional = {"grpc_tools", "h5py", "PIL"}  # for `make proto`, HDF5 weights, and images that are PIL's already
+    other_names = {"cv2": "opencv-python-headless", "google": "protobuf"}
+    needed = {other_names.get(name, name) for name in imported - optional}
+    assert needed == required
+
+
+def _third_party_imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"dongfeng"}
+
+
+def _distribution(requirement: str) -> str:
+    return re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-")
