@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import ClassVar, TypeVar
 
 from dongfeng.caffe.message import Message, message
@@ -49,6 +50,11 @@ class LayerType(ABC):
     @abstractmethod
     def emit(self, graph: OnnxGraph) -> None:
         """Add the ONNX nodes that compute the layer's tops from its bottoms."""
+
+    @property
+    def stride_hw(self) -> tuple[Fraction, Fraction]:
+        """Input pixels that one pixel of the top stands for, below and beside each other; under 1 where it enlarges."""
+        return Fraction(1), Fraction(1)
 
     @property
     def trains(self) -> bool:

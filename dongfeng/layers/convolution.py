@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from dongfeng.caffe.message import Message
@@ -62,6 +63,11 @@ class _Convolving(LayerType):
     @staticmethod
     @abstractmethod
     def _out_size(size: int | None, extent: int, stride: int, pad: int) -> int | None: ...
+
+    @property
+    def stride_hw(self) -> tuple[Fraction, Fraction]:
+        height, width = read_window(self.param, 2).stride
+        return Fraction(height), Fraction(width)
 
     def fillers(self) -> list[Message]:
         return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
@@ -130,6 +136,11 @@ class DepthwiseConvolution(Convolution):
 @register("Deconvolution")
 class Deconvolution(_Convolving):
     """Source: Caffe, DeconvolutionLayer. The weight is (in, out / group, kernel...)."""
+
+    @property
+    def stride_hw(self) -> tuple[Fraction, Fraction]:
+        height, width = super().stride_hw
+        return 1 / height, 1 / width
 
     onnx_op = "ConvTranspose"
     _out_size = staticmethod(deconvolved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,6 +73,11 @@ class Pooling(LayerType):
             raise ShapeError(f"padding {list(pad)} must be smaller than the kernel {list(kernel)}")
         return Window(kernel, stride, pad, (1, 1))
 
+    @property
+    def stride_hw(self) -> tuple[Fraction, Fraction]:
+        height, width = self.window((None,) * 4).stride
+        return Fraction(height), Fraction(width)
+
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,) = bottoms
         window = self.window(bottom)
@@ -79,7 +85,7 @@ class Pooling(LayerType):
             size: list[int | None] = [1, 1]
         else:
             size = [
-                pooled(n, k, s, p, ceil=self.ceil)
+                pooled(n, k, s, p, ceil=self.ceil, is_padded=any(window.pad))
                 for n, k, s, p in zip(bottom[2:], window.kernel, window.stride, window.pad, strict=True)
             ]
         return [(*bottom[:2], *size)] * len(self.layer.tops)
@@ -220,7 +226,7 @@ class SPP(LayerType):
         kernel = tuple(-(-n // bins) for n in size)
         pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
         window = Window(kernel, kernel, pad, (1, 1))
-        pooled_size = [pooled(n, k, k, p) for n, k, p in zip(size, kernel, pad, strict=True)]
+        pooled_size = [pooled(n, k, k, p, is_padded=any(pad)) for n, k, p in zip(size, kernel, pad, strict=True)]
         return window, (*bottom[:2], *pooled_size)
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:

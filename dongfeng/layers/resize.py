@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType
@@ -49,6 +50,7 @@ def reshaped(
     if dict(inputs) == dict(new_inputs):
         return list(layers)
     try:
+        _check_alignment(layers, new_inputs)
         return _follow(inputs, layers, new_inputs)
     except ShapeError as exc:
         if size_hw is None:
@@ -58,6 +60,7 @@ def reshaped(
                 blob: (*shape[:2], *near) if shape[2:] == size_hw else shape for blob, shape in new_inputs.items()
             }
             try:
+                _check_alignment(layers, candidate)
                 _follow(inputs, layers, candidate)
             except ShapeError:
                 continue
@@ -67,14 +70,47 @@ def reshaped(
 
 
 def _nearby(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Sizes worth trying, the nearest first."""
+    """Sizes worth trying, the nearest first, of equally near ones the larger."""
     sizes = {
         (rows, columns)
         for step in _STEPS
         for rows in {max(height // step, 1) * step, -(-height // step) * step}
         for columns in {max(width // step, 1) * step, -(-width // step) * step}
     }
-    yield from sorted(sizes, key=lambda hw: (abs(hw[0] - height) + abs(hw[1] - width), hw))
+    yield from sorted(sizes, key=lambda hw: (abs(hw[0] - height) + abs(hw[1] - width), -hw[0], -hw[1]))
+
+
+def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> None:
+    """Refuse sizes at which a deconvolution's map would not lie over the map it is joined with.
+
+    Where sizes round up on the way down (50 to 25 to 13) and double on the way up (13 to 26), shapes may fit by
+    accident while pixels do not.
+
+    Raises:
+        ShapeError: height or width is no multiple of the stride of a deconvolution's bottom.
+    """
+    images = [shape for shape in inputs.values() if len(shape) == 4]
+    if not images:
+        return
+    joined = {bottom for layer in layers if layer.type in _MERGING for bottom in layer.bottoms}
+    strides: dict[str, tuple[Fraction, Fraction]] = {}
+    for kind in layer_types(layers):
+        layer = kind.layer
+        if layer.type == "Interp":  # takes another map's size, and with it a stride that is known there
+            continue
+        known = [strides[bottom] for bottom in layer.bottoms if bottom in strides]
+        before = known[0] if known else (Fraction(1), Fraction(1))
+        after = tuple(stride * step for stride, step in zip(before, kind.stride_hw, strict=True))
+        strides.update(dict.fromkeys(layer.tops, (after[0], after[1])))
+        if layer.type != "Deconvolution" or joined.isdisjoint(layer.tops):
+            continue
+        for shape in images:
+            for size, stride in zip(shape[2:], before, strict=True):
+                if size is not None and stride > 1 and size % stride:
+                    raise ShapeError(
+                        f"{layer.where}: joins a map of 1/{stride} of the input with a larger one, so height and width "
+                        f"must be multiples of {stride}, got {size}"
+                    )
 
 
 def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Mapping[str, Shape]) -> list[Layer]:

@@ -102,8 +102,18 @@ def deconvolved(size: int | None, extent: int, stride: int, pad: int) -> int | N
     return out
 
 
-def pooled(size: int | None, kernel: int, stride: int, pad: int, *, ceil: bool = True) -> int | None:
+def pooled(
+    size: int | None, kernel: int, stride: int, pad: int, *, ceil: bool = True, is_padded: bool | None = None
+) -> int | None:
     """Output size of pooling: rounds up, and drops a last window that would start in the padding.
+
+    Args:
+        size: Pixels along this axis; None: open.
+        kernel: Pixels of a window.
+        stride: Pixels from a window to the next.
+        pad: Pixels added at either end.
+        ceil: Round up, as Caffe does by default.
+        is_padded: Whether any axis is padded: then such a window is dropped on this one too. Default: by `pad`.
 
     Source: Caffe, PoolingLayer::Reshape.
     """
@@ -111,7 +121,7 @@ def pooled(size: int | None, kernel: int, stride: int, pad: int, *, ceil: bool =
         return None
     span = size + 2 * pad - kernel
     out = (-(-span // stride) if ceil else span // stride) + 1
-    if pad and (out - 1) * stride >= size + pad:
+    if (pad if is_padded is None else is_padded) and (out - 1) * stride >= size + pad:
         out -= 1
     if out < 1:
         raise ShapeError(f"a kernel of {kernel} with stride {stride} leaves no window on {size} pixels")
