@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dongfeng
+import dongfeng.reference
 from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import PrototxtError, ShapeError
 from tests.nets import CONV_BN, data, layer, read_text
@@ -197,6 +198,18 @@ def test_an_inplace_input_keeps_its_name_for_its_last_version(tmp_path: Path) ->
     net = read_text(tmp_path, data(1, 3, 8, 8) + layer("r", "ReLU", "data", "data"))
     assert net.inputs == {"data@0": (1, 3, 8, 8)}
     assert net.outputs == ("data",)
+
+
+@pytest.mark.parametrize("spelling", ["round_mode: FLOOR", "ceil_mode: false"])
+def test_pooling_rounds_down_in_either_spelling(tmp_path: Path, spelling: str) -> None:
+    text = data(1, 3, 8, 8) + layer("p", "Pooling", "data", "p", f"pooling_param {{ kernel_size: 3 stride: 2 {spelling} }}")
+    net = read_text(tmp_path, text)
+    assert net.shapes()["p"] == (1, 3, 3, 3)
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    got, expected = (compute(net, {"data": image})["p"] for compute in (dongfeng.run, dongfeng.reference.run))
+    np.testing.assert_array_equal(got, expected)
+    with pytest.raises(ShapeError, match="two spellings of one choice"):
+        read_text(tmp_path, text.replace(spelling, "round_mode: FLOOR ceil_mode: true"))
 
 
 def test_phase_train_normalises_by_the_batch_and_refuses_dropout(tmp_path: Path) -> None:

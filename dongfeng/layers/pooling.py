@@ -39,7 +39,9 @@ class Pooling(LayerType):
         self.is_max: bool = self.param.pool == "MAX"
         if len(layer.tops) == 2 and not self.is_max:
             raise ShapeError("only MAX pooling has a second top")
-        self.ceil: bool = self.param.round_mode == "CEIL"
+        self.ceil: bool = self.param.round_mode == "CEIL" and self.param.ceil_mode
+        if self.param.has("round_mode") and self.param.has("ceil_mode"):
+            raise ShapeError("round_mode and ceil_mode, two spellings of one choice, are both given")
         self._check_window()
 
     def _check_window(self) -> None:

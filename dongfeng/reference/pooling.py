@@ -121,7 +121,7 @@ def _read_pool(param: Message, size: Pair) -> Pool:
     kernel = _pair(param, "kernel", "kernel_size")
     if min(*kernel, *stride) < 1 or any(p >= k for p, k in zip(pad, kernel, strict=True) if p):
         raise ShapeError(f"kernel {kernel}, stride {stride} and pad {pad} do not fit: pad must be below kernel")
-    return Pool(kernel, stride, pad, floor=param.round_mode == "FLOOR")
+    return Pool(kernel, stride, pad, floor=param.round_mode == "FLOOR" or not param.ceil_mode)
 
 
 def _pair(param: Message, name: str, square: str) -> Pair:

@@ -12,7 +12,10 @@ from tests.caffe.programs import run_python
 TYPES = {"double", "float", "int64", "int32", "bool", "string", "bytes", "uint32"}
 # Number 148 has two owners; the prototxt reader needs names only, so one of them got a number of our own.
 MOVED = {("LayerParameter", "interp_param"): 1148}
-OURS = {("InterpParameter", "align_corners"), ("BlobProto", "raw_data_type"), ("BlobProto", "raw_data")}
+OURS = {
+    *(("InterpParameter", "align_corners"), ("BlobProto", "raw_data_type"), ("BlobProto", "raw_data")),
+    ("PoolingParameter", "ceil_mode"),
+}
 # What SSD's, PSPNet's, SegNet's and YOLO's Caffe added.
 FORK_FIELDS = {
     *("permute_param", "prior_box_param", "detection_output_param", "norm_param", "bn_param", "upsample_param"),
