@@ -14,6 +14,7 @@ check:  ## style, types, and that the written network files are current
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m dongfeng.architectures --check
+	$(PYTHON) -m dongfeng.layers --check
 
 test:  ## all tests but those that need the internet or a GPU
 	$(PYTHON) -m pytest $(PYTEST_ARGS)

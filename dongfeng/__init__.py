@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dongfeng.converters.fold import fold
     from dongfeng.converters.ncnn import read_ncnn
     from dongfeng.converters.onnx import to_onnx
+    from dongfeng.converters.verify import verify
     from dongfeng.net import Layer, LayerCost, Net
     from dongfeng.runtime.load import load
     from dongfeng.runtime.results import Classification, Segmentation
@@ -39,6 +40,7 @@ _HOMES = {
     "read_ncnn": "dongfeng.converters.ncnn",
     "run": "dongfeng.runtime.run",
     "to_onnx": "dongfeng.converters.onnx",
+    "verify": "dongfeng.converters.verify",
     "write_caffe": "dongfeng.converters.caffe",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "read_ncnn",
     "run",
     "to_onnx",
+    "verify",
     "write_caffe",
 ]
 

@@ -225,6 +225,12 @@ def test_phase_train_normalises_by_the_batch_and_refuses_dropout(tmp_path: Path)
         dongfeng.run(drop, {"data": image[:1]})
 
 
+@pytest.mark.parametrize("text", ["Sigmoid sigmoid_param", "TanH tanh_param", "ReLU relu_param", "Softmax softmax_param"])
+def test_engine_is_read_past(tmp_path: Path, text: str) -> None:
+    kind, field = text.split()
+    read_text(tmp_path, data(1, 3, 8, 8) + layer("n", kind, "data", "n", f"{field} {{ engine: CAFFE }}"))
+
+
 def test_parameters_of_another_type_are_refused_with_their_line(tmp_path: Path) -> None:
     text = data(1, 3, 8, 8) + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r"\n pooling_param { pool: AVE } }'
     with pytest.raises(

@@ -14,7 +14,7 @@ import numpy as np
 from dongfeng.caffe.schema import INTEGER_RANGES, Field, MessageType, message_type, message_type_names, to_float32
 from dongfeng.errors import PrototxtError
 
-__all__ = ["Message", "closest", "message"]
+__all__ = ["Message", "checked_value", "closest", "message"]
 
 
 class Message:
@@ -211,8 +211,8 @@ def _checked(type_: MessageType, values: Mapping[str, Any]) -> dict[str, Any]:
         field = type_.fields[name]
         where = f"{type_.name}.{name}"
         if not field.repeated:
-            checked[name] = _checked_value(field, value, where)
-        elif items := tuple(_checked_value(field, item, where) for item in _items(value)):
+            checked[name] = checked_value(field, value, where)
+        elif items := tuple(checked_value(field, item, where) for item in _items(value)):
             checked[name] = items
     return checked
 
@@ -222,7 +222,12 @@ def _items(value: Any) -> Iterable[Any]:
     return (value,) if is_one else value
 
 
-def _checked_value(field: Field, value: Any, where: str) -> Any:
+def checked_value(field: Field, value: Any, where: str) -> Any:
+    """One value of a field in the form a message keeps.
+
+    Raises:
+        PrototxtError: it is not of the field's kind; the message begins with `where`.
+    """
     kind = field.kind
     if kind == "message":
         return _checked_message(field, value, where)

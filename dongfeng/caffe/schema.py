@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 
-__all__ = ["Field", "MessageType", "message_class", "message_type", "message_type_names", "to_float32"]
+__all__ = [
+    "Field",
+    "MessageType",
+    "add_message",
+    "default_of",
+    "message_class",
+    "message_type",
+    "message_type_names",
+    "to_float32",
+]
 
 PROTO_PATH = Path(__file__).with_name("caffe.proto")
 BINARY_PATH = Path(__file__).with_name("caffe_schema.binpb")
@@ -57,7 +66,7 @@ class Field:
 
     Attributes:
         name: Its name in a prototxt.
-        number: Its number in a caffemodel.
+        number: Its number in a caffemodel; 0 for what `add_message` added, which no caffemodel holds.
         kind: double, float, int32, int64, uint32, bool, string, bytes, enum or message.
         repeated: Whether it may be given any number of times.
         required: Whether it has to be given.
@@ -84,13 +93,30 @@ class MessageType:
     fields: Mapping[str, Field]
 
 
-@cache
+_added: dict[str, MessageType] = {}
+
+
 def message_type(name: str) -> MessageType:
     """The message of that name, such as "LayerParameter".
 
     Raises:
         KeyError: there is no such message.
     """
+    return _added[name] if name in _added else _compiled_type(name)
+
+
+def add_message(type_: MessageType, *, owner: str) -> None:
+    """Make a message known that `caffe.proto` lacks, and a field of its name and type in the message `owner`."""
+    fields = message_type(owner).fields
+    if not isinstance(fields, dict) or type_.name in fields:
+        raise ValueError(f"{owner}.{type_.name} exists already")
+    _added[type_.name] = type_
+    # In place: messages that exist already have the new field too.
+    fields[type_.name] = Field(type_.name, 0, "message", False, False, type_.name, {}, None)
+
+
+@cache
+def _compiled_type(name: str) -> MessageType:
     proto = _messages()[name]
     fields = (_field(name, field) for field in sorted(proto.field, key=lambda field: field.number))
     return MessageType(name, {field.name: field for field in fields})
@@ -98,7 +124,7 @@ def message_type(name: str) -> MessageType:
 
 def message_type_names() -> tuple[str, ...]:
     """Names of all messages."""
-    return tuple(_messages())
+    return (*_messages(), *_added)
 
 
 @cache
@@ -149,11 +175,12 @@ def _field(owner: str, proto: FieldDescriptorProto) -> Field:
     type_name = proto.type_name.removeprefix(".caffe.")
     enum = _enums()[type_name] if kind == "enum" else {}
     repeated = proto.label == _LABEL_REPEATED
-    default = () if repeated else _default(kind, proto.default_value, enum)
+    default = () if repeated else default_of(kind, proto.default_value, enum)
     return Field(proto.name, proto.number, kind, repeated, proto.label == _LABEL_REQUIRED, type_name, enum, default)
 
 
-def _default(kind: str, text: str, enum: Mapping[str, int]) -> Any:
+def default_of(kind: str, text: str, enum: Mapping[str, int]) -> Any:
+    """What reading an unset field gives: the default written in the schema, or protobuf's where `text` is empty."""
     if kind == "message":
         return None
     if kind == "enum":

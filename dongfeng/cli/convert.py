@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import Commands, add_command, add_size
-from dongfeng.cli.output import note
+from dongfeng.cli.arguments import Commands, add_command, add_json, add_size
+from dongfeng.cli.output import cell, note, print_json, print_table
 from dongfeng.cli.source import NET_HELP, WEIGHTS_HELP, Source, read_source
-from dongfeng.errors import ConversionError, WeightsUnavailable
+from dongfeng.errors import ConversionError, ShapeError, WeightsUnavailable
 
 if TYPE_CHECKING:
+    import onnx
+
+    from dongfeng.converters.verdict import BlobError, Verdict
     from dongfeng.net import Net
 
 CAFFE = (".prototxt", ".caffemodel")
@@ -21,8 +25,12 @@ DEFAULT_OPSET = 17
 EPILOG = """\
 The suffix of OUT decides: .onnx; .caffemodel or .prototxt, which both write both files of the pair.
 
+--verify runs the ONNX model and compares every blob with NumPy's computation of Caffe's arithmetic, or with blobs
+saved from Caffe itself: an .npz, an .npy, or a folder of .npy files. Where a layer differs, nothing is written.
+
 examples:
-  dongfeng convert deploy.prototxt net.caffemodel -o net.onnx
+  dongfeng convert deploy.prototxt net.caffemodel -o net.onnx --verify
+  dongfeng convert deploy.prototxt net.caffemodel -o net.onnx --verify blobs.npz
   dongfeng convert deploy.prototxt net.caffemodel --fold -o net_mergebn.caffemodel
   dongfeng convert pl1a_new.param.bin pl1a_new.bin --size 384x640 -o pl1a.onnx
   dongfeng convert df1seg --size 512x1024 --opset 13 -o df1seg.onnx
@@ -51,6 +59,14 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="merge BatchNorm and Scale into the layers before them (default: for ONNX yes, for Caffe no)",
     )
+    parser.add_argument(
+        "--verify",
+        nargs="?",
+        const="",
+        metavar="REFERENCE",
+        help="compare every blob with NumPy's arithmetic, or with the saved blobs REFERENCE, before writing",
+    )
+    add_json(parser)
     parser.set_defaults(usage_error=parser.error)
     return parser
 
@@ -62,10 +78,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConversionError(
             f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx, .caffemodel or .prototxt'
         )
-    if out.suffix in CAFFE and (args.opset or args.output or args.dynamic):
-        args.usage_error("--opset, --output and --dynamic are for .onnx files")
+    if out.suffix in CAFFE and (args.opset or args.output or args.dynamic or args.verify is not None):
+        args.usage_error("--opset, --output, --dynamic and --verify are for .onnx files")
+    if Path(args.verify or "").suffix in (".prototxt", ".param", ".bin", *CAFFE):
+        args.usage_error(f"--verify takes {args.verify} for its REFERENCE: write it behind NET and WEIGHTS")
     source = read_source(args.net, args.weights or args.weights_file, released=True)
     net = source.net if args.size is None else source.net.resize(*args.size)
+    if out.suffix == ".onnx" and net.is_open and not args.dynamic:
+        raise ShapeError(f"{args.net}: the file leaves the input size open; give --size HxW, or --dynamic")
     targets = [out] if out.suffix == ".onnx" else [out.with_suffix(suffix) for suffix in CAFFE]
     _refuse_overwriting(source.files, targets)
     has_weights = _has_weights(net)
@@ -85,37 +105,81 @@ def _write_onnx(args: argparse.Namespace, source: Source, net: Net, out: Path) -
     from dongfeng.converters.fold import fold
     from dongfeng.converters.onnx import to_onnx
 
-    if args.fold is not False:
-        net = fold(net)
+    is_folded = args.fold is not False
+    made_of = fold(net) if is_folded else net
     opset = DEFAULT_OPSET if args.opset is None else args.opset
-    metadata = _metadata(args, source, net)
-    model = to_onnx(net, out, opset=opset, outputs=args.output, dynamic=args.dynamic, metadata=metadata)
+    metadata = _metadata(args, source, made_of)
+    path = out if args.verify is None else None  # what is verified is written only then
+    model = to_onnx(made_of, path, opset=opset, outputs=args.output, dynamic=args.dynamic, metadata=metadata)
     outputs = ", ".join(value.name for value in model.graph.output)
     note(f"opset {opset}, {len(model.graph.node)} nodes, outputs {outputs}")
-    print(out)
+    if args.verify is not None:
+        _write_verified(args, net, model, is_folded, out)
+    elif args.json:
+        print_json({"outputs": [str(out)]})
+    else:
+        print(out)
+
+
+def _write_verified(args: argparse.Namespace, net: Net, model: onnx.ModelProto, is_folded: bool, out: Path) -> None:
+    """Compare the model with its reference, and write it if it is right.
+
+    Raises:
+        ConversionError: a layer differs.
+    """
+    from dongfeng.converters.verify import store_verdict, verify
+    from dongfeng.files import replacing
+
+    verdict = verify(net, model, args.verify or None, folded=is_folded)
+    if verdict.passed:
+        store_verdict(model, verdict)
+        with replacing(out) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+    _report(args, verdict, out)
+    wrong = verdict.first_difference
+    if wrong is not None:
+        place = ":".join(str(part) for part in (net.source, wrong.line) if part is not None)
+        raise ConversionError(
+            f'{place or "the net"}: layer "{wrong.layer}" ({wrong.type}) is the first that differs from '
+            f"{verdict.reference}: {_error(wrong)}; {out} is not written"
+        )
+
+
+def _report(args: argparse.Namespace, verdict: Verdict, out: Path) -> None:
+    """What was compared, and what came of it."""
+    written = [str(out)] if verdict.passed else []
+    if args.json:
+        values = verdict.as_dict()
+        print_json(
+            {"outputs": written, **{key: values[key] for key in values if key != "blobs"}, "rows": values["blobs"]}
+        )
+        return
+    print_table(*verdict.table())
+    worst = verdict.worst
+    largest = "" if worst is None else f', largest relative error {cell(worst.max_rel_error)} in "{worst.blob}"'
+    missing = f", {len(verdict.not_compared)} not in the reference" if verdict.not_compared else ""
+    note(f"{len(verdict.blobs)} blobs compared with {verdict.reference}{largest}{missing}")
+    print(*written, sep="\n", end="\n" if written else "")
+
+
+def _error(wrong: BlobError) -> str:
+    if wrong.problem or wrong.max_rel_error is None:
+        return f'blob "{wrong.blob}" {wrong.finding}'
+    return f'blob "{wrong.blob}" is off by {cell(wrong.max_rel_error)} of its largest value'
 
 
 def _metadata(args: argparse.Namespace, source: Source, net: Net) -> dict[str, str]:
     """What `dongfeng.load` has to know to run the file as the zoo's model."""
     if source.info is None:
         return {}
-    from dongfeng.runtime.metadata import ModelSpec, to_metadata
-    from dongfeng.runtime.preprocess import for_size
+    from dongfeng.runtime.metadata import to_metadata
+    from dongfeng.runtime.nets import zoo_spec
     from dongfeng.runtime.score_blob import find_score_blob
 
-    info = source.info
     scores = find_score_blob(net)
     ((_, _, height, width),) = net.inputs.values()
-    return to_metadata(
-        ModelSpec(
-            name=info.name,
-            task=info.task,
-            recipe=for_size(info.recipe, (height or 0, width or 0)),
-            head=info.head,
-            classes=info.classes,
-            score_blob=scores if scores in (args.output or [scores]) else None,
-        )
-    )
+    spec = zoo_spec(source.info, (height or 0, width or 0))
+    return to_metadata(replace(spec, score_blob=scores if scores in (args.output or [scores]) else None))
 
 
 def _write_caffe(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> None:
@@ -123,7 +187,10 @@ def _write_caffe(args: argparse.Namespace, net: Net, targets: Sequence[Path]) ->
     from dongfeng.converters.fold import fold
 
     write_caffe(fold(net) if args.fold else net, *targets)
-    print(*targets, sep="\n")
+    if args.json:
+        print_json({"outputs": [str(target) for target in targets]})
+    else:
+        print(*targets, sep="\n")
     if len(targets) == 1:
         note("no weights were given, so no caffemodel was written")
 

@@ -14,32 +14,44 @@ def refuse_accidents(net: Net) -> None:
 
     Raises:
         UnsupportedLayer: an Eltwise SUM or MAX works in place (Caffe overwrites its top before it has read the first
-            bottom), or a layer overwrites memory that a later layer reads under another name.
+            bottom), or a layer overwrites memory that a later layer, or the caller, reads under another name.
     """
     public = {blob: net.aliases.get(blob, blob) for blob in _blobs(net)}
     memory = {blob: blob for blob in net.inputs}
-    last_reader = {bottom: (index, layer) for index, layer in enumerate(net.layers) for bottom in layer.bottoms}
+    last_reader = {blob: (len(net.layers), f'is the output "{blob}"') for blob in net.outputs}
+    for index, layer in enumerate(net.layers):
+        last_reader.update((bottom, (index, f'"{layer.name}" still reads')) for bottom in layer.bottoms)
     problems = []
     for index, layer in enumerate(net.layers):
         overwritten = [
             bottom for bottom, top in zip(layer.bottoms, layer.tops, strict=False) if public[bottom] == public[top]
         ]
         for top in layer.tops:
-            shares = layer.type in _SHARING or public[top] in [public[bottom] for bottom in overwritten]
+            shares = _shares(layer) or public[top] in [public[bottom] for bottom in overwritten]
             memory[top] = memory[layer.bottoms[0]] if shares and layer.bottoms else top
         operation = layer.params.eltwise_param.operation if layer.type == "Eltwise" else None
         if operation in ("SUM", "MAX") and overwritten:
             problems.append(_problem(layer, f"{operation} works in place, where Caffe loses the first bottom"))
         for bottom in overwritten:
             disturbed = [
-                reader.name
-                for blob, (position, reader) in last_reader.items()
+                use
+                for blob, (position, use) in last_reader.items()
                 if position > index and public[blob] != public[bottom] and memory.get(blob) == memory[bottom]
             ]
-            if disturbed and layer.type not in _SHARING:
-                problems.append(_problem(layer, f'works in place on memory that "{disturbed[0]}" still reads'))
+            if disturbed and not _shares(layer):
+                problems.append(_problem(layer, f"works in place on memory that {disturbed[0]}"))
     if problems:
         raise UnsupportedLayer(problems)
+
+
+def _shares(layer: Layer) -> bool:
+    """Whether Caffe gives the layer's tops the memory of its bottom."""
+    if layer.type in ("Concat", "Slice"):
+        return len(layer.bottoms) == len(layer.tops) == 1
+    if layer.type == "Permute":
+        order = layer.params.permute_param.order
+        return tuple(order) == tuple(range(len(order)))
+    return layer.type in _SHARING
 
 
 def _blobs(net: Net) -> list[str]:

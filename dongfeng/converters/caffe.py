@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from typing import Any
@@ -13,10 +15,11 @@ from dongfeng.caffe.message import Message, message
 from dongfeng.caffe.rules import filter_net
 from dongfeng.caffe.upgrade import upgrade
 from dongfeng.converters.accidents import refuse_accidents
-from dongfeng.converters.caffe_inputs import read_inputs
+from dongfeng.converters.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS, read_inputs
 from dongfeng.converters.weights import load_caffemodel
-from dongfeng.errors import PrototxtError
+from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
 from dongfeng.files import replacing
+from dongfeng.layers.base import is_known, problem_of_type
 from dongfeng.layers.infer import infer_shapes
 from dongfeng.layers.layer import Layer
 from dongfeng.net import Net
@@ -61,10 +64,38 @@ def read_caffe(
     Source: Caffe, Net::Net, Net::FilterNet, Net::Init, Net::CopyTrainedLayersFrom.
     """
     path = fspath(prototxt)
-    text = upgrade(prototxt_file.read(path, strict=strict), filename=path)
+    text = _read_text(path, strict)
     text = filter_net(text, phase=phase, stages=stages, level=level, filename=path)
     net = net_from_message(text, phase=phase, filename=path)
     return net if caffemodel is None else load_caffemodel(net, caffemodel)
+
+
+def _read_text(path: str, strict: bool) -> Message:
+    """The network file, upgraded.
+
+    Raises:
+        PrototxtError: it is no network, or has unknown fields.
+        UnsupportedLayer: it has unknown fields and layers of unknown types, which they mostly belong to.
+    """
+    try:
+        return upgrade(prototxt_file.read(path, strict=strict), filename=path)
+    except PrototxtError as exc:
+        if strict and (problems := _unknown_types(path)):
+            raise UnsupportedLayer([*problems, str(exc)]) from exc
+        raise
+
+
+def _unknown_types(path: str) -> list[str]:
+    """What to do about each layer of unknown type, whatever else is wrong with the file."""
+    with warnings.catch_warnings(), contextlib.suppress(PrototxtError):
+        warnings.simplefilter("ignore", DongfengWarning)
+        text = upgrade(prototxt_file.read(path, strict=False), filename=path)
+        return [problem_of_type(_layer(part, "TEST", path)) for part in text.layer if not _is_known(part.type)]
+    return []
+
+
+def _is_known(type_name: str) -> bool:
+    return is_known(type_name) or type_name in IMAGE_SOURCES | TRAINING_ENDS | {"Input", "HDF5Data"}
 
 
 def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None = None) -> Net:

@@ -40,7 +40,7 @@ def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
 
     Raises:
         ConversionError: `dynamic` is neither a bool nor "batch".
-        UnsupportedLayer: an Interp follows a blob that is made after it.
+        UnsupportedLayer: an Interp follows a blob that is made after it, or weights depend on the batch.
 
     Warns:
         DongfengWarning: an inner product pins the input size, so only the batch is open.
@@ -59,7 +59,10 @@ def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
         )
     net.shapes()  # the size must be known
     inputs = {blob: (None, *shape[1:]) for blob, shape in net.inputs.items()}
-    return Sizes(infer_shapes(inputs, net.layers))
+    sizes = Sizes(infer_shapes(inputs, net.layers))
+    if pinned := _pinned(net, sizes):
+        raise UnsupportedLayer([f"{pinned} has weights for one batch size, so not even the batch can be dynamic"])
+    return sizes
 
 
 def _open_sizes(net: Net) -> Sizes:

@@ -16,7 +16,9 @@ from dongfeng.net import Net
 
 _PARAM = {
     "Convolution": "convolution_param",
+    "ConvolutionDepthwise": "convolution_param",
     "Deconvolution": "convolution_param",
+    "DepthwiseConvolution": "convolution_param",
     "InnerProduct": "inner_product_param",
 }
 _Vector = npt.NDArray[np.float64]
@@ -55,6 +57,28 @@ def fold(net: Net) -> Net:
         if index not in gone
     ]
     return Net.from_inplace(net.name, net.inplace_inputs(), layers, recipe=net.recipe, source=net.source)
+
+
+def folded_blobs(net: Net) -> dict[str, tuple[str, Layer | None]]:
+    """What the blobs of `fold(net)` are in `net`.
+
+    Returns:
+        Blob of the folded net -> the blob of `net` that holds the same values, and the layer of `net` that makes it
+        once all is folded (None: an input). In place of `Decoder_score/bn`, made by its Scale, the folded net has
+        `Decoder_score`, made by the convolution; the convolution's bare result exists no longer.
+    """
+    absorbed = _absorbed(net)
+    gone = {index for followers in absorbed.values() for index in followers}
+    kept = [index for index in range(len(net.layers)) if index not in gone]
+    folded = fold(net.with_layers(replace(layer, blobs=()) for layer in net.layers))
+    blobs: dict[str, tuple[str, Layer | None]] = {
+        new: (old, None) for new, old in zip(folded.inputs, net.inputs, strict=True)
+    }
+    for layer, index in zip(folded.layers, kept, strict=True):
+        last = absorbed.get(index, [index])[-1]
+        for new, old in zip(layer.tops, net.layers[last].tops, strict=True):
+            blobs[new] = (old, net.layers[index])
+    return blobs
 
 
 def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
@@ -110,15 +134,15 @@ def _merge(layer: Layer, followers: Sequence[Layer]) -> Layer:
     params = layer.params.replace(**{field: param.replace(bias_term=None if has_shift else False)})
     if not layer.blobs:
         return replace(layer, params=params)
-    factor, shift = _affine(followers, param.num_output)
+    factor, shift = _affine(followers)
     weight = _scaled(layer, factor)
     bias = shift + factor * (layer.blobs[1].astype(np.float64) if had_bias else 0.0)
     return replace(layer, params=params, blobs=(_frozen(weight), *([_frozen(bias)] if has_shift else [])))
 
 
-def _affine(followers: Sequence[Layer], channels: int) -> tuple[_Vector, _Vector]:
+def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
     """Factor and shift per channel that equal the followers, one after the other."""
-    factor, shift = np.ones(channels), np.zeros(channels)
+    factor, shift = np.ones(1), np.zeros(1)
     for layer in followers:
         if layer.type == "BatchNorm":
             mean, variance = batch_norm_statistics(layer.blobs)
@@ -126,7 +150,7 @@ def _affine(followers: Sequence[Layer], channels: int) -> tuple[_Vector, _Vector
             offset = -mean * gain
         else:
             gain = layer.blobs[0].astype(np.float64)
-            offset = layer.blobs[1].astype(np.float64) if len(layer.blobs) > 1 else np.zeros(channels)
+            offset = layer.blobs[1].astype(np.float64) if len(layer.blobs) > 1 else np.zeros(1)
         factor, shift = factor * gain, shift * gain + offset
     return factor, shift
 
@@ -134,15 +158,13 @@ def _affine(followers: Sequence[Layer], channels: int) -> tuple[_Vector, _Vector
 def _scaled(layer: Layer, factor: _Vector) -> _Vector:
     """The layer's weight with every output channel multiplied by its factor."""
     weight = layer.blobs[0].astype(np.float64)
-    if layer.type == "Convolution":
-        return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
     if layer.type == "Deconvolution":  # (in, out / group, kernel): the group of an input tells its outputs
         group = layer.params.convolution_param.group
         per_input = factor.reshape(group, 1, -1).repeat(weight.shape[0] // group, axis=1)
         return weight * per_input.reshape(weight.shape[0], -1, *(1,) * (weight.ndim - 2))
-    if layer.params.inner_product_param.transpose:
+    if layer.type == "InnerProduct" and layer.params.inner_product_param.transpose:
         return weight * factor
-    return weight * factor[:, None]
+    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 def _frozen(values: _Vector) -> Array:

@@ -66,7 +66,7 @@ def to_onnx(
     net = fill(net)
     layers = _needed(net.layers, wanted)
     graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
-    model = _model(net, graph, layers, wanted)
+    model = _completed(graph, net, layers, wanted)
     onnx.helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
     if path is not None:
         with replacing(path) as temporary:
@@ -74,38 +74,32 @@ def to_onnx(
     return model
 
 
-def _model(net: Net, graph: OnnxGraph, layers: Sequence[Layer], wanted: Sequence[str]) -> onnx.ModelProto:
-    """The model around the nodes: inputs, outputs, shapes of what lies between, versions."""
+def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], wanted: Sequence[str]) -> onnx.ModelProto:
+    """The graph's model with its inputs and outputs, the shapes of what lies between, and its versions."""
     from onnx import helper
 
     read = {bottom for layer in layers for bottom in layer.bottoms} | set(wanted)
     between = [top for layer in layers for top in layer.tops if top not in wanted and top in read]
-    proto = helper.make_graph(
-        graph.nodes,
-        net.name or "net",
-        [_info(blob, graph, _AXES) for blob in net.inputs if blob in read],
-        [_info(blob, graph) for blob in wanted],
-        graph.initializers,
-        value_info=[_info(blob, graph) for blob in between],
-    )
-    opset_id = helper.make_opsetid("", graph.opset)
-    return helper.make_model(
-        proto,
-        opset_imports=[opset_id],
-        ir_version=helper.find_min_ir_version_for([opset_id]),
-        producer_name="dongfeng",
-    )
+    model, opset_id = graph.model, helper.make_opsetid("", graph.opset)
+    model.graph.name = net.name or "net"
+    model.graph.input.extend(_info(blob, graph, _AXES) for blob in net.inputs if blob in read)
+    model.graph.output.extend(_info(blob, graph) for blob in wanted)
+    model.graph.value_info.extend(_info(blob, graph) for blob in between)
+    model.opset_import.append(opset_id)
+    model.ir_version = helper.find_min_ir_version_for([opset_id])
+    model.producer_name = "dongfeng"
+    return model
 
 
 def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
-    if outputs is None:
-        return list(net.outputs)
     blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
-    missing = [blob for blob in outputs if blob not in blobs]
-    if missing or not outputs:
+    wanted = list(dict.fromkeys(net.outputs if outputs is None else outputs))
+    missing = [blob for blob in wanted if blob not in blobs]
+    if missing or not wanted:
         asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
-        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {', '.join(net.outputs)}")
-    return list(dict.fromkeys(outputs))
+        own = ", ".join(net.outputs) or "none, for layers read all its blobs: name one with outputs"
+        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {own}")
+    return wanted
 
 
 def _needed(layers: Sequence[Layer], wanted: Iterable[str]) -> list[Layer]:

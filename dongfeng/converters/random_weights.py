@@ -13,6 +13,7 @@ from dongfeng.layers.infer import infer_shapes, layer_types
 from dongfeng.layers.layer import Array, Layer
 from dongfeng.net import Net
 
+_PASSING = ("BN", "BatchNorm", "Dropout", "Scale")  # they keep the variance of a branch
 _BRANCH_GAIN = 0.5  # so that the sum of a residual block grows by a quarter of its variance at most
 
 
@@ -20,8 +21,8 @@ def random_weights(net: Net, seed: int = 0) -> Net:
     """The net with weights that keep the variance of its activations, drawn from the layer's name and `seed`.
 
     Convolutions, deconvolutions and inner products are drawn as He et al. (2015) do; those that end a residual branch
-    are halved; bilinear fillers keep their kernel; BatchNorm is drawn close to mean 0 and variance 1, Scale close to
-    1 and 0. Deterministic for a seed, on every machine.
+    are halved; bilinear fillers keep their kernel; BatchNorm and BN are drawn close to mean 0 and variance 1, Scale
+    close to 1 and 0. Deterministic for a seed, on every machine.
 
     Raises:
         ShapeError: the shape of a weight depends on an open input size.
@@ -50,6 +51,8 @@ def _draw(
     noise = rng.standard_normal(shape, dtype=np.float32)
     if layer.type == "BatchNorm":
         return (0.1 * noise, np.exp(0.1 * noise), np.ones(shape, np.float32))[index]
+    if layer.type == "BN":  # slope, bias, mean, variance
+        return (1.0 + 0.1 * noise, 0.1 * noise, 0.1 * noise, np.exp(0.1 * noise))[index]
     if index > 0 or len(shape) < 2:
         return 0.1 * noise + (1.0 if index == 0 else 0.0)
     if is_bilinear:
@@ -69,7 +72,7 @@ def _branch_ends(layers: Sequence[Layer]) -> set[str]:
             continue
         for bottom in layer.bottoms:
             source = maker.get(bottom)
-            while source is not None and source.type in ("BatchNorm", "Scale"):
+            while source is not None and source.type in _PASSING:
                 source = maker.get(source.bottoms[0])
             if source is not None and source.type in ("Convolution", "InnerProduct"):
                 ends.add(source.name)
@@ -77,6 +80,6 @@ def _branch_ends(layers: Sequence[Layer]) -> set[str]:
 
 
 def _frozen(blob: Array) -> Array:
-    blob = np.ascontiguousarray(blob, dtype=np.float32)
+    blob = np.asarray(blob, dtype=np.float32, order="C")
     blob.flags.writeable = False
     return blob

@@ -58,12 +58,16 @@ def fill(net: Net) -> Net:
     """The net with Caffe's fillers wherever a learnable layer has no weights; the same net if none is missing.
 
     Raises:
-        WeightsMismatch: a layer has a random filler, so that only a weight file can tell its values.
+        WeightsMismatch: a layer has a random filler, so that only a weight file can tell its values; or its weights
+            are for another input size.
 
     Warns:
         DongfengWarning: naming the layers that got a constant or bilinear filler.
     """
-    if all(layer.blobs or not shapes for layer, _, shapes in _expected(net)):
+    expected = _expected(net)
+    for layer, _, shapes in expected:
+        _check_size(layer, shapes)
+    if all(layer.blobs or not shapes for layer, _, shapes in expected):
         return net
     loaded = {
         layer.name: LayerBlobs(layer.name, layer.type, (), (), layer.blobs, (False,) * len(layer.blobs))
@@ -71,6 +75,22 @@ def fill(net: Net) -> Net:
         if layer.blobs
     }
     return _assigned(net, loaded, net.source or f"net {net.name!r}", False)
+
+
+def _check_size(layer: Layer, shapes: Sequence[Shape]) -> None:
+    """Refuse weights of other shapes than the layer's bottoms ask for.
+
+    Raises:
+        WeightsMismatch: as an inner product at another input size than its weights'.
+    """
+    for index, (blob, shape) in enumerate(zip(layer.blobs, shapes, strict=False)):
+        if len(blob.shape) != len(shape) or any(
+            b is not None and a != b for a, b in zip(blob.shape, shape, strict=True)
+        ):
+            raise WeightsMismatch(
+                f"{layer.where}: its weights (blob {index}) are {show(blob.shape)}, but at this input size they would "
+                f"have to be {show(shape)}; use the size they were trained for"
+            )
 
 
 def _expected(net: Net) -> list[tuple[Layer, LayerType, list[Shape]]]:

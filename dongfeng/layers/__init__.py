@@ -1,5 +1,6 @@
 """One class per Caffe layer type: its output shape, its cost and its ONNX nodes, found by a registry."""
 
+from dongfeng.caffe.declare import declare_params
 from dongfeng.layers import (  # noqa: F401  importing a family registers its types
     channels,
     constants,
@@ -19,4 +20,4 @@ from dongfeng.layers import (  # noqa: F401  importing a family registers its ty
 )
 from dongfeng.layers.base import LayerType, register, registered_types
 
-__all__ = ["LayerType", "register", "registered_types"]
+__all__ = ["LayerType", "declare_params", "register", "registered_types"]

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 
 from dongfeng.caffe.message import Message, message
 from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.layers.advice import advice_on
 from dongfeng.layers.layer import Array, Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
 
@@ -25,6 +26,7 @@ class LayerType(ABC):
     max_bottoms: ClassVar[int | None] = 1
     min_tops: ClassVar[int] = 1
     max_tops: ClassVar[int | None] = 1
+    refused: ClassVar[str] = ""  # what of the type is refused and why, for docs/layers.md
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -98,6 +100,15 @@ def registered_types() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
+def type_class(type_name: str) -> type[LayerType]:
+    """The class registered under a Caffe type string.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _REGISTRY[type_name]
+
+
 def is_known(type_name: str) -> bool:
     """Whether a Caffe type string has a `LayerType`."""
     return type_name in _REGISTRY
@@ -111,7 +122,7 @@ def layer_type(layer: Layer) -> LayerType:
         ShapeError: its parameters contradict each other.
     """
     if layer.type not in _REGISTRY:
-        raise UnsupportedLayer([f"{layer.where}: unsupported layer type"])
+        raise UnsupportedLayer([problem_of_type(layer)])
     cls = _REGISTRY[layer.type]
     foreign = [
         f'{_place(layer, field)}: layer "{layer.name}" ({layer.type}) has {field}, which is no parameter of its type; '
@@ -127,6 +138,11 @@ def layer_type(layer: Layer) -> LayerType:
         raise ShapeError(f"{layer.where}: {exc}") from exc
     except UnsupportedLayer as exc:
         raise UnsupportedLayer([f"{layer.where}: {problem}" for problem in exc.problems]) from exc
+
+
+def problem_of_type(layer: Layer) -> str:
+    """What to say of a layer whose type is unknown."""
+    return f"{layer.where}: unsupported layer type; {advice_on(layer.type, _REGISTRY)}"
 
 
 def _place(layer: Layer, field: str) -> str:

@@ -23,7 +23,7 @@ def _axis_field(layer: Layer, message: str, legacy: str) -> int:
 
 @register("Concat")
 class Concat(LayerType):
-    """Source: Caffe, ConcatLayer."""
+    """Source: Caffe, ConcatLayer: joined along `axis`, or `concat_dim` in old files."""
 
     params_field: ClassVar[str | None] = "concat_param"
     max_bottoms: ClassVar[int | None] = None
@@ -59,6 +59,7 @@ class Slice(LayerType):
 
     params_field: ClassVar[str | None] = "slice_param"
     max_tops: ClassVar[int | None] = None
+    refused: ClassVar[str] = "an axis whose size is open"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -23,6 +23,7 @@ class DummyData(LayerType):
     min_bottoms: ClassVar[int] = 0
     max_bottoms: ClassVar[int | None] = 0
     max_tops: ClassVar[int | None] = None
+    refused: ClassVar[str] = "random fillers"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

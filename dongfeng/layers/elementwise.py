@@ -23,6 +23,7 @@ class Dropout(SameShape):
     """Source: Caffe, DropoutLayer: a copy in phase TEST; what phase TRAIN does is random."""
 
     params_field: ClassVar[str | None] = "dropout_param"
+    refused: ClassVar[str] = "phase TRAIN, which is random"
 
     def emit(self, graph: OnnxGraph) -> None:
         if self.trains:
@@ -48,6 +49,7 @@ class Eltwise(LayerType):
     params_field: ClassVar[str | None] = "eltwise_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = None
+    refused: ClassVar[str] = "SUM or MAX in place, where Caffe loses its first bottom"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -89,9 +89,10 @@ class Normalize(SameShape):
 
 @register("BN")
 class BN(SameShape):
-    """Source: PSPNet's Caffe (slope, bias, mean, variance) and SegNet's (scale, shift; bn_mode INFERENCE)."""
+    """Source: PSPNet's and SegNet's Caffe, BNLayer: slope, bias, mean, variance (PSPNet) or scale, shift (SegNet)."""
 
     params_field: ClassVar[str | None] = "bn_param"
+    refused: ClassVar[str] = "SegNet's `bn_mode: LEARN`, which normalises by the batch: make an inference file first"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -126,10 +127,11 @@ class BN(SameShape):
 
 @register("Upsample")
 class Upsample(LayerType):
-    """Source: SegNet's Caffe (values put back where a pooling mask says) and YOLO's (every pixel repeated)."""
+    """Source: SegNet's and YOLO's Caffe, UpsampleLayer: values put back where a mask says, or every pixel repeated."""
 
     params_field: ClassVar[str | None] = "upsample_param"
     max_bottoms: ClassVar[int | None] = 2
+    refused: ClassVar[str] = "open sizes; `pad_out_h` and `pad_out_w` without a mask"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, param = same_shapes(bottoms), self.layer.params.upsample_param

@@ -18,7 +18,7 @@ FLOAT = 1  # onnx.TensorProto.FLOAT
 
 @register("Softmax")
 class Softmax(SameShape):
-    """Source: Caffe, SoftmaxLayer."""
+    """Source: Caffe, SoftmaxLayer: along any axis."""
 
     params_field: ClassVar[str | None] = "softmax_param"
 
@@ -49,6 +49,7 @@ class ArgMax(LayerType):
     """
 
     params_field: ClassVar[str | None] = "argmax_param"
+    refused: ClassVar[str] = "without `axis` and with open sizes, `top_k` above 1, and opset 11"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

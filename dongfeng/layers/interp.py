@@ -14,13 +14,14 @@ from dongfeng.layers.onnx_graph import OnnxGraph
 
 @register("Interp")
 class Interp(LayerType):
-    """Source: InterpLayer of the release's Caffe (first in DeepLab's): bilinear, corners aligned.
+    """Source: the release's Caffe (first DeepLab's), InterpLayer: bilinear, corners aligned.
 
     A lone shrink or zoom factor beats height/width; height/width beat both factors together. Pads are negative and
     crop first. `align_corners: false` is ours: ncnn's Interp, which maps pixel centres.
     """
 
     params_field: ClassVar[str | None] = "interp_param"
+    refused: ClassVar[str] = "with open sizes, a fixed height and width that no other blob tells"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

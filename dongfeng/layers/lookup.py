@@ -92,6 +92,7 @@ class Im2col(LayerType):
     """Source: Caffe, Im2colLayer: the pixels under a kernel as channels."""
 
     params_field: ClassVar[str | None] = "convolution_param"
+    refused: ClassVar[str] = "an `axis` other than 1"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.convolution_param

@@ -36,10 +36,12 @@ def _affine(graph: OnnxGraph, x: str, scale: float, shift: float, tops: list[str
     return x
 
 
-def _unary(type_name: str, onnx_op: str, source: str) -> None:
-    """Register a layer type that is one ONNX operator without parameters."""
+def _unary(type_name: str, onnx_op: str, source: str, field: str | None = None) -> None:
+    """Register a layer type that is one ONNX operator; of `field` only the engine could be set."""
 
     class Unary(Neuron):
+        params_field: ClassVar[str | None] = field
+
         def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
             graph.node(onnx_op, [x], tops)
 
@@ -48,15 +50,15 @@ def _unary(type_name: str, onnx_op: str, source: str) -> None:
     register(type_name)(Unary)
 
 
-_unary("AbsVal", "Abs", "Caffe, AbsValLayer")
+_unary("AbsVal", "Abs", "Caffe, AbsValLayer: the magnitude of x")
 _unary("BNLL", "Softplus", "Caffe, BNLLLayer: log(1 + exp(x))")
-_unary("Sigmoid", "Sigmoid", "Caffe, SigmoidLayer")
-_unary("TanH", "Tanh", "Caffe, TanHLayer")
+_unary("Sigmoid", "Sigmoid", "Caffe, SigmoidLayer: 1 / (1 + exp(-x))", "sigmoid_param")
+_unary("TanH", "Tanh", "Caffe, TanHLayer: tanh(x)", "tanh_param")
 
 
 @register("ReLU")
 class ReLU(Neuron):
-    """Source: Caffe, ReLULayer; `negative_slope` makes it leaky."""
+    """Source: Caffe, ReLULayer: max(x, 0); `negative_slope` makes it leaky."""
 
     params_field: ClassVar[str | None] = "relu_param"
 
@@ -78,7 +80,7 @@ class ReLU6(Neuron):
 
 @register("Clip")
 class Clip(Neuron):
-    """Source: Caffe, ClipLayer."""
+    """Source: Caffe, ClipLayer: x limited to `min` and `max`, both of which must be given."""
 
     params_field: ClassVar[str | None] = "clip_param"
 
@@ -95,7 +97,7 @@ class Clip(Neuron):
 
 @register("ELU")
 class ELU(Neuron):
-    """Source: Caffe, ELULayer."""
+    """Source: Caffe, ELULayer: alpha * (exp(x) - 1) below zero."""
 
     params_field: ClassVar[str | None] = "elu_param"
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class OnnxGraph:
     """An ONNX graph under construction.
 
-    Blobs keep their Caffe names. Values between the nodes of one layer get names that collide with no blob.
+    Blobs keep their Caffe names. Values between the nodes of one layer get names that collide with no blob. Nodes and
+    constants go straight into `model`, so that the weights are in memory once.
 
     Args:
         opset: ONNX opset the nodes must be valid in.
@@ -27,10 +28,11 @@ class OnnxGraph:
     """
 
     def __init__(self, opset: int, shapes: Mapping[str, Shape], reserved: Iterable[str] = ()) -> None:
+        from onnx import ModelProto
+
         self.opset = opset
         self.shapes = shapes
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self.model: onnx.ModelProto = ModelProto()
         self.integer_blobs: set[str] = set()
         self.scope = ""
         self._taken = set(reserved) | set(shapes)
@@ -46,7 +48,7 @@ class OnnxGraph:
 
         sources = [self._as_float(value) if value in self.integer_blobs else value for value in inputs]
         names = list(outputs) if outputs is not None else [self.fresh(op)]
-        self.nodes.append(helper.make_node(op, sources, names, name=self.fresh(f"{op}_node"), **attrs))
+        self.model.graph.node.append(helper.make_node(op, sources, names, name=self.fresh(f"{op}_node"), **attrs))
         return names[0]
 
     def _as_float(self, blob: str) -> str:
@@ -55,7 +57,7 @@ class OnnxGraph:
 
         if blob not in self._floats:
             self._floats[blob] = self.fresh(f"{blob}_float")
-            self.nodes.append(helper.make_node("Cast", [blob], [self._floats[blob]], to=TensorProto.FLOAT))
+            self.model.graph.node.append(helper.make_node("Cast", [blob], [self._floats[blob]], to=TensorProto.FLOAT))
         return self._floats[blob]
 
     def fresh(self, hint: str) -> str:
@@ -95,7 +97,9 @@ class OnnxGraph:
         from onnx import numpy_helper
 
         name = self.fresh(hint)
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        self.model.graph.initializer.append(
+            numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        )
         return name
 
     # ---- operators whose form changed between opsets --------------------------------------------------------------

@@ -30,6 +30,10 @@ class Pooling(LayerType):
 
     params_field: ClassVar[str | None] = "pooling_param"
     max_tops: ClassVar[int | None] = 2
+    refused: ClassVar[str] = (
+        "`STOCHASTIC`, which is random; a window wholly outside the input, where Caffe's value is an accident; "
+        "with open sizes a mask, and before opset 19 padded AVE with a stride"
+    )
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -207,6 +211,7 @@ class SPP(LayerType):
     """
 
     params_field: ClassVar[str | None] = "spp_param"
+    refused: ClassVar[str] = "`STOCHASTIC`, which is random; open sizes, for its windows depend on them"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

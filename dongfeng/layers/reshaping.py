@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,16 +18,15 @@ class _Reshaping(LayerType):
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), (top,) = self.layer.bottoms, self.layer.tops
-        if [dim is None for dim in graph.shapes[top]].count(True) > 1:
-            self._check_order(graph.shapes[bottom], graph.shapes[top])
+        open_axes = [axis for axis, dim in enumerate(graph.shapes[top]) if dim is None]
+        if not self._kept_axes(graph.shapes[bottom]).issuperset(open_axes[:-1]):  # of the last one ONNX takes care
+            moved = f"{show(graph.shapes[bottom])} to {show(graph.shapes[top])}"
+            raise UnsupportedLayer([f"moves open dimensions ({moved}), so it cannot be dynamic"])
         graph.reshape(bottom, graph.shapes[top], [top])
 
-    @staticmethod
-    def _check_order(bottom: Shape, top: Shape) -> None:
-        """Of several open dimensions all but the last must stay where they are in the bottom."""
-        open_axes = [axis for axis, dim in enumerate(top) if dim is None]
-        if any(top[: axis + 1] != bottom[: axis + 1] for axis in open_axes[:-1]):
-            raise UnsupportedLayer([f"moves open dimensions ({show(bottom)} to {show(top)}), so it cannot be dynamic"])
+    @abstractmethod
+    def _kept_axes(self, bottom: Shape) -> set[int]:
+        """Axes of the top that are the bottom's axes of the same number."""
 
 
 @register("Flatten")
@@ -34,6 +34,7 @@ class Flatten(_Reshaping):
     """Source: Caffe, FlattenLayer: the axes from `axis` to `end_axis` become one."""
 
     params_field: ClassVar[str | None] = "flatten_param"
+    refused: ClassVar[str] = "open dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.flatten_param
@@ -42,12 +43,16 @@ class Flatten(_Reshaping):
             raise ShapeError(f"end_axis {param.end_axis} lies before axis {param.axis}")
         return [(*bottom[:first], product(bottom[first : last + 1]), *bottom[last + 1 :])]
 
+    def _kept_axes(self, bottom: Shape) -> set[int]:
+        return set(range(canonical_axis(self.layer.params.flatten_param.axis, bottom)))
+
 
 @register("Reshape")
 class Reshape(_Reshaping):
     """Source: Caffe, ReshapeLayer: 0 copies a dimension, -1 takes what is left; other axes stay."""
 
     params_field: ClassVar[str | None] = "reshape_param"
+    refused: ClassVar[str] = "open dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.reshape_param
@@ -68,6 +73,12 @@ class Reshape(_Reshaping):
             middle.append(bottom[first + offset] if dim == 0 else dim)
         top = (*bottom[:first], *middle, *bottom[last:])
         return [_with_inferred(bottom, top, list(dims))]
+
+    def _kept_axes(self, bottom: Shape) -> set[int]:
+        param = self.layer.params.reshape_param
+        first = param.axis if param.axis >= 0 else len(bottom) + param.axis + 1
+        copied = {first + offset for offset, dim in enumerate(param.shape.dim) if dim == 0}
+        return {*range(first), *copied}
 
 
 def _with_inferred(bottom: Shape, top: Shape, dims: list[int]) -> Shape:

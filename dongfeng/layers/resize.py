@@ -92,7 +92,13 @@ def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> No
     images = [shape for shape in inputs.values() if len(shape) == 4]
     if not images:
         return
-    joined = {bottom for layer in layers if layer.type in _MERGING for bottom in layer.bottoms}
+    cropped = {top for layer in layers if layer.type == "Crop" for top in layer.tops}
+    joined = {  # where one map is cropped to the other, as in FCN and U-Net, the network sees to it itself
+        bottom
+        for layer in layers
+        if layer.type in _MERGING and cropped.isdisjoint(layer.bottoms)
+        for bottom in layer.bottoms
+    }
     strides: dict[str, tuple[Fraction, Fraction]] = {}
     for kind in layer_types(layers):
         layer = kind.layer

@@ -102,9 +102,7 @@ def deconvolved(size: int | None, extent: int, stride: int, pad: int) -> int | N
     return out
 
 
-def pooled(
-    size: int | None, kernel: int, stride: int, pad: int, *, ceil: bool = True, is_padded: bool | None = None
-) -> int | None:
+def pooled(size: int | None, kernel: int, stride: int, pad: int, *, is_padded: bool, ceil: bool = True) -> int | None:
     """Output size of pooling: rounds up, and drops a last window that would start in the padding.
 
     Args:
@@ -112,8 +110,8 @@ def pooled(
         kernel: Pixels of a window.
         stride: Pixels from a window to the next.
         pad: Pixels added at either end.
+        is_padded: Whether either axis is padded: then such a window is dropped on both.
         ceil: Round up, as Caffe does by default.
-        is_padded: Whether any axis is padded: then such a window is dropped on this one too. Default: by `pad`.
 
     Source: Caffe, PoolingLayer::Reshape.
     """
@@ -121,7 +119,7 @@ def pooled(
         return None
     span = size + 2 * pad - kernel
     out = (-(-span // stride) if ceil else span // stride) + 1
-    if (pad if is_padded is None else is_padded) and (out - 1) * stride >= size + pad:
+    if is_padded and (out - 1) * stride >= size + pad:
         out -= 1
     if out < 1:
         raise ShapeError(f"a kernel of {kernel} with stride {stride} leaves no window on {size} pixels")

@@ -26,6 +26,7 @@ class PriorBox(LayerType):
     params_field: ClassVar[str | None] = "prior_box_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = 2
+    refused: ClassVar[str] = "open sizes, for its boxes are constants"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -99,16 +100,17 @@ class DetectionOutput(LayerType):
     params_field: ClassVar[str | None] = "detection_output_param"
     min_bottoms: ClassVar[int] = 3
     max_bottoms: ClassVar[int | None] = 3
+    refused: ClassVar[str] = "batches above 1, `share_location: false`, `CORNER_SIZE`, `eta` below 1; open sizes"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.param: Message = layer.params.detection_output_param
         p = self.param
+        # save_output_param only says which files an evaluation writes; released deploy files carry it.
         refused = {
             "share_location: false": not p.share_location,
             "code_type: CORNER_SIZE": p.code_type == "CORNER_SIZE",
             "nms_param.eta below 1": p.nms_param.eta < 1,
-            "save_output_param": p.has("save_output_param"),
         }
         problems = [f"{what} is not supported" for what, is_set in refused.items() if is_set]
         if problems:

@@ -22,8 +22,7 @@ def argmax(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     if param.has("axis"):
         axis = canonical(param.axis, x.ndim)
         indices, values = _largest(x, axis, param.top_k)
-        top = values if param.out_max_val else indices
-        return [top.reshape(*top.shape, *(1,) * (3 - top.ndim))]
+        return [values if param.out_max_val else indices]
     rows = x.reshape(x.shape[0], -1)
     indices, values = _largest(rows, 1, param.top_k)
     parts = [indices, values] if param.out_max_val else [indices]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.converters.feeds import feed_arrays, shaped_like
 from dongfeng.converters.onnx import to_onnx
-from dongfeng.errors import ConversionError, ShapeError
-from dongfeng.layers.layer import Array, Shape, show
-from dongfeng.layers.resize import reshaped
+from dongfeng.layers.layer import Array
 from dongfeng.net import Net
 
 
@@ -49,36 +47,3 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
 
 def _float32(result: Any) -> Array:
     return np.asarray(result, dtype=np.float32)
-
-
-def feed_arrays(net: Net, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
-    """Float32 arrays under the net's own input names; a name from the file serves for an input overwritten in place.
-
-    Raises:
-        ConversionError: a feed is missing or unknown.
-    """
-    own_names = {public: private for private, public in net.aliases.items() if private in net.inputs}
-    arrays = {own_names.get(blob, blob): _float32(value) for blob, value in feeds.items()}
-    if set(arrays) != set(net.inputs):
-        raise ConversionError(f"the net's inputs are {sorted(net.inputs)}, got feeds for {sorted(feeds)}")
-    return arrays
-
-
-def shaped_like(net: Net, arrays: Mapping[str, Array]) -> Net:
-    """The net for inputs of the arrays' shapes.
-
-    Raises:
-        ShapeError: the arrays do not fit the net's inputs, or the net does not fit their size.
-    """
-    shapes: dict[str, Shape] = {blob: array.shape for blob, array in arrays.items()}
-    for blob, shape in net.inputs.items():
-        got = shapes[blob]
-        is_free = all(dim is None for dim in shape)
-        if not is_free and (len(got) != len(shape) or (len(shape) > 1 and shape[1] not in (None, got[1]))):
-            raise ShapeError(f'input "{blob}": expected {show(shape)}, got an array of {show(got)}')
-    if dict(net.inputs) == shapes:
-        return net
-    sizes = {shape[2:] for shape in shapes.values() if len(shape) == 4}
-    size_hw = sizes.pop() if len(sizes) == 1 else None
-    layers = reshaped(net.inputs, net.layers, shapes, size_hw=size_hw)  # type: ignore[arg-type]
-    return replace(net, inputs=shapes, layers=tuple(layers))

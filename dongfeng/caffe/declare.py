@@ -1,0 +1,98 @@
+"""Parameter messages of layer types that `caffe.proto` does not know, declared by the code that brings the type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from dongfeng.caffe.message import Message, checked_value
+from dongfeng.caffe.schema import Field, MessageType, add_message, default_of, message_type, message_type_names
+from dongfeng.errors import PrototxtError
+
+__all__ = ["declare_params"]
+
+FieldSpec: TypeAlias = "str | tuple[str, object] | list[str]"
+
+_OWNER = "LayerParameter"
+_SCALARS = ("bool", "bytes", "double", "float", "int32", "int64", "string", "uint32")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def declare_params(name: str, /, **fields: FieldSpec) -> None:
+    """Let network files give a layer a message that Caffe's own schema lacks, such as `my_param { alpha: 2 }`.
+
+    Call it before the file is read; saying the same again changes nothing.
+
+    Args:
+        name: Name of the message in a layer, such as "my_param".
+        fields: Field name -> what it holds: a kind ("float", "double", "int32", "int64", "uint32", "bool", "string",
+            "bytes", or a message such as "FillerParameter"), preceded by "repeated" or "required" where it is; a pair
+            of kind and default; or a list of names for an enum, the first of which is the default.
+
+    Raises:
+        ValueError: the name is taken, a field is spelled as none can be, or its kind or default makes no sense.
+
+    Example:
+        >>> declare_params("my_param", alpha=("float", 1.0), sizes="repeated int32", mode=["NEAREST", "LINEAR"])
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f'"{name}" is no name of a message; write it as "my_param"')
+    type_ = MessageType(name, {field: _field(name, field, spec) for field, spec in fields.items()})
+    if name not in message_type(_OWNER).fields:
+        add_message(type_, owner=_OWNER)
+        return
+    known = message_type(_OWNER).fields[name]
+    if known.type_name != name:
+        raise ValueError(f'"{name}" is taken: it is Caffe\'s own field of {_OWNER}')
+    before = message_type(name)
+    if _content(before) != _content(type_):
+        raise ValueError(f'"{name}" is declared already, with other fields: {_listed(before)}')
+
+
+def _field(message: str, name: str, spec: FieldSpec) -> Field:
+    """The field that a spec describes.
+
+    Raises:
+        ValueError: the spec makes no sense.
+    """
+    where = f"{message}.{name}"
+    # What `Message` has itself would hide the field.
+    if not _NAME.fullmatch(name.lower()) or hasattr(Message, name):
+        raise ValueError(f"{where}: no name for a field; choose another")
+    if isinstance(spec, list):
+        enum = {value: number for number, value in enumerate(spec)}
+        if not enum or not all(isinstance(value, str) for value in spec):
+            raise ValueError(f"{where}: an enum is a list of names, got {spec!r}")
+        return Field(name, 0, "enum", False, False, where, enum, spec[0])
+    kind, default = spec if isinstance(spec, tuple) else (spec, None)
+    label, _, last = kind.rpartition(" ")
+    is_message = last not in _SCALARS
+    if label not in ("", "repeated", "required") or (is_message and last not in message_type_names()):
+        raise ValueError(f'{where}: expected a kind such as "float" or "repeated int32", got {kind!r}')
+    unset = () if label == "repeated" else default_of("message" if is_message else last, "", {})
+    type_name = last if is_message else ""
+    field = Field(
+        name, 0, "message" if is_message else last, label == "repeated", label == "required", type_name, {}, unset
+    )
+    if default is None:
+        return field
+    if label or is_message:
+        raise ValueError(f"{where}: only a plain field has a default")
+    try:
+        value = checked_value(field, default, where)
+    except PrototxtError as exc:
+        raise ValueError(str(exc)) from exc
+    return replace(field, default=value)
+
+
+def _content(type_: MessageType) -> Mapping[str, object]:
+    return {
+        field.name: (field.kind, field.repeated, field.required, field.type_name, field.enum, field.default)
+        for field in type_.fields.values()
+    }
+
+
+def _listed(type_: MessageType) -> str:
+    return ", ".join(f"{field.name} ({field.type_name or field.kind})" for field in type_.fields.values()) or "none"
