@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from dongfeng._version import __version__
-from dongfeng.cli import backends, cache, classify, convert, fetch, info, models, segment
+from dongfeng.cli import backends, cache, classify, convert, evaluate, fetch, info, models, segment
 from dongfeng.cli.arguments import Formatter
 from dongfeng.cli.output import complain, showwarning
 from dongfeng.errors import DongfengError, DongfengWarning
 
-COMMANDS: tuple[ModuleType, ...] = (models, info, fetch, cache, backends, convert, segment, classify)
+COMMANDS: tuple[ModuleType, ...] = (models, info, fetch, cache, backends, convert, segment, classify, evaluate)
 
 EPILOG = """\
 examples:
@@ -52,9 +52,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; `run_program` says how."""
+    return run_program(parser(), argv)
+
+
+def run_program(root: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse a command line and run what it asks for.
 
     Args:
+        root: Its result has `run`, which takes the result and returns an exit status, and `debug`.
         argv: Arguments without the program's name; None takes the process's own.
 
     Returns:
@@ -66,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings about an image are in our own error
-    args = parser().parse_args(argv)
+    args = root.parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter("always", DongfengWarning)
         warnings.showwarning = showwarning

@@ -44,8 +44,13 @@ def showwarning(
 
 
 def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object, laid out by `json_text`."""
+    print(json_text(value))
+
+
+def json_text(value: Mapping[str, Any]) -> str:
     """One JSON object; each of its entries, and each row of a list of rows, on a line of its own."""
-    print("{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "\n}")
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "\n}"
 
 
 def _json(item: object) -> str:

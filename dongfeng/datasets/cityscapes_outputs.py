@@ -1,0 +1,131 @@
+"""What a run over Cityscapes writes, and what an earlier run has left to go on from.
+
+`OUT/label_ids/SPLIT/CITY/*_leftImg8bit.png` is what the test server takes, packed as a zip; pictures have folders of
+their own beside it, because the server wants exactly one PNG per image. `OUT/run.json` says what made the files, so
+that a run is never continued with another model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dongfeng.datasets.cityscapes_folder import Frame
+from dongfeng.datasets.label_png import png_form, whole_png_form
+from dongfeng.errors import DongfengError
+from dongfeng.files import replacing
+
+Kind = Literal["label_ids", "color", "overlay"]
+LABEL_IDS: Kind = "label_ids"
+KINDS: tuple[Kind, ...] = (LABEL_IDS, "color", "overlay")
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of one split.
+
+    Attributes:
+        folder: Where everything goes.
+        split: Such as "val".
+        kinds: What is written for each image, of `KINDS`.
+    """
+
+    folder: Path
+    split: str
+    kinds: tuple[Kind, ...]
+
+    def path(self, frame: Frame, kind: Kind) -> Path:
+        """The file of one frame."""
+        return self.folder / kind / self.split / frame.city / frame.path.name
+
+    def done(self, frames: Sequence[Frame], settings: Settings) -> set[Frame]:
+        """The frames whose outputs are all there, whole and of the right form.
+
+        Args:
+            frames: The frames in question.
+            settings: What decides the outputs, as plain JSON.
+
+        Raises:
+            DongfengError: the files in the folder are those of other settings.
+        """
+        recorded = self._recorded()
+        if recorded is not None and recorded != settings:
+            keys = [key for key in {**recorded, **settings} if recorded.get(key) != settings.get(key)]
+            raise DongfengError(
+                f"{self.folder}: was made with {_show(recorded, keys)}, this run has {_show(settings, keys)}; "
+                "choose another folder, or leave out --resume to start over"
+            )
+        return {frame for frame in frames if all(self._is_done(frame, kind) for kind in self.kinds)}
+
+    def begin(self, frames: Sequence[Frame], settings: Settings, *, resume: bool) -> None:
+        """Make the folder, and write down what its files are going to be made with.
+
+        Args:
+            frames: All of the split, whichever part of them is to be done here.
+            settings: As for `done`.
+            resume: Keep what is there. Else what other settings, or unknown ones, have made of these frames is deleted
+                first: a run that is killed and then resumed would end with files of both.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._recorded() == settings:
+            return
+        if not resume:
+            for frame in frames:
+                for kind in KINDS:
+                    self.path(frame, kind).unlink(missing_ok=True)
+            for results in self.folder.glob("results*.json"):
+                results.unlink(missing_ok=True)
+        self.write_json(_SETTINGS, json.dumps(settings, indent=2) + "\n")
+
+    def remove_leftovers(self, frames: Iterable[Frame]) -> None:
+        """Delete the temporary files that a killed run has left of these frames' outputs."""
+        folders = {self.path(frame, kind).parent for frame in frames for kind in self.kinds}
+        names = {frame.path.name for frame in frames}
+        for folder in folders:
+            _remove_leftovers(folder, names)
+
+    def write_json(self, name: str, text: str) -> None:
+        """Write a file of the folder itself, whole or not at all."""
+        _remove_leftovers(self.folder, {name})
+        with replacing(self.folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _is_done(self, frame: Frame, kind: Kind) -> bool:
+        form, image = whole_png_form(self.path(frame, kind)), png_form(frame.path)
+        if form is None or (image is not None and image.size_hw != form.size_hw):
+            return False
+        return form.bits == 8 and form.channels == (1 if kind == LABEL_IDS else 3)
+
+    def _recorded(self) -> dict[str, Any] | None:
+        try:
+            value = json.loads((self.folder / _SETTINGS).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+_SETTINGS = "run.json"
+# As `dongfeng.files.replacing` names what it has not finished.
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
+
+
+def _remove_leftovers(folder: Path, names: set[str]) -> None:
+    for path in folder.glob(".*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and match["stem"] + match["suffix"] in names:
+            path.unlink(missing_ok=True)
+
+
+def _show(settings: Settings, keys: Iterable[str]) -> str:
+    return ", ".join(f"{key} {json.dumps(settings.get(key))}" for key in keys)
