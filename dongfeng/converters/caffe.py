@@ -173,5 +173,6 @@ def _input_layers(net: Net) -> Iterable[Layer]:
 
 
 def _transform(recipe: Recipe) -> dict[str, Any]:
-    crop = recipe.crop_hw[0] if recipe.crop_hw else None
-    return {"scale": recipe.scale, "mean_value": recipe.mean_bgr, "crop_size": crop}
+    height, width = recipe.crop_hw or (None, None)
+    crop = {"crop_size": height} if height == width else {"crop_h": height, "crop_w": width}
+    return {"scale": recipe.scale, "mean_value": recipe.mean_bgr, **crop}

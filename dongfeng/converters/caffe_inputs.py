@@ -151,10 +151,21 @@ def _data_shape(layer: Message) -> Shape:
         channels = 1
     elif layer.type in ("ImageData", "WindowData") or transform.force_color or len(transform.mean_value) == 3:
         channels = 3
-    crop = transform.crop_size or layer.window_data_param.crop_size
-    if crop:
-        return (1, channels, crop, crop)
-    return (1, channels, *_dims((image.new_height, image.new_width)))
+    crop_hw = _crop(transform) or _crop(layer.window_data_param)
+    if crop_hw:
+        return (1, channels, *crop_hw)
+    resize = transform.resize_param
+    size = (resize.height, resize.width) if resize.resize_mode == "WARP" else (0, 0)
+    return (1, channels, *_dims((image.new_height or size[0], image.new_width or size[1])))
+
+
+def _crop(param: Message) -> tuple[int, int] | None:
+    """Height and width that a message crops to: both from `crop_size`, or one each (the release's Caffe)."""
+    if param.crop_size:
+        return (param.crop_size, param.crop_size)
+    if param.type_name == "TransformationParameter" and param.crop_h and param.crop_w:
+        return (param.crop_h, param.crop_w)
+    return None
 
 
 def _recipe(transform: Message) -> Recipe:
@@ -164,8 +175,7 @@ def _recipe(transform: Message) -> Recipe:
             DongfengWarning,
             stacklevel=2,
         )
-    crop = (transform.crop_size, transform.crop_size) if transform.crop_size else None
-    return Recipe(mean_bgr=transform.mean_value or (0.0,), scale=transform.scale, crop_hw=crop)
+    return Recipe(mean_bgr=transform.mean_value or (0.0,), scale=transform.scale, crop_hw=_crop(transform))
 
 
 def _only_feeds_losses(blob: str, layers: Sequence[Message]) -> bool:

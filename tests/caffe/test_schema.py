@@ -19,11 +19,15 @@ OURS = {
 # What SSD's, PSPNet's, SegNet's and YOLO's Caffe added.
 FORK_FIELDS = {
     *("permute_param", "prior_box_param", "detection_output_param", "norm_param", "bn_param", "upsample_param"),
-    "hardsigmoid_param",
+    *("hardsigmoid_param", "annotated_data_param", "multibox_loss_param", "detection_evaluate_param"),
 }
+SSD_TRANSFORMS = {"resize_param", "noise_param", "distort_param", "expand_param", "emit_constraint"}
 FORK_MESSAGES = (
     *("PermuteParameter", "PriorBoxParameter", "DetectionOutputParameter", "NonMaximumSuppressionParameter"),
     *("SaveOutputParameter", "NormalizeParameter", "BNParameter", "UpsampleParameter", "HardSigmoidParameter"),
+    *("ResizeParameter", "SaltPepperParameter", "NoiseParameter", "DistortionParameter", "ExpansionParameter"),
+    *("EmitConstraint", "AnnotatedDataParameter", "BatchSampler", "Sampler", "SampleConstraint"),
+    *("MultiBoxLossParameter", "DetectionEvaluateParameter"),
 )
 
 
@@ -79,7 +83,9 @@ def test_nothing_but_the_known_additions_is_in_the_schema(shared):
     known = {(row["message"], row["name"]) for row in rows(shared)}
     ours = {(name, field) for name in message_type_names() for field in message_type(name).fields}
     forks = {(name, field) for name, field in ours if name in FORK_MESSAGES}
-    assert ours - known - forks == OURS | {("LayerParameter", field) for field in FORK_FIELDS}
+    added = {("LayerParameter", field) for field in FORK_FIELDS}
+    added |= {("TransformationParameter", field) for field in SSD_TRANSFORMS}
+    assert ours - known - forks == OURS | added
 
 
 def test_repeated_numbers_are_packed_where_caffe_packs_them(shared):

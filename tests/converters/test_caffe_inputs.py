@@ -29,6 +29,12 @@ LOSS = layer("loss", "SoftmaxWithLoss", "c label", "loss")
         ('type: "Data" transform_param { force_gray: true }', (1, 1, None, None)),
         ('type: "MemoryData" memory_data_param { batch_size: 9 channels: 4 height: 5 width: 6 }', (1, 4, 5, 6)),
         ('type: "WindowData" transform_param { crop_size: 7 }', (1, 3, 7, 7)),
+        ('type: "ImageData" transform_param { crop_h: 4 crop_w: 6 }', (1, 3, 4, 6)),
+        (
+            'type: "AnnotatedData" transform_param { mean_value: 1 mean_value: 2 mean_value: 3 resize_param { height: 8 width: 9 } '
+            "emit_constraint { emit_type: CENTER } } annotated_data_param { batch_sampler { max_sample: 1 } }",
+            (1, 3, 8, 9),
+        ),
         ('type: "HDF5Data"', (None, None, None, None)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
