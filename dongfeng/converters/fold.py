@@ -145,9 +145,9 @@ def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
     factor, shift = np.ones(1), np.zeros(1)
     for layer in followers:
         if layer.type == "BatchNorm":
-            mean, variance = batch_norm_statistics(layer.blobs)
-            gain = 1.0 / np.sqrt(variance + layer.params.batch_norm_param.eps)
-            offset = -mean * gain
+            scale, bias, mean, variance = batch_norm_statistics(layer.blobs)
+            gain = scale / np.sqrt(variance + layer.params.batch_norm_param.eps)
+            offset = bias - mean * gain
         else:
             gain = layer.blobs[0].astype(np.float64)
             offset = layer.blobs[1].astype(np.float64) if len(layer.blobs) > 1 else np.zeros(1)

@@ -50,7 +50,8 @@ def _draw(
 ) -> Array:
     noise = rng.standard_normal(shape, dtype=np.float32)
     if layer.type == "BatchNorm":
-        return (0.1 * noise, np.exp(0.1 * noise), np.ones(shape, np.float32))[index]
+        draws = (0.1 * noise, np.exp(0.1 * noise), np.ones(shape, np.float32), 1.0 + 0.1 * noise, 0.1 * noise)
+        return draws[index]
     if layer.type == "BN":  # slope, bias, mean, variance
         return (1.0 + 0.1 * noise, 0.1 * noise, 0.1 * noise, np.exp(0.1 * noise))[index]
     if index > 0 or len(shape) < 2:

@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dongfeng.caffe.message import Message
-from dongfeng.errors import ShapeError
+from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, constant_filler, register
 from dongfeng.layers.layer import Array, Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.layers.shapes import canonical_axis
 
+Vector = npt.NDArray[np.float64]
 
-def batch_norm_statistics(blobs: Sequence[Array]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of a BatchNorm's three blobs, float64: the first two divided by the third.
 
-    Source: Caffe, BatchNormLayer::Forward_cpu; a factor of 0 means mean 0 and variance 0.
+class Statistics(NamedTuple):
+    """One value per channel, float64, for (x - mean) / sqrt(variance + eps) * scale + bias."""
+
+    scale: Vector
+    bias: Vector
+    mean: Vector
+    variance: Vector
+
+
+def batch_norm_statistics(blobs: Sequence[Array]) -> Statistics:
+    """Statistics of a BatchNorm's blobs: mean and variance, the factor both are divided by, and perhaps scale and bias.
+
+    Source: Caffe, BatchNormLayer::Forward_cpu; a factor of 0 means mean 0 and variance 0. NVCaffe for scale and bias.
     """
-    mean, variance, factor = (blob.astype(np.float64) for blob in blobs)
-    scale = 0.0 if factor.flat[0] == 0 else 1.0 / factor.flat[0]
-    return mean * scale, variance * scale
+    mean, variance, factor, *affine = (blob.astype(np.float64) for blob in blobs)
+    share = 0.0 if factor.flat[0] == 0 else 1.0 / factor.flat[0]
+    scale, bias = affine or (np.ones_like(mean), np.zeros_like(mean))
+    return Statistics(scale, bias, mean * share, variance * share)
 
 
 @register("BatchNorm")
 class BatchNorm(LayerType):
-    """Source: Caffe, BatchNormLayer: blobs mean, variance and the factor both are divided by; no gamma, no beta."""
+    """Source: Caffe, BatchNormLayer: blobs mean, variance and the factor both are divided by.
 
+    NVCaffe's form with `scale_bias` (or their fillers) has two blobs more: a factor and a shift per channel.
+    """
+
+    refused: ClassVar[str] = "NVCaffe's `scale_bias` together with statistics of the batch"
     params_field: ClassVar[str | None] = "batch_norm_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.param: Message = layer.params.batch_norm_param
         self.eps: float = self.param.eps
+        self.has_affine: bool = self.param.scale_bias or any(map(self.param.has, ("scale_filler", "bias_filler")))
         self.by_batch: bool = not self.param.use_global_stats if self.param.has("use_global_stats") else self.trains
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
@@ -42,25 +60,24 @@ class BatchNorm(LayerType):
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
-        return [(channels,), (channels,), (1,)]
+        return [(channels,), (channels,), (1,), *([(channels,)] * 2 if self.has_affine else [])]
 
     def fillers(self) -> list[Message]:
-        return [constant_filler(0.0)] * 3
+        scale = self.param.scale_filler if self.param.has("scale_filler") else constant_filler(1.0)
+        return [*[constant_filler(0.0)] * 3, *([scale, self.param.bias_filler] if self.has_affine else [])]
 
     def emit(self, graph: OnnxGraph) -> None:
         if self.by_batch:
             self._emit_by_batch(graph)
             return
-        mean, variance = batch_norm_statistics(self.blobs)
-        values = (np.ones_like(mean), np.zeros_like(mean), mean, variance)
-        names = [
-            graph.weight(value.astype(np.float32), hint)
-            for value, hint in zip(values, ("scale", "bias", "mean", "variance"), strict=True)
-        ]
+        statistics = batch_norm_statistics(self.blobs)
+        names = [graph.weight(value.astype(np.float32), hint) for hint, value in statistics._asdict().items()]
         graph.node("BatchNormalization", [self.layer.bottoms[0], *names], self.layer.tops, epsilon=self.eps)
 
     def _emit_by_batch(self, graph: OnnxGraph) -> None:
         """`use_global_stats: false`, or phase TRAIN: mean and biased variance of the batch itself."""
+        if self.has_affine:
+            raise UnsupportedLayer(["scale_bias together with statistics of the batch (use_global_stats: false)"])
         (x,), tops = self.layer.bottoms, self.layer.tops
         axes = [0, *range(2, len(graph.shapes[x]))]
         centred = graph.node("Sub", [x, graph.reduce("ReduceMean", x, axes, keepdims=True)])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, WeightsMismatch
 from dongfeng.net import Layer
 from dongfeng.reference.axes import canonical, require_axes, spread
@@ -25,13 +26,25 @@ def batch_norm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     channels = values.shape[1]
     stored = param.use_global_stats if param.has("use_global_stats") else not is_training(layer)
     if stored:
-        sums = weights(layer, [(channels,), (channels,), (1,)], [0.0, 0.0, 0.0])
-        mean_sum, variance_sum, (factor,) = (blob.astype(np.float64) for blob in sums)
+        affine = _nvidia_affine(param)
+        shapes = [(channels,), (channels,), (1,), *[(channels,)] * len(affine)]
+        sums = weights(layer, shapes, [0.0, 0.0, 0.0, *affine])
+        mean_sum, variance_sum, (factor,), *learned = (blob.astype(np.float64) for blob in sums)
         share = 0.0 if factor == 0 else 1 / factor
         mean, variance = mean_sum * share, variance_sum * share
+        if learned:
+            slope, shift = (_per_channel(values_, values) for values_ in learned)
+            return [(_normalized(values, mean, variance, param.eps) * slope + shift).reshape(x.shape)]
     else:
         mean, variance = _batch_statistics(values)
     return [_normalized(values, mean, variance, param.eps).reshape(x.shape)]
+
+
+def _nvidia_affine(param: Message) -> list[Message | float]:
+    """Fillers of the factor and shift that NVCaffe's BatchNorm may hold besides; none in BVLC's."""
+    if not (param.scale_bias or param.has("scale_filler") or param.has("bias_filler")):
+        return []
+    return [param.scale_filler if param.has("scale_filler") else 1.0, param.bias_filler]
 
 
 def _batch_statistics(x: Array) -> tuple[AnyArray, AnyArray]:

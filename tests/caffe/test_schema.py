@@ -15,6 +15,7 @@ MOVED = {("LayerParameter", "interp_param"): 1148}
 OURS = {
     *(("InterpParameter", "align_corners"), ("BlobProto", "raw_data_type"), ("BlobProto", "raw_data")),
     ("PoolingParameter", "ceil_mode"),
+    *(("BatchNormParameter", name) for name in ("scale_filler", "bias_filler", "scale_bias")),
 }
 # What SSD's, PSPNet's, SegNet's and YOLO's Caffe added.
 FORK_FIELDS = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import dongfeng
+import dongfeng.reference
 from dongfeng.converters.random_weights import random_weights
 from tests.nets import CONV_BN, data, layer, read_text
 
@@ -23,8 +24,9 @@ def with_statistics(net: dongfeng.Net) -> dongfeng.Net:
     for item in random_weights(net).layers:
         blobs = item.blobs
         if item.type == "BatchNorm":
-            mean, variance, _ = blobs
-            blobs = (mean * factor, (variance + rng.random(variance.shape, np.float32)) * factor, np.array([factor]))
+            mean, variance, _, *affine = blobs
+            variance = variance + rng.random(variance.shape, np.float32)
+            blobs = (mean * factor, variance * factor, np.array([factor]), *affine)
         layers.append(replace(item, blobs=blobs))
     return net.with_layers(layers)
 
@@ -96,6 +98,24 @@ def test_every_learned_layer_folds(tmp_path: Path, params: str) -> None:
     folded = dongfeng.fold(net)
     assert [item.name for item in folded.layers] == ["w"]
     assert_same_numbers(net, folded, {"w": "w"})
+
+
+def test_the_scale_inside_nvidias_batchnorm_folds_and_counts(tmp_path: Path) -> None:
+    conv = "convolution_param { num_output: 4 kernel_size: 3 }"
+    affine = "batch_norm_param { scale_bias: true eps: 0.001 }"
+    text = data(*SHAPE) + layer("c", "Convolution", "data", "c", conv) + layer("bn", "BatchNorm", "c", "bn", affine)
+    net = with_statistics(read_text(tmp_path, text))
+    assert [blob.shape for blob in net.layer("bn").blobs] == [(4,), (4,), (1,), (4,), (4,)]
+    feed = {"data": np.random.default_rng(0).standard_normal(SHAPE, np.float32)}
+    ours, reference = dongfeng.run(net, feed)["bn"], dongfeng.reference.run(net, feed)["bn"]
+    np.testing.assert_allclose(ours, reference, rtol=1e-5, atol=1e-6)
+    c = dongfeng.run(net, feed, ["c"])["c"].astype(np.float64)
+    mean, variance, factor, scale, bias = (
+        blob.astype(np.float64).reshape(1, -1, 1, 1) for blob in net.layer("bn").blobs
+    )
+    expected = (c - mean / factor) / np.sqrt(variance / factor + 0.001) * scale + bias
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+    assert_same_numbers(net, dongfeng.fold(net), {"bn": "c"})
 
 
 @pytest.mark.parametrize(
