@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from dongfeng.net import Net
 
 CAFFE = (".prototxt", ".caffemodel")
+NCNN = (".param", ".bin")
 DEFAULT_OPSET = 17
 
 EPILOG = """\
-The suffix of OUT decides: .onnx; .caffemodel or .prototxt, which both write both files of the pair.
+The suffix of OUT decides: .onnx; .caffemodel or .prototxt, which both write both files of the pair; .param, which
+writes ncnn's .param and .bin.
 
 --verify runs the ONNX model and compares every blob with NumPy's computation of Caffe's arithmetic, or with blobs
 saved from Caffe itself: an .npz, an .npy, or a folder of .npy files. Where a layer differs, nothing is written.
@@ -34,12 +36,13 @@ examples:
   dongfeng convert deploy.prototxt net.caffemodel --fold -o net_mergebn.caffemodel
   dongfeng convert pl1a_new.param.bin pl1a_new.bin --size 384x640 -o pl1a.onnx
   dongfeng convert df1seg --size 512x1024 --opset 13 -o df1seg.onnx
+  dongfeng convert df1seg --size 512x1024 --output Decoder_score -o df1seg.param
 """
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add the command."""
-    parser = add_command(commands, "convert", "convert Caffe, ncnn or zoo networks to ONNX or Caffe", EPILOG)
+    parser = add_command(commands, "convert", "convert Caffe, ncnn or zoo networks to ONNX, Caffe or ncnn", EPILOG)
     parser.add_argument("net", metavar="NET", help=NET_HELP)
     given = parser.add_mutually_exclusive_group()
     given.add_argument("weights_file", nargs="?", metavar="WEIGHTS", help=WEIGHTS_HELP)
@@ -57,7 +60,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--fold",
         action=argparse.BooleanOptionalAction,
-        help="merge BatchNorm and Scale into the layers before them (default: for ONNX yes, for Caffe no)",
+        help="merge BatchNorm and Scale into the layers before them (default: for Caffe no, else yes)",
     )
     parser.add_argument(
         "--verify",
@@ -74,19 +77,22 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     out = Path(args.out)
-    if out.suffix not in (".onnx", *CAFFE):
+    if out.suffix not in (".onnx", ".param", *CAFFE):
         raise ConversionError(
-            f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx, .caffemodel or .prototxt'
+            f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx, .caffemodel, .prototxt or .param'
         )
-    if out.suffix in CAFFE and (args.opset or args.output or args.dynamic or args.verify is not None):
-        args.usage_error("--opset, --output, --dynamic and --verify are for .onnx files")
+    if out.suffix != ".onnx" and (args.opset or args.dynamic or args.verify is not None):
+        args.usage_error("--opset, --dynamic and --verify are for .onnx files")
+    if out.suffix in CAFFE and args.output:
+        args.usage_error("--output is for .onnx and .param files")
     if Path(args.verify or "").suffix in (".prototxt", ".param", ".bin", *CAFFE):
         args.usage_error(f"--verify takes {args.verify} for its REFERENCE: write it behind NET and WEIGHTS")
     source = read_source(args.net, args.weights or args.weights_file, released=True)
     net = source.net if args.size is None else source.net.resize(*args.size)
     if out.suffix == ".onnx" and net.is_open and not args.dynamic:
         raise ShapeError(f"{args.net}: the file leaves the input size open; give --size HxW, or --dynamic")
-    targets = [out] if out.suffix == ".onnx" else [out.with_suffix(suffix) for suffix in CAFFE]
+    pair = NCNN if out.suffix == ".param" else CAFFE
+    targets = [out] if out.suffix == ".onnx" else [out.with_suffix(suffix) for suffix in pair]
     _refuse_overwriting(source.files, targets)
     has_weights = _has_weights(net)
     if not has_weights and out.suffix != ".prototxt":
@@ -96,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".onnx":
         _write_onnx(args, source, net, out)
+    elif out.suffix == ".param":
+        _write_ncnn(args, net, targets)
     else:
         _write_caffe(args, net, targets if has_weights else targets[:1])
     return 0
@@ -180,6 +188,17 @@ def _metadata(args: argparse.Namespace, source: Source, net: Net) -> dict[str, s
     ((_, _, height, width),) = net.inputs.values()
     spec = zoo_spec(source.info, (height or 0, width or 0))
     return to_metadata(replace(spec, score_blob=scores if scores in (args.output or [scores]) else None))
+
+
+def _write_ncnn(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> None:
+    from dongfeng.converters.fold import fold
+    from dongfeng.converters.ncnn import write_ncnn
+
+    write_ncnn(net if args.fold is False else fold(net), *targets, outputs=args.output)
+    if args.json:
+        print_json({"outputs": [str(target) for target in targets]})
+    else:
+        print(*targets, sep="\n")
 
 
 def _write_caffe(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> None:

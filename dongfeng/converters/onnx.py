@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from dongfeng.converters.dynamic import Sizes, dynamic_sizes, static_sizes
 from dongfeng.converters.weights import fill
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.files import replacing
-from dongfeng.layers.infer import layer_types
+from dongfeng.layers.infer import layer_types, needed_layers
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.net import Net
@@ -64,7 +64,7 @@ def to_onnx(
     wanted = _wanted(net, outputs)
     sizes = dynamic_sizes(net, dynamic) if dynamic else static_sizes(net)
     net = fill(net)
-    layers = _needed(net.layers, wanted)
+    layers = needed_layers(net.layers, wanted)
     graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
     model = _completed(graph, net, layers, wanted)
     onnx.helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
@@ -100,17 +100,6 @@ def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
         own = ", ".join(net.outputs) or "none, for layers read all its blobs: name one with outputs"
         raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {own}")
     return wanted
-
-
-def _needed(layers: Sequence[Layer], wanted: Iterable[str]) -> list[Layer]:
-    """The layers that the wanted blobs depend on, in order."""
-    open_blobs = set(wanted)
-    kept = []
-    for layer in reversed(layers):
-        if open_blobs.intersection(layer.tops):
-            kept.append(layer)
-            open_blobs.update(layer.bottoms)
-    return kept[::-1]
 
 
 def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str]) -> OnnxGraph:

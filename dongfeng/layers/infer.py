@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
@@ -50,6 +50,17 @@ def layer_types(layers: Sequence[Layer]) -> list[LayerType]:
     if problems:
         raise UnsupportedLayer(problems)
     return found
+
+
+def needed_layers(layers: Sequence[Layer], wanted: Iterable[str]) -> list[Layer]:
+    """The layers that the wanted blobs depend on, in order."""
+    needed = set(wanted)
+    kept = []
+    for layer in reversed(layers):
+        if needed.intersection(layer.tops):
+            kept.append(layer)
+            needed.update(layer.bottoms)
+    return kept[::-1]
 
 
 def output_shapes(kind: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:

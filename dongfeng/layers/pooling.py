@@ -228,10 +228,13 @@ class SPP(LayerType):
         """Window and output shape of one level."""
         bins = 2**level
         size = [dim or 0 for dim in bottom[2:]]
-        if min(size) < bins:
-            raise ShapeError(f"level {level} wants {bins}x{bins} bins of a {show(bottom[2:])} bottom")
         kernel = tuple(-(-n // bins) for n in size)
         pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise ShapeError(
+                f"level {level} wants {bins}x{bins} bins of a {show(bottom[2:])} bottom: too small for windows of "
+                f"{show(kernel)}, for their padding of {show(pad)} would hold a whole one"
+            )
         window = Window(kernel, kernel, pad, (1, 1))
         pooled_size = [pooled(n, k, k, p, is_padded=any(pad)) for n, k, p in zip(size, kernel, pad, strict=True)]
         return window, (*bottom[:2], *pooled_size)

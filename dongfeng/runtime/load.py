@@ -19,7 +19,7 @@ from dongfeng.runtime.images import ChannelOrder
 from dongfeng.runtime.metadata import TASKS, ModelSpec, from_metadata
 from dongfeng.runtime.model import Model
 from dongfeng.runtime.onnx_file import check_input, choose_output, with_output
-from dongfeng.runtime.prepare_model import Prepared, prepare_ncnn, prepare_prototxt, prepare_zoo
+from dongfeng.runtime.prepare_model import Format, Prepared, prepare_ncnn, prepare_prototxt, prepare_zoo
 from dongfeng.runtime.preprocess import for_size
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
 ) -> Model:
     """Load a model of the zoo, or a network file, ready to run on images.
 
-    A network is converted to ONNX once and kept in the cache. Of a file's outputs the scores are used, before whatever
-    only turns them into labels. 19 classes of a segmentation are taken for those of Cityscapes, 1000 of a
-    classification for those of ImageNet.
+    A network is converted once, to ONNX or for ncnn, and kept in the cache. Of a file's outputs the scores are used,
+    before whatever only turns them into labels. 19 classes of a segmentation are taken for those of Cityscapes, 1000
+    of a classification for those of ImageNet.
 
     Scores are interpolated to the size of the image, and the largest class of each pixel is its label; zoo names that
     end in `_d8` take the largest class of each score first and enlarge the labels by nearest neighbour.
@@ -58,8 +58,10 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .onnx, .param or .param.bin file.
         weights: A .caffemodel (or ncnn .bin) file, with BatchNorm merged or not; or "random" or "random:SEED". Default:
             the released file of a zoo name, downloaded once; for ncnn the .bin beside the .param.
-        backend: "auto" or "onnxruntime"; others are not part of this version.
-        precision: "auto" or "fp32"; others are not part of this version.
+        backend: "auto", "onnxruntime", "openvino" or "ncnn"; others are not part of this version. "auto" is ONNX
+            Runtime, and for bf16 OpenVINO where it is installed, else ncnn.
+        precision: "auto", which is fp32, "fp32" or, with OpenVINO and ncnn, "bf16"; others are not part of this
+            version.
         device: "auto", "cpu", "cuda" or "cuda:N". What cannot run is an error, never replaced by another device;
             "auto" is CUDA where it works, else the CPU.
         size: Height and width of the network's input; default: the published one, or that of the file.
@@ -81,6 +83,7 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         ShapeError: the network does not fit `size`; the message names the nearest that does.
         ConversionError: the file lacks something that only the caller knows, such as `mean` and `scale`.
         BackendUnavailable: the backend, precision and device cannot run together here.
+        UnsupportedLayer: naming all layers of the network that the backend cannot compute.
 
     Example:
         >>> model = load("df1seg", weights="random", size=(64, 128))  # doctest: +SKIP
@@ -88,14 +91,14 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         (1024, 2048)
     """
     size_hw = _checked(size, channel_order, calibration, threads)
-    kind = backend_type(backend)
+    kind = backend_type(backend, precision=precision)
     reason = kind.why_unavailable(precision, device)
     if reason is not None:
         raise BackendUnavailable(reason)
-    prepared = _prepare(fspath(name), weights, size_hw)
+    prepared = _prepare(fspath(name), weights, size_hw, "ncnn" if kind.name == "ncnn" else "onnx")
     if prepared.is_random:
         warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=2)
-    ready, spec = _open(kind, prepared, device, threads)
+    ready, spec = _open(kind, prepared, precision, device, threads)
     output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
     default_hw = spec.recipe.crop_hw if spec.recipe else None
     input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source)
@@ -134,7 +137,7 @@ def _checked(size: object, channel_order: str, calibration: object, threads: int
     return height, width
 
 
-def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None) -> Prepared:
+def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, format_: Format) -> Prepared:
     """The model file that a name or path stands for, converted if need be."""
     path = Path(name)
     if path.suffix in _ENGINES:
@@ -144,7 +147,7 @@ def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None) -> Pre
     if prepare is not None and (path.suffix != ".bin" or path.name.endswith(".param.bin")):
         if not path.is_file():
             raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-        return prepare(path, weights, size_hw)
+        return prepare(path, weights, size_hw, format_)
     from dongfeng.zoo.models import model_info
 
     try:
@@ -156,24 +159,30 @@ def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None) -> Pre
         raise UnknownModel(
             f"{path}: expected a zoo name, or a .prototxt, .onnx, .param or .param.bin file{hint}"
         ) from None
-    return prepare_zoo(info, weights, size_hw)
+    return prepare_zoo(info, weights, size_hw, format_)
 
 
-def _onnx(path: Path, weights: object, size_hw: tuple[int, int] | None) -> Prepared:
+def _onnx(path: Path, weights: object, size_hw: tuple[int, int] | None, format_: Format) -> Prepared:
+    if format_ != "onnx":
+        raise BackendUnavailable(f'{path}: ncnn does not run ONNX files; use backend="onnxruntime" or "openvino"')
     if weights is not None:
         raise ConversionError(f"{path}: an ONNX file holds its weights; leave out weights={weights!r}")
     return Prepared(path, None, str(path))
 
 
-def _open(kind: BackendType, prepared: Prepared, device: str, threads: int | None) -> tuple[Backend, ModelSpec]:
+def _open(
+    kind: BackendType, prepared: Prepared, precision: str, device: str, threads: int | None
+) -> tuple[Backend, ModelSpec]:
     """The model on its backend, and what its metadata says of it."""
-    ready = kind(prepared.model, precision="fp32", device=device, threads=threads)
+    precision = "fp32" if precision == "auto" else precision
+    ready = kind(prepared.model, precision=precision, device=device, threads=threads)
     spec = from_metadata(ready.metadata, prepared.source).updated(prepared.spec)
     if spec.score_blob is None or spec.score_blob in ready.outputs or isinstance(prepared.model, bytes):
         return ready, spec
     # Its outputs are made from the scores: take those.
     ready.close()
-    return kind(with_output(prepared.model, spec.score_blob), precision="fp32", device=device, threads=threads), spec
+    model = with_output(prepared.model, spec.score_blob)
+    return kind(model, precision=precision, device=device, threads=threads), spec
 
 
 def _task(known: str | None, told: str | None, shape: tuple[int, ...], source: str) -> str:

@@ -140,7 +140,7 @@ def test_structure_alone_is_written_as_a_prototxt(folder: Path, capsys: pytest.C
         (["net.prototxt", "-o", "x.onnx"], "net.prototxt: no weights were given"),
         (["net.prototxt", "-o", "x.caffemodel"], "net.prototxt: no weights were given"),
         (["net.prototxt", "small.caffemodel", "-o", "x.engine"], 'x.engine: cannot write ".engine" files'),
-        (["net.prototxt", "small.caffemodel", "-o", "x.param"], 'x.param: cannot write ".param" files'),
+        (["net.prototxt", "small.caffemodel", "-o", "x.pb"], 'x.pb: cannot write ".pb" files'),
         (["net.prototxt", "small.caffemodel", "-o", "x"], "OUT has to end in"),
         (["net.prototxt", "small.caffemodel", "-o", "net.caffemodel"], "net.prototxt: this output would overwrite"),
         (["small.prototxt", "small.caffemodel", "-o", "small.prototxt"], "would overwrite an input"),

@@ -59,6 +59,22 @@ def onnx_file(tmp_path: Path) -> MakeOnnx:
 
 
 @pytest.fixture
+def ncnn_file(tmp_path: Path) -> Callable[[np.ndarray], Path]:
+    """Writes an ncnn network of one 1x1 convolution, `image` (1, 3, 8, 16) to `scores`, and says where."""
+
+    def make(weight: np.ndarray) -> Path:
+        lines = [
+            "Input image 0 1 image 0=16 1=8 2=3",
+            f"Convolution c 1 1 image scores 0={len(weight)} 1=1 6={weight.size}",
+        ]
+        (tmp_path / "net.param").write_text("\n".join(["7767517", "2 2", *lines, ""]))
+        (tmp_path / "net.bin").write_bytes(bytes(4) + weight.astype("<f4").tobytes())
+        return tmp_path / "net.param"
+
+    return make
+
+
+@pytest.fixture
 def street(tmp_path: Path) -> Path:
     """An image file of 90x160, smooth, so that no resizing depends on single pixels."""
     low = np.random.default_rng(1).integers(0, 256, (6, 10, 3), np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from dongfeng.errors import BackendUnavailable
 from dongfeng.runtime import backends
-from dongfeng.runtime.backends import BACKENDS, PLANNED, backend_type, check_backends
+from dongfeng.runtime.backends import BACKENDS, PLANNED, auto_backend, backend_type, check_backends
 from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
 
 
@@ -20,9 +20,10 @@ def test_every_backend_computes_three_numbers(name):
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_every_backend_runs_a_model(name, onnx_file):
+def test_every_backend_runs_a_model(name, onnx_file, ncnn_file):
     weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
-    ready = backend_type(name)(onnx_file(weight=weight), precision="fp32", device="cpu", threads=1)
+    model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
+    ready = backend_type(name)(model, precision="fp32", device="cpu", threads=1)
     assert (ready.name, ready.precision, ready.device) == (name, "fp32", "cpu")
     assert ready.inputs["image"].shape == (1, 3, 8, 16)
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
@@ -35,6 +36,45 @@ def test_every_backend_runs_a_model(name, onnx_file):
 
 def test_auto_is_a_backend_that_is_here():
     assert backend_type("auto") is backend_type("onnxruntime")
+    assert backend_type("auto", precision="fp32") is backend_type("onnxruntime")
+
+
+def test_auto_is_the_fastest_installed_for_bf16(monkeypatch):
+    installed = {"openvino", "ncnn"}
+    monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
+    assert auto_backend("bf16") == "openvino"
+    installed.remove("openvino")
+    assert auto_backend("bf16") == "ncnn"
+    installed.remove("ncnn")
+    with pytest.raises(BackendUnavailable, match=r'run: pip install "dongfeng\[openvino\]"'):
+        auto_backend("bf16")
+
+
+@pytest.mark.parametrize("name", ["openvino", "ncnn"])
+@pytest.mark.parametrize(
+    ("precision", "device", "message"),
+    [
+        ("fp16", "cpu", 'use precision="fp32" or "bf16"'),
+        ("int8", "cpu", 'precision "int8" is not part of this version'),
+        ("fp64", "cpu", 'no precision is called "fp64"'),
+        ("fp32", "gpu", 'no device is called "gpu"; there are: auto, cpu, cuda, cuda:N'),
+        ("fp32", "cuda", 'runs on the CPU; for device "cuda" use backend="onnxruntime"'),
+    ],
+)
+def test_what_the_others_cannot_run_is_named(name, precision, device, message):
+    assert message in str(backend_type(name).why_unavailable(precision, device))
+    with pytest.raises(BackendUnavailable, match=message):
+        backend_type(name)(b"", precision=precision, device=device, threads=None)
+
+
+@pytest.mark.parametrize("name", ["openvino", "ncnn"])
+def test_a_package_that_is_missing_is_named_with_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)  # importing it raises ImportError
+    kind = backend_type(name)
+    assert f'run: pip install "dongfeng[{name}]"' in str(kind.why_unavailable("fp32", "cpu"))
+    assert f'run: pip install "dongfeng[{name}]"' in str(check_backends()[name])
+    with pytest.raises(BackendUnavailable, match="cannot be imported"):
+        kind(b"", precision="fp32", device="cpu", threads=None)
 
 
 @pytest.mark.parametrize("name", PLANNED)
@@ -53,7 +93,7 @@ def test_the_self_check_of_all_backends_survives_a_broken_one(monkeypatch):
     results = check_backends()
     assert results["onnxruntime"] is None
     assert results["broken"] == "ModuleNotFoundError: No module named 'no'"
-    assert results["ncnn"] == "not part of this version"
+    assert results["tensorrt"] == "not part of this version"
 
 
 def test_the_self_check_reports_wrong_numbers(monkeypatch):

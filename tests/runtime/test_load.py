@@ -190,7 +190,7 @@ def test_engines_are_for_a_later_version(name):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"backend": "openvino"}, BackendUnavailable, '"openvino" is not part of this version'),
+        ({"backend": "tensorrt"}, BackendUnavailable, '"tensorrt" is not part of this version'),
         ({"backend": "magic"}, BackendUnavailable, "no backend is called"),
         ({"precision": "int8"}, BackendUnavailable, '"int8" is not part of this version'),
         ({"precision": "fp64"}, BackendUnavailable, "no precision is called"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,9 +18,16 @@ Float = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]  # None: the model file leaves the dimension open
 
 # Name -> "module:class"; a backend's library may be missing, heavy or broken, so nothing is imported before it is used.
-BACKENDS = {"onnxruntime": "dongfeng.runtime.backends.onnxruntime:OnnxRuntime"}
-PLANNED = ("openvino", "ncnn", "tensorrt", "tensorrt_rtx")
+BACKENDS = {
+    "onnxruntime": "dongfeng.runtime.backends.onnxruntime:OnnxRuntime",
+    "openvino": "dongfeng.runtime.backends.openvino:OpenVino",
+    "ncnn": "dongfeng.runtime.backends.ncnn:Ncnn",
+}
+PLANNED = ("tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+# What "auto" takes for bf16, fastest first, by the package that each needs; measurements: docs/backends.md.
+_FOR_BF16 = ("openvino", "ncnn")
+_DEFAULT = "onnxruntime"
 
 
 class Tensor(NamedTuple):
@@ -64,7 +73,13 @@ class Backend(Protocol):
 
 
 class BackendType(Protocol):
-    """A class of backends."""
+    """A class of backends.
+
+    Attributes:
+        name: The backend's name.
+    """
+
+    name: str
 
     def __call__(self, model: Path | bytes, *, precision: str, device: str, threads: int | None) -> Backend:
         """Make a network ready.
@@ -86,13 +101,13 @@ class BackendType(Protocol):
         """Compute three numbers: what is wrong with them, None if nothing is."""
 
 
-def backend_type(name: str) -> BackendType:
-    """The backend of that name; "auto" is the one that runs everywhere.
+def backend_type(name: str, *, precision: str = "auto") -> BackendType:
+    """The backend of that name; "auto" is the one that `auto_backend` chooses.
 
     Raises:
         BackendUnavailable: there is none of that name, or this version does not have it yet.
     """
-    name = "onnxruntime" if name == "auto" else name
+    name = auto_backend(precision) if name == "auto" else name
     if name in PLANNED:
         raise BackendUnavailable(f'backend "{name}" is not part of this version; use backend="onnxruntime"')
     if name not in BACKENDS:
@@ -100,6 +115,43 @@ def backend_type(name: str) -> BackendType:
     module, _, attribute = BACKENDS[name].partition(":")
     found: BackendType = getattr(import_module(module), attribute)
     return found
+
+
+def auto_backend(precision: str) -> str:
+    """The backend that "auto" means: ONNX Runtime, which is always there, or for bf16 OpenVINO, else ncnn.
+
+    Raises:
+        BackendUnavailable: the precision needs a package that is not installed.
+    """
+    if precision != "bf16":
+        return _DEFAULT
+    for name in _FOR_BF16:
+        if find_spec(name) is not None:
+            return name
+    raise BackendUnavailable('precision "bf16" needs OpenVINO or ncnn; run: pip install "dongfeng[openvino]"')
+
+
+def not_a_choice(precision: str, device: str) -> str | None:
+    """What is wrong with a precision or device that no backend knows; None if nothing is."""
+    if precision not in ("auto", *PRECISIONS):
+        return f'no precision is called "{precision}"; there are: {", ".join(("auto", *PRECISIONS))}'
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        return f'no device is called "{device}"; there are: auto, cpu, cuda, cuda:N'
+    return None
+
+
+def on_cpu_only(name: str, device: str) -> str | None:
+    """Why a backend that has only the CPU cannot run on that device; None if it can."""
+    if not device.startswith("cuda"):
+        return None
+    return f'backend "{name}" runs on the CPU; for device "{device}" use backend="onnxruntime"'
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of another library says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # OpenVINO begins with the places in its own source.
+    return next((line for line in lines if not line.startswith(("Exception from", "Check '"))), type(error).__name__)
 
 
 def check_backends() -> dict[str, str | None]:

@@ -1,0 +1,150 @@
+"""OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dongfeng.errors import BackendUnavailable
+from dongfeng.runtime.backends import Float, Tensor, first_line, not_a_choice, on_cpu_only
+from dongfeng.runtime.backends.self_check import three_numbers, wrong_numbers
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+_MATRIX_TYPES = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
+_RESULT_SUFFIX = "/sink_port_0"
+
+
+class OpenVino:
+    """An ONNX model on OpenVINO; see `Backend`.
+
+    Calls from several threads take turns: one alone has all the threads there are.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(
+        self, model: Path | bytes, *, precision: str = "fp32", device: str = "auto", threads: int | None = None
+    ) -> None:
+        precision = "fp32" if precision == "auto" else precision
+        if (reason := self.why_unavailable(precision, device)) is not None:
+            raise BackendUnavailable(reason)
+        graph, compiled = _compile(model, precision, threads)
+        self.precision = _precision_of(compiled)
+        if self.precision != precision:
+            what = "the model" if isinstance(model, bytes) else str(model)
+            raise BackendUnavailable(f"{what}: asked for {precision}, OpenVINO would compute it in {self.precision}")
+        self.inputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.inputs}
+        self.outputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.outputs}
+        self.metadata: Mapping[str, str] = _metadata_of(graph)
+        self._compiled: Any = compiled
+        self._idle: deque[Any] = deque()  # infer requests that nobody uses; each holds its buffers
+
+    def run(self, inputs: Float, output: str) -> Float:
+        """One output for one input; see `Backend.run`."""
+        from openvino import Tensor as Data
+
+        compiled, idle = self._compiled, self._idle
+        if compiled is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        try:
+            request = idle.pop() if idle else compiled.create_infer_request()
+        except IndexError:  # another thread was faster
+            request = compiled.create_infer_request()
+        try:
+            request.set_input_tensor(Data(np.ascontiguousarray(inputs), shared_memory=True))
+            request.infer()
+            result = np.array(request.get_tensor(output).data, np.float32)  # the buffer is the request's
+        except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+            raise BackendUnavailable(f"OpenVINO failed on the CPU: {first_line(error)}") from error
+        idle.append(request)
+        return result
+
+    def close(self) -> None:
+        """Free the model; a call that is going on keeps it until it is done."""
+        self._compiled = None
+        self._idle = deque()
+
+    @staticmethod
+    def why_unavailable(precision: str, device: str) -> str | None:
+        """Why this precision and device cannot run here; see `BackendType`."""
+        if (reason := not_a_choice(precision, device) or on_cpu_only("openvino", device)) is not None:
+            return reason
+        try:
+            from openvino import Core
+        except ImportError as error:
+            return f'OpenVINO cannot be imported ({first_line(error)}); run: pip install "dongfeng[openvino]"'
+        if precision == "fp16":
+            return 'OpenVINO computes in fp32 or bf16 on a CPU; use precision="fp32" or "bf16"'
+        if precision == "int8":
+            return 'precision "int8" is not part of this version; use precision="fp32" or "bf16"'
+        if precision == "bf16" and "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return 'this CPU does not compute in bf16 (it has neither AVX-512 BF16 nor AMX); use precision="fp32"'
+        return None
+
+    @staticmethod
+    def check() -> str | None:
+        """Compute three numbers; see `BackendType`."""
+        if (reason := OpenVino.why_unavailable("fp32", "cpu")) is not None:
+            return reason
+        from dongfeng.converters.onnx import to_onnx
+
+        return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString()))
+
+
+def _compile(model: Path | bytes, precision: str, threads: int | None) -> tuple[Any, Any]:
+    """The graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
+    import openvino
+
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    core = openvino.Core()
+    try:
+        graph = core.read_model(model if isinstance(model, bytes) else str(model))
+        return graph, core.compile_model(graph, "CPU", options)
+    except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+        what = "the model" if isinstance(model, bytes) else str(model)
+        raise BackendUnavailable(f"{what}: OpenVINO cannot load it: {first_line(error)}") from error
+
+
+def _precision_of(compiled: Any) -> str:
+    """What the layers that multiply matrices really run in: the lowest, for some may stay in fp32."""
+    found = set()
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        info = operation.get_rt_info()
+        if _value(info["layerType"]) in _MATRIX_TYPES:
+            found.add(_value(info["runtimePrecision"]))
+    lower = sorted(found - {"f32"})
+    kind = lower[0] if lower else "f32" if found else compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return _PRECISIONS.get(kind, kind)
+
+
+def _metadata_of(graph: Any) -> dict[str, str]:
+    """The metadata of the ONNX file, which OpenVINO keeps under `framework`."""
+    info = graph.get_rt_info()
+    return {key: str(_value(value)) for key, value in info["framework"].items()} if "framework" in info else {}
+
+
+def _value(entry: Any) -> Any:
+    return getattr(entry, "value", entry)
+
+
+def _name(port: Any) -> str:
+    """The name that the file gives; a port that was several values has them all."""
+    own = str(port.node.get_friendly_name()).removesuffix(_RESULT_SUFFIX)
+    return own if own in port.get_names() else str(port.get_any_name())
+
+
+def _tensor(port: Any) -> Tensor:
+    shape = tuple(dim.get_length() if dim.is_static else None for dim in port.get_partial_shape())
+    return Tensor(shape, port.get_element_type().to_string() == "f32")
