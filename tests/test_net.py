@@ -202,7 +202,9 @@ def test_an_inplace_input_keeps_its_name_for_its_last_version(tmp_path: Path) ->
 
 @pytest.mark.parametrize("spelling", ["round_mode: FLOOR", "ceil_mode: false"])
 def test_pooling_rounds_down_in_either_spelling(tmp_path: Path, spelling: str) -> None:
-    text = data(1, 3, 8, 8) + layer("p", "Pooling", "data", "p", f"pooling_param {{ kernel_size: 3 stride: 2 {spelling} }}")
+    text = data(1, 3, 8, 8) + layer(
+        "p", "Pooling", "data", "p", f"pooling_param {{ kernel_size: 3 stride: 2 {spelling} }}"
+    )
     net = read_text(tmp_path, text)
     assert net.shapes()["p"] == (1, 3, 3, 3)
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
@@ -225,7 +227,9 @@ def test_phase_train_normalises_by_the_batch_and_refuses_dropout(tmp_path: Path)
         dongfeng.run(drop, {"data": image[:1]})
 
 
-@pytest.mark.parametrize("text", ["Sigmoid sigmoid_param", "TanH tanh_param", "ReLU relu_param", "Softmax softmax_param"])
+@pytest.mark.parametrize(
+    "text", ["Sigmoid sigmoid_param", "TanH tanh_param", "ReLU relu_param", "Softmax softmax_param"]
+)
 def test_engine_is_read_past(tmp_path: Path, text: str) -> None:
     kind, field = text.split()
     read_text(tmp_path, data(1, 3, 8, 8) + layer("n", kind, "data", "n", f"{field} {{ engine: CAFFE }}"))

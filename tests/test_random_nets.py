@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import dongfeng
 import dongfeng.reference
+from dongfeng.converters.feeds import feed_arrays
 from dongfeng.converters.fold import folded_blobs
 from dongfeng.converters.onnx import MAX_OPSET
 from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import DongfengWarning, ShapeError, UnsupportedLayer
-from dongfeng.runtime.run import feed_arrays
 from tests.nets import read_text
 from tests.networks.drafts import Draft, drafts, family_names, grow
 

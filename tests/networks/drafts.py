@@ -49,10 +49,10 @@ class Draft:
         """Each field or not."""
         return {name: value for name, value in fields.items() if self.flag()}
 
-    def pick(self, fits: Callable[[Shape], bool] = lambda _: True) -> str | None:
-        """A blob of a fitting shape; the newest is the simplest choice."""
+    def pick(self, fits: Callable[[Shape], bool] = lambda _: True) -> str:
+        """A blob of a fitting shape, of which there must be one; the newest is the simplest choice."""
         found = [blob for blob, shape in reversed(self.shapes.items()) if fits(shape)]
-        return self.choose(*found[:6]) if found else None
+        return str(self.choose(*found[:6]))
 
     @property
     def newest(self) -> str:
@@ -128,11 +128,9 @@ def grow(draft: Draft, n_layers: int, only: Collection[str] = (), *, behind_newe
     choices = [entry for entry in FAMILIES if not only or entry[0].__name__ in only]
     for _ in range(n_layers):
         function, fits = draft.choose(*choices)
-        blob = draft.pick(fits)
-        if behind_newest and fits(draft.shapes[draft.newest]):
-            blob = draft.newest
-        if blob is not None:
-            function(draft, blob, draft.shapes[blob])
+        is_chained = behind_newest and fits(draft.shapes[draft.newest])
+        blob = draft.newest if is_chained else draft.pick(fits)  # "data" fits them all
+        function(draft, blob, draft.shapes[blob])
 
 
 @st.composite

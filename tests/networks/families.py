@@ -183,7 +183,9 @@ def reshape(draft: Draft, x: str, shape: Shape) -> None:
     """Part of the axes become others, some of them kept by a 0, one of them left to be found by a -1."""
     first = draft.integer(0, len(shape) - 1)
     last = draft.integer(first + 1, len(shape))
-    values, middle, written = math.prod(shape[first:last]), [], []
+    values = math.prod(shape[first:last])
+    middle: list[int] = []
+    written: list[int] = []
     for _ in range(draft.integer(0, 2)):
         place = first + len(middle)
         if place < last and values % shape[place] == 0 and draft.flag():
