@@ -14,25 +14,12 @@ from dongfeng.converters.onnx import MAX_OPSET, MIN_OPSET
 from dongfeng.errors import DongfengError
 from dongfeng.runtime.run import feed_arrays, shaped_like
 from tests.golden.test_cases import CASES, assert_matches, load_meta, read_case
+from tests.opsets import is_readable
 
 
 def _tiny() -> dongfeng.Net:
     relu = dongfeng.Layer("r", "ReLU", ("data",), ("r",))
     return dongfeng.Net("tiny", {"data": (1, 3, 4, 4)}, (relu,))
-
-
-def is_readable(opset: int) -> bool:
-    """Whether the installed onnx writes, and ONNX Runtime reads, models of that opset."""
-    if opset > onnx.defs.onnx_opset_version():
-        return False
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    model = dongfeng.to_onnx(_tiny(), opset=opset).SerializeToString()
-    try:
-        onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
-    except Exception:  # ONNX Runtime's exceptions have no common root but this
-        return False
-    return True
 
 
 # The ends of the range, and both sides of the changes that emitting depends on (12: ArgMax, 13: axes as inputs).

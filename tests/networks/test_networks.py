@@ -13,14 +13,14 @@ import pytest
 
 import dongfeng
 import dongfeng.reference
-from dongfeng.converters.onnx import MAX_OPSET
 from dongfeng.converters.random_weights import random_weights
 from tests.nets import read_text
 from tests.networks import classification, mobile
 from tests.networks.agreement import assert_agrees, assert_same_detections
 from tests.networks.catalog import NETWORKS, feeds_of
+from tests.opsets import NEWEST
 
-OPSETS = [11, 13, 17, MAX_OPSET]
+OPSETS = [11, 13, 17, NEWEST]
 UNFOLDED = {
     "densenet": 10,
     "enet": 1,
