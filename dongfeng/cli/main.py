@@ -12,12 +12,23 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from dongfeng._version import __version__
-from dongfeng.cli import backends, cache, classify, convert, evaluate, fetch, info, models, segment
+from dongfeng.cli import backends, cache, classify, convert, evaluate, fetch, info, models, quantize, segment
 from dongfeng.cli.arguments import Formatter
 from dongfeng.cli.output import complain, showwarning
 from dongfeng.errors import DongfengError, DongfengWarning
 
-COMMANDS: tuple[ModuleType, ...] = (models, info, fetch, cache, backends, convert, segment, classify, evaluate)
+COMMANDS: tuple[ModuleType, ...] = (
+    models,
+    info,
+    fetch,
+    cache,
+    backends,
+    convert,
+    quantize,
+    segment,
+    classify,
+    evaluate,
+)
 
 EPILOG = """\
 examples:
