@@ -170,6 +170,10 @@ class OnnxGraph:
             raise UnsupportedLayer([f'needs the size of "{blob}" ({show(self.shapes[blob])}), so it cannot be dynamic'])
         return dims
 
+    def pad(self, value: str, pads: Sequence[int]) -> str:
+        """Zeros around height and width: above, left, below, right."""
+        return self.node("Pad", [value, self.ints([0, 0, *pads[:2], 0, 0, *pads[2:]])])
+
     def reverse(self, value: str, axis: int) -> str:
         """The value with one axis reversed."""
         lowest = np.iinfo(np.int64).min + 1

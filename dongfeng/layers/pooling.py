@@ -122,10 +122,16 @@ class Pooling(LayerType):
         if self.is_max:
             graph.node("MaxPool", self.layer.bottoms, self.layer.tops, **attrs)
             return
+        (bottom,) = self.layer.bottoms
         is_padded = max(window.pad) > 0
-        if is_padded and rounds_up and graph.opset < 19:  # ONNX Runtime before 1.24 divides by the wrong area there
-            raise UnsupportedLayer(["AVE with padding and a stride needs opset 19 where the input size is dynamic"])
-        graph.node("AveragePool", self.layer.bottoms, self.layer.tops, **attrs, count_include_pad=int(is_padded))
+        is_even = len(set(window.pad)) == 1
+        # ONNX Runtime before 1.24 divides by the wrong area in these two cases.
+        if is_padded and rounds_up and (graph.opset < 19 or not is_even):
+            needs = "opset 19" if is_even else "the same padding on all sides"
+            raise UnsupportedLayer([f"AVE with padding and a stride needs {needs} where the input size is dynamic"])
+        if is_padded and not is_even:
+            bottom, is_padded = graph.pad(bottom, attrs.pop("pads")), False
+        graph.node("AveragePool", [bottom], self.layer.tops, **attrs, count_include_pad=int(is_padded))
 
 
 def emit_pooling(
@@ -190,9 +196,9 @@ def _emit_average(
     graph: OnnxGraph, bottom: str, tops: list[str], attrs: dict[str, Any], correction: npt.NDArray[np.float64]
 ) -> None:
     pads = attrs.pop("pads")
-    if pads[:2] != pads[2:]:
-        # Zeros of our own: ONNX Runtime before 1.24 errs where the padding differs between the sides.
-        bottom = graph.node("Pad", [bottom, graph.ints([0, 0, *pads[:2], 0, 0, *pads[2:]])])
+    if len(set(pads)) > 1:
+        # Zeros of our own: ONNX Runtime before 1.24 errs where the padding is not the same on all sides.
+        bottom = graph.pad(bottom, pads)
     elif any(pads):
         attrs.update(pads=pads, count_include_pad=1)
     if np.all(correction == 1):

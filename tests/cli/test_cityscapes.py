@@ -73,8 +73,7 @@ def test_scores_of_the_files_equal_the_official_scripts(names: list[str], monkey
         "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling",
         reason="needs cityscapesScripts (pip install --no-deps cityscapesscripts pyquaternion)",
     )
-    if not hasattr(np, "in1d"):
-        monkeypatch.setattr(np, "in1d", lambda a, b: np.isin(a, b).ravel(), raising=False)
+    monkeypatch.setattr(np, "in1d", lambda a, b: np.isin(a, b).ravel(), raising=False)
     assert main([*GIVEN, "--kind", "color", "--evaluate"]) == 0
     args = copy.copy(official.args)
     args.quiet, args.JSONOutput, args.predictionPath, args.predictionWalk = True, False, "out/label_ids", None

@@ -23,6 +23,10 @@ NETS = {
     "pooling beyond the input": layer(
         "a", "Pooling", "data", "a", "pooling_param { pool: AVE kernel_size: 40 stride: 40 }"
     ),
+    "padded averages": layer("e", "Pooling", "data", "e", "pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 1 }")
+    + layer(
+        "u", "Pooling", "e", "u", "pooling_param { pool: AVE kernel_h: 3 kernel_w: 2 stride: 1 pad_h: 1 pad_w: 0 }"
+    ),
     "interp follows": layer("c", "Convolution", "data", "c", CONV)
     + layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 4 stride: 4 }")
     + layer("i", "Interp", "p", "i", "interp_param { height: 9 width: 9 }")

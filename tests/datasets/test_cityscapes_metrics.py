@@ -25,8 +25,8 @@ def official(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling",
         reason="needs cityscapesScripts (pip install --no-deps cityscapesscripts pyquaternion)",
     )
-    if not hasattr(np, "in1d"):  # NumPy 2.4 has dropped it; the script still calls it
-        monkeypatch.setattr(np, "in1d", lambda a, b, invert=False: np.isin(a, b, invert=invert).ravel(), raising=False)
+    # The script still calls what NumPy 2 deprecates and 2.4 has dropped.
+    monkeypatch.setattr(np, "in1d", lambda a, b, invert=False: np.isin(a, b, invert=invert).ravel(), raising=False)
     return module
 
 
