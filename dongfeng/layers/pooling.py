@@ -32,7 +32,7 @@ class Pooling(LayerType):
     max_tops: ClassVar[int | None] = 2
     refused: ClassVar[str] = (
         "`STOCHASTIC`, which is random; a window wholly outside the input, where Caffe's value is an accident; "
-        "with open sizes a mask, and before opset 19 padded AVE with a stride"
+        "with open sizes a mask, and AVE with a stride that is padded unevenly, or padded at all before opset 19"
     )
 
     def __init__(self, layer: Layer) -> None:
