@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.converters.weights import fill
-from dongfeng.layers.layer import Array, Layer
+from dongfeng.layers.layer import Layer, frozen
 from dongfeng.layers.normalization import BatchNorm, batch_norm_statistics
 from dongfeng.net import Net
 
@@ -137,7 +137,7 @@ def _merge(layer: Layer, followers: Sequence[Layer]) -> Layer:
     factor, shift = _affine(followers)
     weight = _scaled(layer, factor)
     bias = shift + factor * (layer.blobs[1].astype(np.float64) if had_bias else 0.0)
-    return replace(layer, params=params, blobs=(_frozen(weight), *([_frozen(bias)] if has_shift else [])))
+    return replace(layer, params=params, blobs=(frozen(weight), *([frozen(bias)] if has_shift else [])))
 
 
 def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
@@ -165,9 +165,3 @@ def _scaled(layer: Layer, factor: _Vector) -> _Vector:
     if layer.type == "InnerProduct" and layer.params.inner_product_param.transpose:
         return weight * factor
     return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-
-
-def _frozen(values: _Vector) -> Array:
-    array = values.astype(np.float32)
-    array.flags.writeable = False
-    return array

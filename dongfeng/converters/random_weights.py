@@ -10,7 +10,7 @@ import numpy as np
 
 from dongfeng.converters.weights import bilinear
 from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer
+from dongfeng.layers.layer import Array, Layer, frozen
 from dongfeng.net import Net
 
 _PASSING = ("BN", "BatchNorm", "Dropout", "Scale")  # they keep the variance of a branch
@@ -41,7 +41,7 @@ def random_weights(net: Net, seed: int = 0) -> Net:
         rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
         gain = _BRANCH_GAIN if layer.name in halved else 1.0
         blobs = [_draw(rng, layer, index, shape, gain, is_bilinear) for index, shape in enumerate(dims)]
-        layers.append(replace(layer, blobs=tuple(_frozen(blob) for blob in blobs)))
+        layers.append(replace(layer, blobs=tuple(frozen(blob) for blob in blobs)))
     return net.with_layers(layers)
 
 
@@ -78,9 +78,3 @@ def _branch_ends(layers: Sequence[Layer]) -> set[str]:
             if source is not None and source.type in ("Convolution", "InnerProduct"):
                 ends.add(source.name)
     return ends
-
-
-def _frozen(blob: Array) -> Array:
-    blob = np.asarray(blob, dtype=np.float32, order="C")
-    blob.flags.writeable = False
-    return blob

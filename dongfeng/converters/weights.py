@@ -16,7 +16,7 @@ from dongfeng.caffe.message import Message
 from dongfeng.errors import DongfengWarning, WeightsMismatch
 from dongfeng.layers.base import LayerType
 from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer, Shape, show
+from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
 from dongfeng.net import Net
 
 _LISTED = 8  # names an error spells out before it counts the rest
@@ -154,7 +154,7 @@ def _matching(record: LayerBlobs, shapes: Sequence[Shape], problems: list[str]) 
             if surplus > 0 and set(got[:surplus]) == {1}:
                 got = got[surplus:]
         if len(got) == len(shape) and all(b is None or a == b for a, b in zip(got, shape, strict=True)):
-            matched.append(_frozen(blob.reshape(got)))
+            matched.append(frozen(blob.reshape(got)))
         else:
             problems.append(f'layer "{record.name}": blob {index} is {show(got)}, the net wants {show(shape)}')
             matched.append(None)
@@ -180,7 +180,7 @@ def _with_fillers(
         dims = tuple(dim for dim in shape if dim is not None)
         if len(dims) != len(shape):
             raise WeightsMismatch(f"has no weights, and their shape {show(shape)} depends on the open input size")
-        result.append(_frozen(bilinear(dims) if filler.type == "bilinear" else np.full(dims, filler.value, np.float32)))
+        result.append(frozen(bilinear(dims) if filler.type == "bilinear" else np.full(dims, filler.value, np.float32)))
     return result
 
 
@@ -198,13 +198,6 @@ def bilinear(shape: tuple[int, ...]) -> Array:
     center = np.float32((shape[3] - 1) / (2.0 * float(factor)))
     taps = np.float32(1) - np.abs(np.arange(shape[3], dtype=np.float32) / factor - center)
     return np.broadcast_to(np.multiply.outer(taps, taps), shape).copy()
-
-
-def _frozen(array: Array) -> Array:
-    if array.flags.writeable:
-        array = array.view()
-        array.flags.writeable = False
-    return array
 
 
 def _some(names: Iterable[str]) -> str:

@@ -13,9 +13,7 @@ from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, constant_filler, register, same_shapes
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape, show
-from dongfeng.layers.onnx_graph import OnnxGraph
-
-INT64 = 7  # onnx.TensorProto.INT64
+from dongfeng.layers.onnx_graph import INT64, OnnxGraph
 
 
 @register("Axpy")

@@ -10,10 +10,8 @@ from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape
-from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.onnx_graph import FLOAT, OnnxGraph
 from dongfeng.layers.shapes import canonical_axis, product
-
-FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 @register("Softmax")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,13 @@ from dongfeng.caffe.message import Message, message
 
 Array = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]  # None: a dimension that is still open
+
+
+def frozen(values: npt.NDArray[Any]) -> Array:
+    """Values as a layer keeps its blobs: float32, contiguous, read-only; the array given stays as it was."""
+    array = np.asarray(values, dtype=np.float32, order="C").view()
+    array.flags.writeable = False
+    return array
 
 
 def show(shape: Shape) -> str:

@@ -12,10 +12,8 @@ from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, constant_filler, register
 from dongfeng.layers.layer import Layer, Shape, show
-from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.onnx_graph import INT64, OnnxGraph
 from dongfeng.layers.shapes import canonical_axis, convolved, read_window
-
-INT64 = 7  # onnx.TensorProto.INT64
 
 
 @register("Parameter")

@@ -11,9 +11,7 @@ from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, constant_filler, register
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape
-from dongfeng.layers.onnx_graph import OnnxGraph
-
-FLOAT = 1  # onnx.TensorProto.FLOAT
+from dongfeng.layers.onnx_graph import FLOAT, OnnxGraph
 
 
 class Neuron(SameShape):

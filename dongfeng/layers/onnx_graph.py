@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import onnx
 
 
+FLOAT, INT64 = 1, 7  # of onnx.TensorProto, which is not imported just to read a net
+
+
 class OnnxGraph:
     """An ONNX graph under construction.
 

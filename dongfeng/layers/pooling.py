@@ -14,10 +14,8 @@ from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
-from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.onnx_graph import FLOAT, OnnxGraph
 from dongfeng.layers.shapes import Window, pooled, product
-
-FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 @register("Pooling")

@@ -13,9 +13,8 @@ from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
-from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.onnx_graph import FLOAT, INT64, OnnxGraph
 
-FLOAT = 1  # onnx.TensorProto.FLOAT
 ROW = 7  # image, label, score, xmin, ymin, xmax, ymax
 
 
@@ -215,18 +214,18 @@ class DetectionOutput(LayerType):
     def _at_least_one(graph: OnnxGraph, count: str) -> str:
         """Max of an integer and 1, for opsets whose Max takes floats only."""
         largest = graph.node("Max", [graph.node("Cast", [count], to=FLOAT), graph.floats([1.0])])
-        return graph.node("Cast", [largest], to=7)
+        return graph.node("Cast", [largest], to=INT64)
 
     def _keep_best(self, graph: OnnxGraph, rows: str, score: str) -> str:
         """The `keep_top_k` rows of highest score, in the order they had."""
         count = graph.node("Gather", [graph.node("Shape", [rows]), graph.ints([0])], axis=0)
         limit = graph.ints([self.param.keep_top_k])
         as_float = [graph.node("Cast", [value], to=FLOAT) for value in (count, limit)]
-        few = graph.node("Cast", [graph.node("Min", as_float)], to=7)
+        few = graph.node("Cast", [graph.node("Min", as_float)], to=INT64)
         names = [graph.fresh("kept"), graph.fresh("kept_indices")]
         graph.node("TopK", [score, few], names, axis=0, largest=1, sorted=1)
         backward = graph.node("Neg", [graph.node("Cast", [names[1]], to=FLOAT)])
         order = [graph.fresh("order"), graph.fresh("order_indices")]
         graph.node("TopK", [backward, few], order, axis=0, largest=1, sorted=1)
-        in_order = graph.node("Cast", [graph.node("Neg", [order[0]])], to=7)
+        in_order = graph.node("Cast", [graph.node("Neg", [order[0]])], to=INT64)
         return graph.node("Gather", [rows, in_order], axis=0)

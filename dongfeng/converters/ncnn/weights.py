@@ -17,7 +17,7 @@ import numpy as np
 from dongfeng.errors import ConversionError, ShapeError, WeightsMismatch
 from dongfeng.layers.base import LayerType
 from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer, Shape, show
+from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
 from dongfeng.net import Net
 
 _RAW = (0, 0x0002C056)
@@ -103,7 +103,7 @@ def _deconvolution_weight(weight: Array, group: int) -> Array:
     """From ncnn's (group, out / group, in / group, height, width) to Caffe's (in, out / group, height, width)."""
     n_in, out_per_group, height, width = weight.shape
     by_group = weight.reshape(group, out_per_group, n_in // group, height, width)
-    return _frozen(by_group.transpose(0, 2, 1, 3, 4).reshape(weight.shape))
+    return frozen(by_group.transpose(0, 2, 1, 3, 4).reshape(weight.shape))
 
 
 @dataclass
@@ -130,7 +130,7 @@ class _Reader:
         if tag == _HALF:
             count = math.prod(shape)
             halves = np.frombuffer(self._take(2 * (count + count % 2), layer), "<f2", count)
-            return _frozen(halves.astype(np.float32).reshape(shape))
+            return frozen(halves.astype(np.float32).reshape(shape))
         if tag == _INT8:
             raise ConversionError(f"{self.path}: {layer.where}: int8 weights; take the file as it was before ncnn2int8")
         raise WeightsMismatch(
@@ -154,8 +154,3 @@ class _Reader:
                 f"the file ends within {layer.where}"
             )
         return self.data[self.offset - size : self.offset]
-
-
-def _frozen(array: Array) -> Array:
-    array.flags.writeable = False
-    return array
