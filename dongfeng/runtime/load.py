@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning, ImageError, ShapeError, UnknownModel
 from dongfeng.recipe import Recipe
-from dongfeng.runtime.backends import backend_type
+from dongfeng.runtime.backends import backend_type, lanes_for
+from dongfeng.runtime.calibration import as_calibration
 from dongfeng.runtime.class_names import classes_of
 from dongfeng.runtime.images import ChannelOrder
 from dongfeng.runtime.metadata import TASKS, ModelSpec, from_metadata
 from dongfeng.runtime.model import Model
 from dongfeng.runtime.onnx_file import check_input, choose_output, with_output
-from dongfeng.runtime.prepare_model import Format, Prepared, prepare_ncnn, prepare_prototxt, prepare_zoo
+from dongfeng.runtime.prepare_model import (
+    Form,
+    Format,
+    Prepared,
+    prepare_ncnn,
+    prepare_onnx,
+    prepare_prototxt,
+    prepare_zoo,
+)
 from dongfeng.runtime.preprocess import for_size
 
 if TYPE_CHECKING:
@@ -59,15 +68,16 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         weights: A .caffemodel (or ncnn .bin) file, with BatchNorm merged or not; or "random" or "random:SEED". Default:
             the released file of a zoo name, downloaded once; for ncnn the .bin beside the .param.
         backend: "auto", "onnxruntime", "openvino" or "ncnn"; others are not part of this version. "auto" is ONNX
-            Runtime, and for bf16 OpenVINO where it is installed, else ncnn.
-        precision: "auto", which is fp32, "fp32" or, with OpenVINO and ncnn, "bf16"; others are not part of this
-            version.
+            Runtime, and where it is installed OpenVINO for int8 and bf16, else ncnn for bf16.
+        precision: "auto", which is fp32 but for quantized files, "fp32", "int8" (ONNX Runtime and OpenVINO) or "bf16"
+            (OpenVINO and ncnn).
         device: "auto", "cpu", "cuda" or "cuda:N". What cannot run is an error, never replaced by another device;
             "auto" is CUDA where it works, else the CPU.
         size: Height and width of the network's input; default: the published one, or that of the file.
         threads: Threads of the CPU for one image; default: the backend's own choice.
         channel_order: Order of the channels in arrays, "bgr" or "rgb"; files and PIL images know their own.
-        calibration: Images for precision "int8", which is not part of this version.
+        calibration: For precision "int8": images such as the network will see, about ten, each as `Model` takes it.
+            It is quantized with them once (a minute or two for a large network) and kept in the cache.
         trust: Whether to run engine files, which are not part of this version.
         task: "segmentation" or "classification", for files that do not say; default: by the shape of the scores.
         mean: Subtracted from each pixel, one number or three in BGR order, 0..255, for files that do not say.
@@ -82,6 +92,7 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         WeightsMismatch: the weights are another network's.
         ShapeError: the network does not fit `size`; the message names the nearest that does.
         ConversionError: the file lacks something that only the caller knows, such as `mean` and `scale`.
+        ImageError: a calibration image cannot be read.
         BackendUnavailable: the backend, precision and device cannot run together here.
         UnsupportedLayer: naming all layers of the network that the backend cannot compute.
 
@@ -90,40 +101,80 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         >>> model("street.jpg").labels.shape  # doctest: +SKIP
         (1024, 2048)
     """
-    size_hw = _checked(size, channel_order, calibration, threads)
-    kind = backend_type(backend, precision=precision)
-    reason = kind.why_unavailable(precision, device)
+    return _load(
+        name,
+        _Options(
+            weights, backend, precision, device, size, threads, channel_order, calibration, trust, task, mean, scale
+        ),
+    )
+
+
+def load_stream(name: str | PathLike[str], *, count: int | None = None, **options: Any) -> Model:
+    """As `load`, for a model that is only streamed: it is opened for several images at once from the start.
+
+    Args:
+        name: See `load`.
+        count: Number of images, where it is known.
+        options: The other arguments of `load`.
+    """
+    return _load(name, _Options(**options), lanes=lanes_for(options.get("threads"), count))
+
+
+class _Options(NamedTuple):
+    """The keywords of `load`."""
+
+    weights: str | PathLike[str] | None = None
+    backend: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    size: tuple[int, int] | None = None
+    threads: int | None = None
+    channel_order: ChannelOrder = "bgr"
+    calibration: object = None
+    trust: bool = False
+    task: str | None = None
+    mean: float | Sequence[float] | None = None
+    scale: float | None = None
+
+
+def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Model:
+    precision, threads = options.precision, options.threads
+    size_hw = _checked(options.size, options.channel_order, threads)
+    kind = backend_type(options.backend, precision=precision)
+    reason = kind.why_unavailable(precision, options.device)
     if reason is not None:
         raise BackendUnavailable(reason)
-    prepared = _prepare(fspath(name), weights, size_hw, "ncnn" if kind.name == "ncnn" else "onnx")
+    form = _form(fspath(name), options, "ncnn" if kind.name == "ncnn" else "onnx")
+    prepared = _prepare(fspath(name), options.weights, size_hw, form)
     if prepared.is_random:
-        warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=2)
-    ready, spec = _open(kind, prepared, precision, device, threads)
+        warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=3)
+    open_ = _opener(kind, _precision(precision, prepared), options)
+    ready, model, spec = _scored(open_, prepared, lanes)
     output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
     default_hw = spec.recipe.crop_hw if spec.recipe else None
     input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source)
-    settled = _task(spec.task, task, shape, prepared.source)
+    settled = _task(spec.task, options.task, shape, prepared.source)
     classes = classes_of(settled, spec.classes, shape[1])
+    many = lanes_for(threads, None)
     return Model(
         ready,
         name=spec.name or Path(prepared.source).stem,
         task=settled,
-        recipe=for_size(_recipe(spec.recipe, mean, scale, prepared.source), input_hw),
+        recipe=for_size(form.recipe(spec.recipe, prepared.source), input_hw),
         head=(spec.head or "x8") if settled == "segmentation" else None,
         classes=classes,
         size_hw=input_hw,
         output=output,
-        channel_order=channel_order,
+        channel_order=options.channel_order,
         net=prepared.net,
+        for_stream=None if lanes > 1 or many == 1 or ready.device != "cpu" else lambda: open_(model, many),
     )
 
 
-def _checked(size: object, channel_order: str, calibration: object, threads: int | None) -> tuple[int, int] | None:
+def _checked(size: object, channel_order: str, threads: int | None) -> tuple[int, int] | None:
     """The input size asked for; what cannot be meant is refused before anything is downloaded or converted."""
     if channel_order not in ("bgr", "rgb"):
         raise ImageError(f'channel_order is "{channel_order}"; expected "bgr" or "rgb"')
-    if calibration is not None:
-        raise BackendUnavailable('calibration images are for precision="int8", which is not part of this version')
     if threads is not None and threads < 1:
         raise BackendUnavailable(f"threads is {threads}; expected at least 1")
     if size is None:
@@ -137,17 +188,47 @@ def _checked(size: object, channel_order: str, calibration: object, threads: int
     return height, width
 
 
-def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, format_: Format) -> Prepared:
+def _form(name: str, options: _Options, format_: Format) -> Form:
+    """What the network has to be made into; images to quantize with are there exactly if int8 is to be made."""
+    images, precision = options.calibration, options.precision
+    if images is not None and precision != "int8":
+        raise BackendUnavailable(f'calibration images are for precision="int8"; the precision is "{precision}"')
+    if images is None and precision == "int8" and not name.endswith(".onnx"):  # which may be quantized already
+        raise _needs_images(name)
+    return Form(
+        format_,
+        None if images is None else as_calibration(images, options.channel_order),
+        lambda known, source: _recipe(known, options.mean, options.scale, source),
+    )
+
+
+def _precision(asked: str, prepared: Prepared) -> str:
+    """What the model is to be computed in; a quantized file can only be computed in int8, and no other can."""
+    if prepared.is_quantized and asked not in ("auto", "int8"):
+        raise BackendUnavailable(f'{prepared.source}: is a quantized network; use precision="int8", not "{asked}"')
+    if asked == "int8" and not prepared.is_quantized:
+        raise _needs_images(prepared.source)
+    return "int8" if prepared.is_quantized else "fp32" if asked == "auto" else asked
+
+
+def _needs_images(source: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f'{source}: precision "int8" needs images to quantize with: give calibration=[image, ...], about ten such as '
+        "it will see, or a file that `dongfeng quantize` has written"
+    )
+
+
+def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, form: Form) -> Prepared:
     """The model file that a name or path stands for, converted if need be."""
     path = Path(name)
     if path.suffix in _ENGINES:
         raise BackendUnavailable(f"{path}: engine files need TensorRT, which is not part of this version")
-    kinds = {".onnx": _onnx, ".prototxt": prepare_prototxt, ".param": prepare_ncnn, ".bin": prepare_ncnn}
+    kinds = {".onnx": prepare_onnx, ".prototxt": prepare_prototxt, ".param": prepare_ncnn, ".bin": prepare_ncnn}
     prepare = kinds.get(path.suffix)
     if prepare is not None and (path.suffix != ".bin" or path.name.endswith(".param.bin")):
         if not path.is_file():
             raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-        return prepare(path, weights, size_hw, format_)
+        return prepare(path, weights, size_hw, form)
     from dongfeng.zoo.models import model_info
 
     try:
@@ -159,30 +240,28 @@ def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, format
         raise UnknownModel(
             f"{path}: expected a zoo name, or a .prototxt, .onnx, .param or .param.bin file{hint}"
         ) from None
-    return prepare_zoo(info, weights, size_hw, format_)
+    return prepare_zoo(info, weights, size_hw, form)
 
 
-def _onnx(path: Path, weights: object, size_hw: tuple[int, int] | None, format_: Format) -> Prepared:
-    if format_ != "onnx":
-        raise BackendUnavailable(f'{path}: ncnn does not run ONNX files; use backend="onnxruntime" or "openvino"')
-    if weights is not None:
-        raise ConversionError(f"{path}: an ONNX file holds its weights; leave out weights={weights!r}")
-    return Prepared(path, None, str(path))
+def _opener(kind: BackendType, precision: str, options: _Options) -> Callable[[Path | bytes, int], Backend]:
+    """Opens a model for a number of images at once."""
+    device, threads = options.device, options.threads
+    return lambda model, lanes: kind(model, precision=precision, device=device, threads=threads, lanes=lanes)
 
 
-def _open(
-    kind: BackendType, prepared: Prepared, precision: str, device: str, threads: int | None
-) -> tuple[Backend, ModelSpec]:
-    """The model on its backend, and what its metadata says of it."""
-    precision = "fp32" if precision == "auto" else precision
-    ready = kind(prepared.model, precision=precision, device=device, threads=threads)
+def _scored(
+    open_: Callable[[Path | bytes, int], Backend], prepared: Prepared, lanes: int
+) -> tuple[Backend, Path | bytes, ModelSpec]:
+    """The model down to its scores, on its backend and as a file, and what its metadata says of it."""
+    model = prepared.model
+    ready = open_(model, lanes)
     spec = from_metadata(ready.metadata, prepared.source).updated(prepared.spec)
-    if spec.score_blob is None or spec.score_blob in ready.outputs or isinstance(prepared.model, bytes):
-        return ready, spec
+    if spec.score_blob is None or spec.score_blob in ready.outputs or isinstance(model, bytes):
+        return ready, model, spec
     # Its outputs are made from the scores: take those.
     ready.close()
-    model = with_output(prepared.model, spec.score_blob)
-    return kind(model, precision=precision, device=device, threads=threads), spec
+    cut = with_output(model, spec.score_blob)
+    return open_(cut, lanes), cut, spec
 
 
 def _task(known: str | None, told: str | None, shape: tuple[int, ...], source: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -28,7 +29,17 @@ Float = npt.NDArray[np.float32]
 Result = Segmentation | Classification
 
 
-class Input(NamedTuple):
+_MANY = 8  # images for which it is worth opening the network once more, for several at once
+
+
+class _Lanes(NamedTuple):
+    """A network ready to run, and how many images may be in it at once; a stream's images queue at `gate`."""
+
+    backend: Backend
+    gate: threading.Semaphore
+
+
+class _Input(NamedTuple):
     """An image on its way to the network: as read, as laid out, and the milliseconds both took."""
 
     image_bgr: Image
@@ -56,7 +67,7 @@ class Model:
         palette: (C, 3) uint8, RGB: colour of each class.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place, from all that a file and a caller say
         self,
         backend: Backend,
         *,
@@ -69,17 +80,20 @@ class Model:
         output: str,
         channel_order: ChannelOrder,
         net: Callable[[], Net] | None,
+        for_stream: Callable[[], Backend] | None = None,
     ) -> None:
         self.name, self.task, self.recipe, self.head = name, task, recipe, head
         self.classes, self.class_names, self.palette = classes
         self.backend, self.precision, self.device = backend.name, backend.precision, backend.device
         self.size_hw = size_hw
         self._backend: Backend | None = backend
+        self._lanes: _Lanes | None = None  # of streams
+        self._for_stream = for_stream
         self._output = output
         self._channel_order: ChannelOrder = channel_order
         self._make_net = net
         self._net: Net | None = None
-        self._net_lock = threading.Lock()
+        self._net_lock, self._lanes_lock = threading.Lock(), threading.Lock()
 
     @property
     def net(self) -> Net | None:
@@ -112,28 +126,36 @@ class Model:
         """
         if isinstance(image, (list, tuple)):
             return list(self.stream(image))
-        return self._infer(self._read(image))
+        return self._result(image, self._opened(), contextlib.nullcontext())
 
     def stream(self, images: Iterable[object]) -> Stream[Any]:
         """Run the network on any number of images, lazily and in order.
 
-        While the network works on one image, the next is read and laid out; no more than one waits.
+        Several images are in progress at once, so that decoding, labels and whatever the caller does with the results
+        overlap with the network: on a CPU of several cores each of them runs in the network with a share of the
+        threads, which takes one image longer and more images less time than one after the other. For that the network
+        is opened a second time, except for a short list. `timing` is what each stage of an image took, the others
+        beside it.
 
         Args:
-            images: Whatever `__call__` takes, one by one; may be endless.
+            images: Whatever `__call__` takes, one by one; may be endless. Two to four are taken ahead.
 
         Returns:
             An iterator of results. An image that cannot be read raises its error in its place, and the next call goes
             on with the image behind it.
         """
-        self._opened()
-        return Stream(images, self._read, self._infer)
+        lanes = self._lanes_for(images)
+        workers = max(lanes.backend.lanes, 2)
+        return Stream(images, lambda image: self._result(image, lanes.backend, lanes.gate), workers)
 
     def close(self) -> None:
         """Free the network; calls that are going on are finished. Closing twice does nothing."""
-        backend, self._backend = self._backend, None
-        if backend is not None:
-            backend.close()
+        with self._lanes_lock:
+            closing = (self._backend, self._lanes and self._lanes.backend)
+            self._backend = self._lanes = None
+        for backend in closing:
+            if backend is not None:
+                backend.close()
 
     def __enter__(self) -> Model:
         return self
@@ -154,18 +176,25 @@ class Model:
             raise BackendUnavailable(f"{self.name}: this model is closed; load it again")
         return backend
 
-    def _read(self, image: object) -> Input:
-        start = perf_counter()
-        image_bgr = read_image(image, channel_order=self._channel_order)
-        decoded = perf_counter()
-        blob = prepare(image_bgr, self.recipe, self.size_hw)
-        return Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
+    def _lanes_for(self, images: Iterable[object]) -> _Lanes:
+        """What a stream of these images runs on."""
+        with self._lanes_lock:
+            backend = self._opened()
+            if self._lanes is not None:
+                return self._lanes
+            if self._for_stream is None or (isinstance(images, Sized) and len(images) < _MANY):
+                return _Lanes(backend, threading.Semaphore(backend.lanes))
+            backend = self._for_stream()
+            self._lanes = _Lanes(backend, threading.Semaphore(backend.lanes))
+            return self._lanes
 
-    def _infer(self, given: Input) -> Result:
-        backend = self._opened()
-        start = perf_counter()
-        scores = backend.run(given.blob, self._output)
-        done = perf_counter()
+    def _result(self, image: object, backend: Backend, gate: contextlib.AbstractContextManager[object]) -> Result:
+        given = self._read(image)
+        with gate:
+            self._opened()
+            start = perf_counter()
+            scores = backend.run(given.blob, self._output)
+            done = perf_counter()
 
         def timing() -> Timing:
             return Timing(given.decode_ms, given.preprocess_ms, 1e3 * (done - start), 1e3 * (perf_counter() - done))
@@ -177,6 +206,13 @@ class Model:
             raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
         labels = self._labels(scores[0], given.image_bgr.shape[:2])
         return Segmentation(labels, scores[0], timing(), given.image_bgr, self.class_names, self.palette, self.classes)
+
+    def _read(self, image: object) -> _Input:
+        start = perf_counter()
+        image_bgr = read_image(image, channel_order=self._channel_order)
+        decoded = perf_counter()
+        blob = prepare(image_bgr, self.recipe, self.size_hw)
+        return _Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
 
     def _labels(self, scores: Float, size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         size = (size_hw[0], size_hw[1])

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError, ShapeError
+from dongfeng.runtime.backends import Tensor
 
 if TYPE_CHECKING:
-    from dongfeng.runtime.backends import Shape, Tensor
+    import onnx
+
+    from dongfeng.runtime.backends import Shape
+
+_QUANTIZED_NODES = (b"QuantizeLinear", b"QLinearConv", b"ConvInteger")
+
+
+def is_quantized(path: Path) -> bool:
+    """Whether a file computes in int8: whether it names such a node, found without parsing it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:  # it is empty
+            return False
+        with content:
+            return any(content.find(name) >= 0 for name in _QUANTIZED_NODES)
+
+
+def inputs_of(model: onnx.ModelProto) -> dict[str, Tensor]:
+    """The inputs of a model that are no weights."""
+    from onnx import TensorProto
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return {
+        value.name: Tensor(
+            tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim),
+            value.type.tensor_type.elem_type == TensorProto.FLOAT,
+        )
+        for value in model.graph.input
+        if value.name not in weights
+    }
 
 
 def with_output(path: Path, blob: str) -> bytes:

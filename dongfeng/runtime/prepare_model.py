@@ -1,7 +1,8 @@
 """A zoo name or a network file as an ONNX file, or a packed ncnn network, in the cache, converted on first use.
 
 What is converted is the folded net, for one input size, down to its scores: label maps are made from those by
-`dongfeng.runtime.upsample`. Where the file is there already, neither the net nor the onnx package is touched.
+`dongfeng.runtime.upsample`. For int8 it is quantized with the calibration images. Where the file is there already,
+neither the net nor the onnx package is touched.
 """
 
 from __future__ import annotations
@@ -16,14 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dongfeng._version import __version__
-from dongfeng.errors import ShapeError, UnsupportedLayer, WeightsUnavailable
+from dongfeng.errors import (
+    BackendUnavailable,
+    ConversionError,
+    ShapeError,
+    UnsupportedLayer,
+    WeightsUnavailable,
+)
 from dongfeng.files import replacing
+from dongfeng.recipe import Recipe
 from dongfeng.runtime import ncnn_file
-from dongfeng.runtime.metadata import ModelSpec, to_metadata
+from dongfeng.runtime.calibration import Calibration
+from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
 from dongfeng.runtime.nets import given_weights, zoo_net, zoo_spec, zoo_weights
+from dongfeng.runtime.onnx_file import is_quantized
+from dongfeng.runtime.preprocess import for_size
 from dongfeng.zoo.paths import cache_root, onnx_folder
 
 if TYPE_CHECKING:
+    import onnx
+
     from dongfeng.net import Net
     from dongfeng.zoo.manifest import ModelInfo
 
@@ -31,6 +44,21 @@ Size = tuple[int, int]
 Format = Literal["onnx", "ncnn"]
 OPSET = 17
 _SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "ncnn": ncnn_file.SUFFIX}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What to make of a network.
+
+    Attributes:
+        format: What the backend reads.
+        calibration: The images to quantize it with; None: it stays in float.
+        recipe: Turns what is known of how an image becomes the input into all of it, or raises what is missing.
+    """
+
+    format: Format
+    calibration: Calibration | None
+    recipe: Callable[[Recipe | None, str], Recipe]
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,7 @@ class Prepared:
         source: What to call it in an error.
         spec: What its name says of it, which counts more than what the file says.
         is_random: Whether its weights are random.
+        is_quantized: Whether it computes in int8.
     """
 
     model: Path | bytes
@@ -50,16 +79,17 @@ class Prepared:
     source: str
     spec: ModelSpec = ModelSpec()
     is_random: bool = False
+    is_quantized: bool = False
 
 
-def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None, format_: Format = "onnx") -> Prepared:
+def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None, form: Form) -> Prepared:
     """A model of the zoo.
 
     Args:
         info: The model.
         weights: None for the released file, a path, or "random" or "random:SEED".
         size_hw: Input size; None: the published one.
-        format_: What to make of it.
+        form: What to make of it.
 
     Raises:
         WeightsUnavailable: the weights are not there.
@@ -79,11 +109,11 @@ def prepare_zoo(info: ModelInfo, weights: object, size_hw: Size | None, format_:
     prototxt = (data_root() / "prototxt" / info.prototxt).read_bytes()
     # Names that differ only in what is done with the scores share one file.
     shared = replace(spec, name=info.architecture, head="x8" if info.head else None)
-    model = _converted(info.architecture, (prototxt, source.identity(), size_hw), shared, net, format_)
-    return Prepared(model, net, info.name, spec, source.path is None)
+    model = _converted(info.architecture, (prototxt, source.identity(), size_hw), shared, net, form)
+    return Prepared(model, net, info.name, spec, source.path is None, form.calibration is not None)
 
 
-def prepare_prototxt(path: Path, weights: object, size_hw: Size | None, format_: Format = "onnx") -> Prepared:
+def prepare_prototxt(path: Path, weights: object, size_hw: Size | None, form: Form) -> Prepared:
     """A Caffe network file; see `prepare_zoo`.
 
     Raises:
@@ -110,11 +140,11 @@ def prepare_prototxt(path: Path, weights: object, size_hw: Size | None, format_:
         return load_caffemodel(plain, source.path)
 
     key = (path.read_bytes(), source.identity(), size_hw)
-    model = _converted(path.stem, key, ModelSpec(name=path.stem), net, format_)
-    return Prepared(model, net, str(path), is_random=source.path is None)
+    model = _converted(path.stem, key, ModelSpec(name=path.stem), net, form)
+    return Prepared(model, net, str(path), ModelSpec(), source.path is None, form.calibration is not None)
 
 
-def prepare_ncnn(path: Path, weights: object, size_hw: Size | None, format_: Format = "onnx") -> Prepared:
+def prepare_ncnn(path: Path, weights: object, size_hw: Size | None, form: Form) -> Prepared:
     """An ncnn network, text or binary; its weights are in the `.bin` of the same name unless given.
 
     One that Caffe's layers cannot express runs on ncnn as it is, at its own size, its weights beside it.
@@ -137,12 +167,46 @@ def prepare_ncnn(path: Path, weights: object, size_hw: Size | None, format_: For
 
     key = (path.read_bytes(), source.identity(), size_hw)
     try:
-        model = _converted(stem, key, ModelSpec(name=stem), net, format_)
+        model = _converted(stem, key, ModelSpec(name=stem), net, form)
     except UnsupportedLayer:
-        if format_ != "ncnn" or weights is not None or size_hw is not None:
+        if form.format != "ncnn" or weights is not None or size_hw is not None:
             raise
         return Prepared(path, None, str(path), ModelSpec(name=stem))
-    return Prepared(model, net, str(path), is_random=source.path is None)
+    return Prepared(model, net, str(path), ModelSpec(), source.path is None, form.calibration is not None)
+
+
+def prepare_onnx(path: Path, weights: object, size_hw: Size | None, form: Form) -> Prepared:
+    """An ONNX file, which runs as it is, or quantized where images to calibrate with are given.
+
+    Raises:
+        ConversionError: the weights are given besides, or the file lacks what quantizing needs.
+        BackendUnavailable: the backend does not run ONNX files, or the file is quantized already.
+    """
+    if form.format != "onnx":
+        raise BackendUnavailable(f'{path}: ncnn does not run ONNX files; use backend="onnxruntime" or "openvino"')
+    if weights is not None:
+        raise ConversionError(f"{path}: an ONNX file holds its weights; leave out weights={weights!r}")
+    if is_quantized(path):
+        if form.calibration is not None:
+            raise BackendUnavailable(f"{path}: is quantized already; leave out calibration=")
+        return Prepared(path, None, str(path), is_quantized=True)
+    if form.calibration is None:
+        return Prepared(path, None, str(path))
+
+    def quantized() -> bytes:
+        import onnx
+
+        from dongfeng.runtime.onnx_file import check_input, inputs_of
+
+        model = onnx.load(path)
+        spec = from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(path))
+        recipe = form.recipe(spec.recipe, str(path))
+        return _quantized(model, form, recipe, check_input(inputs_of(model), size_hw, recipe.crop_hw, str(path)))
+
+    key = (path.read_bytes(), size_hw, repr(form.recipe(Recipe(), str(path))))
+    return Prepared(
+        _cached(path.stem, _digest(key, ModelSpec(), form), quantized, ".onnx"), None, str(path), is_quantized=True
+    )
 
 
 def _sized(net: Net, size_hw: Size | None, path: Path) -> Net:
@@ -153,18 +217,20 @@ def _sized(net: Net, size_hw: Size | None, path: Path) -> Net:
     return net
 
 
-def _converted(
-    name: str, key: tuple[object, ...], spec: ModelSpec, net: Callable[[], Net], format_: Format
-) -> Path | bytes:
+def _converted(name: str, key: tuple[object, ...], spec: ModelSpec, net: Callable[[], Net], form: Form) -> Path | bytes:
     """The file for `key`, written if it is not in the cache; its content where the cache cannot be written."""
+    return _cached(name, _digest(key, spec, form), lambda: _convert(net(), spec, form, name), _SUFFIXES[form.format])
+
+
+def _cached(name: str, digest: str, make: Callable[[], bytes], suffix: str) -> Path | bytes:
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    path = onnx_folder() / f"{stem}-{_digest(key, spec)}{_SUFFIXES[format_]}"
+    path = onnx_folder() / f"{stem}-{digest}{suffix}"
     if path.is_file():
         return path
     with _lock(path):
         if path.is_file():
             return path
-        model = _convert(net(), spec, format_)
+        model = make()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary:
@@ -174,12 +240,18 @@ def _converted(
     return path
 
 
-def _digest(key: tuple[object, ...], spec: ModelSpec) -> str:
+def _digest(key: tuple[object, ...], spec: ModelSpec, form: Form) -> str:
     """Everything that changes the converted file, in 20 hexadecimal digits."""
     from dongfeng.converters.onnx import CONVERTER_VERSION
 
     plain = [hashlib.sha256(part).hexdigest() if isinstance(part, bytes) else part for part in key]
-    text = json.dumps([plain, to_metadata(spec), "fp32", OPSET, CONVERTER_VERSION, __version__])
+    precision: object = "fp32"
+    if form.calibration is not None:
+        from dongfeng.converters.quantize.calibrate import QUANTIZER_VERSION
+        from dongfeng.converters.quantize.saturation import saturates
+
+        precision = ["int8", form.calibration.digest(), QUANTIZER_VERSION, saturates()]
+    text = json.dumps([plain, to_metadata(spec), precision, OPSET, CONVERTER_VERSION, __version__])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -201,7 +273,7 @@ def _lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _convert(net: Net, spec: ModelSpec, format_: Format) -> bytes:
+def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     """The folded net down to its scores."""
     from dongfeng.converters.fold import fold
     from dongfeng.runtime.score_blob import find_score_blob
@@ -211,10 +283,22 @@ def _convert(net: Net, spec: ModelSpec, format_: Format) -> bytes:
     score_blob = spec.score_blob or find_score_blob(net)
     spec = replace(spec, recipe=recipe, score_blob=score_blob)
     metadata = to_metadata(spec)
-    if format_ == "ncnn":
+    if form.format == "ncnn":
         from dongfeng.converters.ncnn.write import to_ncnn
 
         return ncnn_file.pack(*to_ncnn(net, outputs=[score_blob]), metadata, {score_blob: net.shapes()[score_blob]})
     from dongfeng.converters.onnx import to_onnx
 
-    return to_onnx(net, opset=OPSET, outputs=[score_blob], metadata=metadata).SerializeToString()
+    model = to_onnx(net, opset=OPSET, outputs=[score_blob], metadata=metadata)
+    if form.calibration is None:
+        return model.SerializeToString()
+    height, width = next(iter(net.inputs.values()))[2:]  # that there is one image is checked by who runs it
+    return _quantized(model, form, form.recipe(recipe, source), (height or 0, width or 0))
+
+
+def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size) -> bytes:
+    """The model in int8."""
+    from dongfeng.converters.quantize import quantize
+
+    images = form.calibration.batches(for_size(recipe, size_hw), size_hw) if form.calibration else ()
+    return bytes(quantize(model, images).model.SerializeToString())

@@ -1,8 +1,9 @@
-"""Reading ahead of the network: the next image is decoded while the current one is computed."""
+"""Several images in progress at once: while the network works on some, others are read and their labels made."""
 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
@@ -11,52 +12,51 @@ Result = TypeVar("Result")
 
 
 class Stream(Iterator[Result], Generic[Result]):
-    """Results of items, in order; one item is read before it is asked for.
+    """Results of items, in order; as many items are taken ahead of the caller as there are workers.
 
     An error of an item is raised in its place, and the iterator lives on. Not for several threads at once.
 
     Args:
-        items: Any iterable, may be endless.
-        read: Runs in a thread of its own, ahead of `infer`.
-        infer: Turns what `read` gave into a result, in the caller's thread.
+        items: Any iterable, may be endless; it is advanced in the caller's thread.
+        work: Turns an item into a result; runs in the workers' threads.
+        workers: Number of items in progress at once.
     """
 
-    def __init__(self, items: Iterable[object], read: Callable[[object], Any], infer: Callable[[Any], Result]) -> None:
+    def __init__(self, items: Iterable[object], work: Callable[[Any], Result], workers: int) -> None:
         self._items = iter(items)
-        self._read = read
-        self._infer = infer
-        self._reader: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="dongfeng-read")
-        self._ahead: Future[Any] | None = None
+        self._work = work
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(workers, thread_name_prefix="dongfeng-stream")
+        self._ahead: deque[Future[Result]] = deque()
         self._end: Exception | None = None  # of the iterable; kept until the items before it are done
 
     def __next__(self) -> Result:
-        if self._ahead is None:
-            self._read_ahead()
-        reading, self._ahead = self._ahead, None
-        if reading is None:
+        self._take_ahead()
+        if not self._ahead:
             self.close()
             end, self._end = self._end, None
             raise StopIteration if end is None else end
-        given = reading.result()
-        self._read_ahead()
-        return self._infer(given)
+        done = self._ahead.popleft()
+        try:
+            return done.result()
+        finally:
+            self._take_ahead()
 
     def close(self) -> None:
-        """Stop reading; an item that was read ahead is dropped."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.shutdown(wait=False, cancel_futures=True)
-        self._ahead = None
+        """Stop; items that were taken ahead are dropped, those in progress finished in the background."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._ahead.clear()
 
-    def _read_ahead(self) -> None:
-        if self._reader is None or self._end is not None:
-            return
-        try:
-            item = next(self._items)
-        except Exception as error:
-            self._end = error
-        else:
-            self._ahead = self._reader.submit(self._read, item)
+    def _take_ahead(self) -> None:
+        while self._pool is not None and self._end is None and len(self._ahead) < self._workers:
+            try:
+                item = next(self._items)
+            except Exception as error:
+                self._end = error
+            else:
+                self._ahead.append(self._pool.submit(self._work, item))
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # __init__ may have failed, or the interpreter be ending

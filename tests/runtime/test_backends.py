@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,15 @@ import pytest
 
 from dongfeng.errors import BackendUnavailable
 from dongfeng.runtime import backends
-from dongfeng.runtime.backends import BACKENDS, PLANNED, auto_backend, backend_type, check_backends
+from dongfeng.runtime.backends import (
+    BACKENDS,
+    PLANNED,
+    auto_backend,
+    backend_type,
+    check_backends,
+    lanes_for,
+    share_of_threads,
+)
 from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
 
 
@@ -50,12 +59,19 @@ def test_auto_is_the_fastest_installed_for_bf16(monkeypatch):
         auto_backend("bf16")
 
 
+def test_auto_is_the_fastest_installed_for_int8(monkeypatch):
+    installed = {"openvino", "onnxruntime"}
+    monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
+    assert auto_backend("int8") == "openvino"
+    installed.remove("openvino")
+    assert auto_backend("int8") == "onnxruntime"
+
+
 @pytest.mark.parametrize("name", ["openvino", "ncnn"])
 @pytest.mark.parametrize(
     ("precision", "device", "message"),
     [
         ("fp16", "cpu", 'use precision="fp32" or "bf16"'),
-        ("int8", "cpu", 'precision "int8" is not part of this version'),
         ("fp64", "cpu", 'no precision is called "fp64"'),
         ("fp32", "gpu", 'no device is called "gpu"; there are: auto, cpu, cuda, cuda:N'),
         ("fp32", "cuda", 'runs on the CPU; for device "cuda" use backend="onnxruntime"'),
@@ -65,6 +81,38 @@ def test_what_the_others_cannot_run_is_named(name, precision, device, message):
     assert message in str(backend_type(name).why_unavailable(precision, device))
     with pytest.raises(BackendUnavailable, match=message):
         backend_type(name)(b"", precision=precision, device=device, threads=None)
+
+
+def test_ncnn_runs_no_int8():
+    assert 'use backend="onnxruntime" or "openvino"' in str(backend_type("ncnn").why_unavailable("int8", "cpu"))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_lanes_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file):
+    weight = np.random.default_rng(1).standard_normal((4, 3, 1, 1)).astype(np.float32)
+    model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
+    one, two = (backend_type(name)(model, precision="fp32", device="cpu", threads=2, lanes=lanes) for lanes in (1, 2))
+    assert (one.lanes, two.lanes) == (1, 2)
+    images = np.random.default_rng(0).standard_normal((8, 1, 3, 8, 16)).astype(np.float32)
+    expected = [one.run(image, "scores") for image in images]
+    with ThreadPoolExecutor(2) as pool:
+        for got, want in zip(pool.map(lambda image: two.run(image, "scores"), images), expected, strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("threads", "images", "lanes"), [(2, None, 2), (1, None, 1), (16, None, 4), (16, 3, 3), (2, 1, 1), (2, 0, 1)]
+)
+def test_how_many_images_are_worked_on_at_once(threads, images, lanes):
+    assert lanes_for(threads, images) == lanes
+
+
+def test_threads_of_one_call():
+    assert share_of_threads(None, 1) is None
+    assert share_of_threads(3, 1) == 3
+    assert share_of_threads(8, 4) == 2
+    assert share_of_threads(1, 4) == 1
+    assert share_of_threads(None, 2) >= 1
 
 
 @pytest.mark.parametrize("name", ["openvino", "ncnn"])
@@ -104,7 +152,8 @@ def test_the_self_check_reports_wrong_numbers(monkeypatch):
 @pytest.mark.parametrize(
     ("precision", "device", "message"),
     [
-        ("fp16", "cpu", 'precision "fp16" is not part of this version'),
+        ("fp16", "cpu", "computes in fp32 or int8; for fp16 use another backend"),
+        ("int8", "cuda", 'computes int8 on the CPU; for device "cuda" use precision="fp32"'),
         ("fp64", "cpu", 'no precision is called "fp64"'),
         ("fp32", "gpu", 'no device is called "gpu"; there are: auto, cpu, cuda, cuda:N'),
         ("fp32", "cuda:", "no device is called"),

@@ -192,7 +192,7 @@ def test_engines_are_for_a_later_version(name):
     [
         ({"backend": "tensorrt"}, BackendUnavailable, '"tensorrt" is not part of this version'),
         ({"backend": "magic"}, BackendUnavailable, "no backend is called"),
-        ({"precision": "int8"}, BackendUnavailable, '"int8" is not part of this version'),
+        ({"precision": "int8"}, BackendUnavailable, r'precision "int8" needs images .*: give calibration=\[image'),
         ({"precision": "fp64"}, BackendUnavailable, "no precision is called"),
         ({"device": "npu"}, BackendUnavailable, "no device is called"),
         ({"calibration": ["a.png"]}, BackendUnavailable, "calibration images are for"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image as Pil
 
 from dongfeng.errors import BackendUnavailable, ImageError
-from dongfeng.runtime.load import load
+from dongfeng.runtime.backends import lanes_for
+from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
+from dongfeng.runtime.load import load, load_stream
 from dongfeng.runtime.model import Model
 from dongfeng.runtime.stream import Stream
 
@@ -77,18 +80,19 @@ def test_a_stream_keeps_the_order(model, images):
     assert heights == [10 + index for index in range(12)]
 
 
-def test_a_stream_reads_one_ahead_and_no_further(model, images):
+def test_a_stream_takes_no_more_ahead_than_it_has_workers(model, images):
     taken = []
     stream = model.stream(taken.append(image) or image for image in images)
+    workers = max(2, lanes_for(None, None))
     assert taken == []
     next(stream)
-    assert len(taken) == 2
+    assert len(taken) == 1 + workers
     next(stream)
-    assert len(taken) == 3
+    assert len(taken) == 2 + workers
     stream.close()
     with pytest.raises(StopIteration):
         next(stream)
-    assert len(taken) == 3
+    assert len(taken) == 2 + workers
 
 
 def test_a_stream_of_an_endless_source(model, images):
@@ -123,33 +127,68 @@ def test_an_error_of_the_source_comes_behind_the_items_before_it(model, images):
         next(stream)
 
 
-def test_reading_overlaps_with_the_network():
-    """The second item is being read while the first is computed: each waits for the other."""
+def test_items_overlap():
+    """Two items are in progress at once: each waits for the other."""
     both = threading.Barrier(2, timeout=10)
 
-    def read(item: object) -> object:
-        if item == 1:
-            both.wait()
+    def work(item: object) -> object:
+        both.wait()
         return item
 
-    def infer(item: object) -> object:
-        if item == 0:
-            both.wait()
-        return item
+    assert list(Stream([0, 1, 2, 3], work, 2)) == [0, 1, 2, 3]
 
-    assert list(Stream([0, 1, 2], read, infer)) == [0, 1, 2]
+
+def test_the_results_of_a_stream_are_those_of_single_calls(model, images):
+    many = [*images, *images]  # enough for several lanes
+    for result, image in zip(model.stream(many), many, strict=True):
+        np.testing.assert_array_equal(result.labels, model(image).labels)
+
+
+def test_a_model_for_streams_is_opened_once(onnx_file, images, monkeypatch):
+    opened = []
+    original = OnnxRuntime.__init__
+
+    def counted(self, *args, **options):
+        opened.append(options["lanes"])
+        original(self, *args, **options)
+
+    monkeypatch.setattr(OnnxRuntime, "__init__", counted)
+    options = {"mean": 0, "scale": 1 / 255, "size": (8, 16), "threads": 2}
+    with load_stream(onnx_file(), count=50, **options) as model:
+        heights = [result.labels.shape[0] for result in model.stream(images)]
+        assert model(images[0]).labels.shape[0] == 10
+    assert heights == [10 + index for index in range(12)]
+    assert opened == [2]
+    with load(onnx_file(), **options) as model:
+        model(images[:3])
+        assert opened == [2, 1]
+        model(images), model(images)
+    assert opened == [2, 1, 2]
+
+
+def test_memory_does_not_grow_with_the_images(model):
+    """Results that the caller has dropped are gone; only those in progress live."""
+    alive = weakref.WeakSet()
+    most = 0
+    for result in model.stream(np.zeros((8, 16, 3), np.uint8) for _ in range(60)):
+        alive.add(result)
+        del result
+        most = max(most, len(alive))
+    assert most <= 2
 
 
 def test_streams_leave_no_thread_behind(model, images):
-    before = threading.active_count()
+    def ours() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("dongfeng-stream")]
+
     list(model.stream(images))
     half = model.stream(images)
     next(half)
+    assert ours()
     del half
-    for thread in threading.enumerate():
-        if thread.name.startswith("dongfeng-read"):
-            thread.join(10)
-    assert threading.active_count() == before
+    for thread in ours():
+        thread.join(10)
+    assert not ours()
 
 
 def test_several_threads_may_share_a_model(model, images):
@@ -161,12 +200,13 @@ def test_several_threads_may_share_a_model(model, images):
 
 
 def test_a_closed_model_says_so(model, street):
-    stream = model.stream([street, street])
+    stream = model.stream([street] * 20)
     with model as same:
         assert same is model
         next(stream)
     model.close()
-    for use in (lambda: model(street), lambda: model.stream([street]), lambda: next(stream)):
+    # What was taken ahead may still come.
+    for use in (lambda: model(street), lambda: model.stream([street]), lambda: list(stream)):
         with pytest.raises(BackendUnavailable, match="net: this model is closed; load it again"):
             use()
     assert repr(model) == "Model('net', segmentation, 8x16, closed)"

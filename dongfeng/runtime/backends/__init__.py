@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -25,9 +26,10 @@ BACKENDS = {
 }
 PLANNED = ("tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-# What "auto" takes for bf16, fastest first, by the package that each needs; measurements: docs/backends.md.
-_FOR_BF16 = ("openvino", "ncnn")
-_DEFAULT = "onnxruntime"
+# What "auto" takes, fastest first, by the package that each needs; measurements: docs/backends.md.
+_FASTEST = {"bf16": ("openvino", "ncnn"), "int8": ("openvino", "onnxruntime")}
+_DEFAULT = ("onnxruntime",)
+_MOST_LANES = 4
 
 
 class Tensor(NamedTuple):
@@ -49,6 +51,7 @@ class Backend(Protocol):
         name: The backend's name.
         precision: What it really computes in.
         device: "cpu" or "cuda:N", where it really runs.
+        lanes: How many calls of `run` at once use all of its threads.
         inputs: The network's inputs by name.
         outputs: The network's outputs by name.
         metadata: What the model file says of itself.
@@ -57,6 +60,7 @@ class Backend(Protocol):
     name: str
     precision: str
     device: str
+    lanes: int
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     metadata: Mapping[str, str]
@@ -81,14 +85,17 @@ class BackendType(Protocol):
 
     name: str
 
-    def __call__(self, model: Path | bytes, *, precision: str, device: str, threads: int | None) -> Backend:
+    def __call__(
+        self, model: Path | bytes, *, precision: str, device: str, threads: int | None, lanes: int = 1
+    ) -> Backend:
         """Make a network ready.
 
         Args:
             model: A file, or its content.
             precision: What to compute in, one of PRECISIONS.
             device: "auto", "cpu", "cuda" or "cuda:N".
-            threads: Threads of one call; None: the backend's own choice.
+            threads: Threads of the CPU; None: the backend's own choice.
+            lanes: Number of calls that shall share them, each with a part of its own.
 
         Raises:
             BackendUnavailable: it cannot run so on this machine; nothing else is tried instead.
@@ -118,17 +125,43 @@ def backend_type(name: str, *, precision: str = "auto") -> BackendType:
 
 
 def auto_backend(precision: str) -> str:
-    """The backend that "auto" means: ONNX Runtime, which is always there, or for bf16 OpenVINO, else ncnn.
+    """The backend that "auto" means: the fastest for the precision of those that are installed.
+
+    For fp32 it is ONNX Runtime, which is always there: docs/backends.md says why.
 
     Raises:
         BackendUnavailable: the precision needs a package that is not installed.
     """
-    if precision != "bf16":
-        return _DEFAULT
-    for name in _FOR_BF16:
+    for name in _FASTEST.get(precision, _DEFAULT):
         if find_spec(name) is not None:
             return name
-    raise BackendUnavailable('precision "bf16" needs OpenVINO or ncnn; run: pip install "dongfeng[openvino]"')
+    raise BackendUnavailable(f'precision "{precision}" needs OpenVINO or ncnn; run: pip install "dongfeng[openvino]"')
+
+
+def lanes_for(threads: int | None, images: int | None) -> int:
+    """How many images to work on at once, for most of them in a given time.
+
+    One thread each wastes nothing on waiting for each other; more than a few images cost memory for little.
+
+    Args:
+        threads: Threads of the CPU to use; None: all.
+        images: Number of images; None: many.
+    """
+    return max(1, min(threads or cpu_count(), _MOST_LANES, _MOST_LANES if images is None else images))
+
+
+def share_of_threads(threads: int | None, lanes: int) -> int | None:
+    """Threads of one call where `lanes` calls share them; None: the backend's own choice, for one lane."""
+    if threads is None and lanes == 1:
+        return None
+    return max(1, (threads or cpu_count()) // lanes)
+
+
+def cpu_count() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def not_a_choice(precision: str, device: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dongfeng.converters.ncnn.param import NcnnLayer, read_param
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import Float, Shape, Tensor, first_line, not_a_choice, on_cpu_only
+from dongfeng.runtime.backends import Float, Shape, Tensor, first_line, not_a_choice, on_cpu_only, share_of_threads
 from dongfeng.runtime.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.runtime.ncnn_file import NcnnFiles, opened, pack
 
@@ -32,13 +32,20 @@ class Ncnn:
     device = "cpu"
 
     def __init__(
-        self, model: Path | bytes, *, precision: str = "fp32", device: str = "auto", threads: int | None = None
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        threads: int | None = None,
+        lanes: int = 1,
     ) -> None:
         if (reason := self.why_unavailable(precision, device)) is not None:
             raise BackendUnavailable(reason)
         with opened(model) as files:
-            net = _load(files, precision, threads)
+            net = _load(files, precision, share_of_threads(threads, lanes))
             layers = read_param(files.param)
+        self.lanes = lanes
         self.precision = "bf16" if net.opt.use_bf16_storage else "fp32"
         self.metadata: Mapping[str, str] = files.metadata
         self._input = _input_of(layers, str(files.param), is_binary=files.param.name.endswith(_BINARY_SUFFIX))
@@ -86,7 +93,7 @@ class Ncnn:
         except ImportError as error:
             return f'ncnn cannot be imported ({first_line(error)}); run: pip install "dongfeng[ncnn]"'
         if precision == "int8":
-            return 'precision "int8" is not part of this version; use precision="fp32" or "bf16"'
+            return 'backend "ncnn" runs no int8 networks; use backend="onnxruntime" or "openvino"'
         if precision == "fp16":
             return 'ncnn computes in fp16 on ARM only; use precision="fp32" or "bf16"'
         return None

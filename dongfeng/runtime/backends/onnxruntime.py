@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import PRECISIONS, Float, Tensor
+from dongfeng.runtime.backends import Float, Tensor, not_a_choice, share_of_threads
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL_ONLY = 4  # what ONNX Runtime would log is in the exceptions we raise
@@ -24,13 +23,21 @@ class OnnxRuntime:
     """A model file on ONNX Runtime; see `Backend`."""
 
     name = "onnxruntime"
-    precision = "fp32"
 
     def __init__(
-        self, model: Path | bytes, *, precision: str = "fp32", device: str = "auto", threads: int | None = None
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        threads: int | None = None,
+        lanes: int = 1,
     ) -> None:
         _refuse(_why_not_here(precision, device))
-        self._session: Any = _open(model, device, threads)
+        self.precision = "fp32" if precision == "auto" else precision
+        self.lanes = lanes
+        device = "cpu" if precision == "int8" else device
+        self._session: Any = _open(model, device, share_of_threads(threads, lanes))
         self.device = _device_of(self._session)
         self.inputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_outputs()}
@@ -80,12 +87,12 @@ def _why_not_here(precision: str, device: str) -> str | None:
     """What can be told without a session."""
     import onnxruntime
 
-    if precision not in ("auto", "fp32"):
-        if precision in PRECISIONS:
-            return f'precision "{precision}" is not part of this version; use precision="fp32"'
-        return f'no precision is called "{precision}"; there are: {", ".join(("auto", *PRECISIONS))}'
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        return f'no device is called "{device}"; there are: auto, cpu, cuda, cuda:N'
+    if (reason := not_a_choice(precision, device)) is not None:
+        return reason
+    if precision in ("fp16", "bf16"):
+        return f'backend "onnxruntime" computes in fp32 or int8; for {precision} use another backend'
+    if precision == "int8" and device.startswith("cuda"):
+        return f'backend "onnxruntime" computes int8 on the CPU; for device "{device}" use precision="fp32"'
     if not device.startswith("cuda") or _CUDA in onnxruntime.get_available_providers():
         return None
     if _both_installed():

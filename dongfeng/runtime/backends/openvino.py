@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import Float, Tensor, first_line, not_a_choice, on_cpu_only
+from dongfeng.runtime.backends import Float, Tensor, cpu_count, first_line, not_a_choice, on_cpu_only
 from dongfeng.runtime.backends.self_check import three_numbers, wrong_numbers
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
-_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
+_PRECISIONS = {"u8": "int8", "i8": "int8", "f16": "fp16", "bf16": "bf16", "f32": "fp32"}  # the lowest first
 _MATRIX_TYPES = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _RESULT_SUFFIX = "/sink_port_0"
 
@@ -22,19 +22,27 @@ _RESULT_SUFFIX = "/sink_port_0"
 class OpenVino:
     """An ONNX model on OpenVINO; see `Backend`.
 
-    Calls from several threads take turns: one alone has all the threads there are.
+    With one lane, calls from several threads take turns: one alone has all the threads there are. What a quantized
+    model leaves in float is computed in bf16 on a CPU that has it.
     """
 
     name = "openvino"
     device = "cpu"
 
     def __init__(
-        self, model: Path | bytes, *, precision: str = "fp32", device: str = "auto", threads: int | None = None
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        threads: int | None = None,
+        lanes: int = 1,
     ) -> None:
         precision = "fp32" if precision == "auto" else precision
         if (reason := self.why_unavailable(precision, device)) is not None:
             raise BackendUnavailable(reason)
-        graph, compiled = _compile(model, precision, threads)
+        graph, compiled = _compile(model, precision, threads, lanes)
+        self.lanes = lanes
         self.precision = _precision_of(compiled)
         if self.precision != precision:
             what = "the model" if isinstance(model, bytes) else str(model)
@@ -80,10 +88,8 @@ class OpenVino:
         except ImportError as error:
             return f'OpenVINO cannot be imported ({first_line(error)}); run: pip install "dongfeng[openvino]"'
         if precision == "fp16":
-            return 'OpenVINO computes in fp32 or bf16 on a CPU; use precision="fp32" or "bf16"'
-        if precision == "int8":
-            return 'precision "int8" is not part of this version; use precision="fp32" or "bf16"'
-        if precision == "bf16" and "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return 'OpenVINO computes in fp32, bf16 or int8 on a CPU; use precision="fp32" or "bf16"'
+        if precision == "bf16" and not _has_bf16(Core()):
             return 'this CPU does not compute in bf16 (it has neither AVX-512 BF16 nor AMX); use precision="fp32"'
         return None
 
@@ -97,18 +103,22 @@ class OpenVino:
         return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString()))
 
 
-def _compile(model: Path | bytes, precision: str, threads: int | None) -> tuple[Any, Any]:
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _compile(model: Path | bytes, precision: str, threads: int | None, lanes: int) -> tuple[Any, Any]:
     """The graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
     import openvino
 
-    options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-    }
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
     core = openvino.Core()
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "bf16" if _has_bf16(core) else "f32"),
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": lanes,
+    }
+    if threads is not None or lanes > 1:
+        options["INFERENCE_NUM_THREADS"] = threads or cpu_count()
     try:
         graph = core.read_model(model if isinstance(model, bytes) else str(model))
         return graph, core.compile_model(graph, "CPU", options)
@@ -124,8 +134,8 @@ def _precision_of(compiled: Any) -> str:
         info = operation.get_rt_info()
         if _value(info["layerType"]) in _MATRIX_TYPES:
             found.add(_value(info["runtimePrecision"]))
-    lower = sorted(found - {"f32"})
-    kind = lower[0] if lower else "f32" if found else compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    lowest = next((kind for kind in _PRECISIONS if kind in found), None)
+    kind = lowest or compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return _PRECISIONS.get(kind, kind)
 
 
