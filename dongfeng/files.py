@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+
+# As `replacing` names what it has not finished.
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
 
 
 @contextmanager
@@ -35,6 +40,22 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[str | PathLike[str]]) -> None:
+    """Delete the temporary files that a killed process has left of these files; nothing else is touched.
+
+    Raises:
+        OSError: one of them cannot be deleted.
+    """
+    names = defaultdict[Path, set[str]](set)
+    for path in map(Path, paths):
+        names[path.parent].add(path.name)
+    for folder, of_folder in names.items():
+        for found in folder.glob(".*"):
+            match = _TEMPORARY.fullmatch(found.name)
+            if match and match["stem"] + match["suffix"] in of_folder:
+                found.unlink(missing_ok=True)
 
 
 def _usual_mode(target: Path) -> int:

@@ -61,3 +61,36 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="weight file, or random or random:SEED (default: the released file, fetched once)",
     )
+
+
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """How a model is run: `--backend`, `--precision`, `--calibration`, `--device`, `--threads`."""
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="auto, onnxruntime, openvino or ncnn (default: auto)"
+    )
+    parser.add_argument(
+        "--precision", default="auto", metavar="P", help="auto, fp32, fp16, bf16 or int8 (default: auto, mostly fp32)"
+    )
+    parser.add_argument(
+        "--calibration", metavar="DIR", help="about ten images such as it will see, to quantize with for int8"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """`--shard`."""
+    parser.add_argument("--shard", type=shard, metavar="I/N", help="only every N-th image, from the I-th on")
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Part and number of parts, from "I/N" with I from 1 to N.
+
+    Example:
+        >>> shard("2/4")
+        (2, 4)
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4, got {text!r}")
+    return int(match[1]), int(match[2])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dongfeng._version import __version__
-from dongfeng.cli.arguments import Formatter, add_json, add_size, add_weights, positive
+from dongfeng.cli.arguments import Formatter, add_execution, add_json, add_shard, add_size, add_weights
 from dongfeng.cli.cityscapes_report import as_json, print_scores
+from dongfeng.cli.inference import open_model
+from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.main import run_program
 from dongfeng.cli.output import complain, json_text, note, print_json, progress
+from dongfeng.cli.settings import execution, run_settings
 from dongfeng.errors import DongfengError, ImageError
 
 if TYPE_CHECKING:
@@ -57,29 +59,15 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--evaluate", action="store_true", help="compare the label ids with gtFine: IoU and iIoU")
     root.add_argument("--resume", action="store_true", help="skip images whose outputs are there, whole")
-    root.add_argument("--shard", type=shard, metavar="I/N", help="only every N-th image, from the I-th on")
+    add_shard(root)
     add_weights(root)
     add_size(root)
-    root.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
-    root.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
+    add_execution(root)
     add_json(root)
     root.add_argument("--version", action="version", version=f"df-cityscapes {__version__}")
     root.add_argument("--debug", action="store_true", help="show the traceback of an error")
     root.set_defaults(run=run)
     return root
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Part and number of parts, from "I/N" with I from 1 to N.
-
-    Example:
-        >>> shard("2/4")
-        (2, 4)
-    """
-    match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
-    if match is None or int(match[1]) > int(match[2]):
-        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,15 +87,21 @@ def run(args: argparse.Namespace) -> int:
     truth = find_truth(Path(args.root), args.split, frames) if args.evaluate else None
     kinds = {*(args.kind or [LABEL_IDS]), *([LABEL_IDS] if args.evaluate else [])}
     outputs = Outputs(Path(args.out), args.split, tuple(kind for kind in KINDS if kind in kinds))
-    settings = _settings(args)
+    settings = run_settings(args)
     done = outputs.done(frames, settings) if args.resume else set[Frame]()
     metrics, problems, rows = CityscapesMetrics(), list[str](), list[dict[str, Any]]()
     todo = [frame for frame in frames if frame not in done]
-    with _results(args, todo) as results, progress(len(frames), "cityscapes", quiet_stdout=args.json) as step:
+    with (
+        _results(args, todo) as results,
+        progress(len(frames), "cityscapes", quiet_stdout=args.json) as step,
+        deferred_interrupt() as interrupted,
+    ):
         # Not before the model is there: a mistake in its name must not cost the files of another.
         outputs.begin(everything, settings, resume=args.resume)
         outputs.remove_leftovers(frames)
         for frame in frames:
+            if interrupted():
+                raise KeyboardInterrupt
             try:
                 if frame not in done:
                     _save(next(results), frame, outputs)
@@ -126,35 +120,13 @@ def run(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What decides the outputs, in words that are the same on every machine that shares the work."""
-    from dongfeng.errors import UnknownModel
-    from dongfeng.zoo.models import model_info
-    from dongfeng.zoo.pins import sha256_of
-
-    try:
-        model = model_info(args.model).name
-    except UnknownModel:
-        model = Path(args.model).name
-    files = [Path(text) for text in (args.model, args.weights) if text and Path(text).is_file()]
-    weights = Path(args.weights).name if args.weights and Path(args.weights).is_file() else args.weights
-    digests = [sha256_of(path) for path in files]
-    return {"model": model, "weights": weights, "size_hw": args.size and list(args.size), "sha256": digests}
-
-
 @contextmanager
 def _results(args: argparse.Namespace, frames: Sequence[Frame]) -> Iterator[Iterator[Segmentation]]:
     """The model's results of these frames; no model is loaded for none."""
     if not frames:
         yield iter(())
         return
-    from dongfeng.runtime.load import load
-
-    with load(args.model, weights=args.weights, device=args.device, size=args.size, threads=args.threads) as model:
-        if model.task != "segmentation":
-            raise DongfengError(
-                f"{args.model} is a model for {model.task}; use: dongfeng evaluate --model {args.model}"
-            )
+    with open_model(args, "segmentation", count=len(frames), otherwise="evaluate") as model:
         if model.classes != "cityscapes":
             raise DongfengError(f"{args.model} has {len(model.class_names)} classes; expected Cityscapes' 19")
         with closing(model.stream(frame.path for frame in frames)) as results:
@@ -198,7 +170,7 @@ def _found(
             f"{outputs.folder / 'label_ids' / args.split} to the test server"
         )
         return {}
-    what = {"model": args.model, "weights": args.weights, "split": args.split}
+    what = {"model": args.model, "weights": args.weights, **execution(args), "split": args.split}
     share = {"shard": args.shard and "{}/{}".format(*args.shard), "images": images, "images_evaluated": metrics.images}
     found = what | share | as_json(args.model, args.split, metrics.scores())
     confusion = {"confusion_pixels": metrics.confusion_pixels.tolist()}
@@ -211,7 +183,8 @@ def _report(
     args: argparse.Namespace, found: dict[str, Any], rows: list[dict[str, Any]], problems: list[str], evaluated: int
 ) -> None:
     if args.json:
-        shown = found or {"model": args.model, "weights": args.weights, "split": args.split, "rows": []}
+        what = {"model": args.model, "weights": args.weights, **execution(args), "split": args.split}
+        shown = found or {**what, "rows": []}
         print_json(shown | {"files": rows, "errors": problems})
     elif found:
         print_scores(found["rows"])

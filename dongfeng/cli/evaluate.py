@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, add_size, add_weights, positive
+from dongfeng.cli.arguments import Commands, add_command, add_execution, add_json, add_size, add_weights
 from dongfeng.cli.inference import Row, over_images
 from dongfeng.cli.inputs import Image
 from dongfeng.cli.output import complain, note, print_json, print_table
@@ -38,8 +38,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--model", default="df1", metavar="M", help="zoo name or model file (default: df1)")
     add_weights(parser)
     add_size(parser)
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
+    add_execution(parser)
     add_json(parser)
     return parser
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
 
+from dongfeng.errors import DongfengError
+
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -46,6 +48,25 @@ def find_images(inputs: Sequence[str], *, outside: Path | None = None) -> tuple[
     return list(found.values()), problems
 
 
+def find_video(inputs: Sequence[str]) -> Path | int | None:
+    """The video file, or the number of the camera, that the inputs stand for; None where they are images.
+
+    Raises:
+        DongfengError: there is a video, and something else as well.
+    """
+    from dongfeng.runtime.video import is_video
+
+    def is_camera(text: str) -> bool:
+        return text.isascii() and text.isdigit() and not Path(text).exists()
+
+    for text in inputs:
+        if is_camera(text) or (is_video(Path(text)) and (Path(text).exists() or not glob.has_magic(text))):
+            if len(inputs) > 1:
+                raise DongfengError(f"{text}: a video or camera has to be the only INPUT; got {len(inputs)} of them")
+            return int(text) if is_camera(text) else Path(text)
+    return None
+
+
 def _expand(text: str, outside: Path | None) -> Iterator[Image]:
     path = Path(text)
     if path.is_dir():
@@ -68,7 +89,8 @@ def _below(folder: Path, base: Path, outside: Path | None) -> Iterator[Image]:
     if skipped == folder.resolve():
         skipped = None
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not _is_inside(path, skipped):
+        is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")  # hidden: unfinished, or no image
+        if is_image and path.is_file() and not _is_inside(path, skipped):
             yield Image(path, path.relative_to(base))
 
 

@@ -8,7 +8,6 @@ that a run is never continued with another model.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from dongfeng.datasets.cityscapes_folder import Frame
 from dongfeng.datasets.label_png import png_form, whole_png_form
 from dongfeng.errors import DongfengError
-from dongfeng.files import replacing
+from dongfeng.files import remove_leftovers, replacing
 
 Kind = Literal["label_ids", "color", "overlay"]
 LABEL_IDS: Kind = "label_ids"
@@ -88,14 +87,11 @@ class Outputs:
 
     def remove_leftovers(self, frames: Iterable[Frame]) -> None:
         """Delete the temporary files that a killed run has left of these frames' outputs."""
-        folders = {self.path(frame, kind).parent for frame in frames for kind in self.kinds}
-        names = {frame.path.name for frame in frames}
-        for folder in folders:
-            _remove_leftovers(folder, names)
+        remove_leftovers(self.path(frame, kind) for frame in frames for kind in self.kinds)
 
     def write_json(self, name: str, text: str) -> None:
         """Write a file of the folder itself, whole or not at all."""
-        _remove_leftovers(self.folder, {name})
+        remove_leftovers([self.folder / name])
         with replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -116,15 +112,6 @@ class Outputs:
 
 
 _SETTINGS = "run.json"
-# As `dongfeng.files.replacing` names what it has not finished.
-_TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
-
-
-def _remove_leftovers(folder: Path, names: set[str]) -> None:
-    for path in folder.glob(".*"):
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and match["stem"] + match["suffix"] in names:
-            path.unlink(missing_ok=True)
 
 
 def _show(settings: Settings, keys: Iterable[str]) -> str:

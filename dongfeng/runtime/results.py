@@ -130,28 +130,40 @@ class Segmentation:
             raise ImageError(
                 f'{target}: cannot write {kind} as "{target.suffix}"; the suffix has to be one of {", ".join(suffixes)}'
             )
+        from dongfeng.files import replacing
+
+        encoded = encode(self.picture_bgr(kind), target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            temporary.write_bytes(encoded)
+
+    def picture_bgr(self, kind: Kind) -> Bytes:
+        """The pixels that `save` writes, in OpenCV's order: (H, W, 3) uint8, BGR, or (H, W) uint8 for labels."""
         if kind in ("overlay", "color"):
-            picture = (self.overlay() if kind == "overlay" else self.color())[..., ::-1]
-        else:
-            picture = self.labels if kind == "labels" else self.label_ids
-        _write(target, picture)
+            return np.ascontiguousarray((self.overlay() if kind == "overlay" else self.color())[..., ::-1])
+        return self.labels if kind == "labels" else self.label_ids
 
 
-def _write(target: Path, picture: Bytes) -> None:
+def encode(picture: Bytes, target: Path) -> bytes:
+    """The content of an image file.
+
+    Args:
+        picture: (H, W, 3) uint8, BGR, or (H, W) uint8.
+        target: Where it is to go; the suffix decides the format.
+
+    Raises:
+        ImageError: OpenCV cannot write it so.
+    """
     import cv2
 
-    from dongfeng.files import replacing
-
     try:
-        encoded, data = cv2.imencode(target.suffix.lower(), np.ascontiguousarray(picture))
+        encoded, data = cv2.imencode(target.suffix.lower(), picture)
     except cv2.error:
         encoded = False
     if not encoded:
         height, width = picture.shape[:2]
         raise ImageError(f'{target}: OpenCV cannot write {height}x{width} pixels as "{target.suffix}"')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return bytes(data.tobytes())
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ import pytest
 import dongfeng
 from dongfeng.cli.cityscapes import main, parser
 from dongfeng.datasets.cityscapes import to_label_ids
+from dongfeng.runtime.load import load_stream
 from tests.cli.drawn_cityscapes import draw, files, write
 
 MODEL = ["--model", "pl1a_seg", "--weights", "random", "--size", "64x128"]
@@ -291,8 +292,10 @@ def test_a_model_of_other_classes_is_an_error(
     Path("net.prototxt").write_text(layers, encoding="utf-8")
     net = dongfeng.read_caffe("net.prototxt")
     dongfeng.to_onnx(_with_weights(net), "net.onnx")
-    load = dongfeng.load
-    monkeypatch.setattr("dongfeng.runtime.load.load", lambda name, **options: load(name, mean=0, scale=1, **options))
+    load = load_stream
+    monkeypatch.setattr(
+        "dongfeng.runtime.load.load_stream", lambda name, **options: load(name, mean=0, scale=1, **options)
+    )
     argv = ["--root", "cs", "--model", "net.onnx", "--out", "out"]
     assert main(argv) == 1
     assert errors(capsys) == ["error: net.onnx has 5 classes; expected Cityscapes' 19"]
@@ -326,3 +329,15 @@ def test_help_needs_no_heavy_library(subprocess_env: dict[str, str]) -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=subprocess_env, capture_output=True, text=True, check=True)
     assert {"numpy", "onnx", "onnxruntime", "cv2", "rich"}.isdisjoint(done.stdout.split())
+
+
+def test_backend_and_precision_are_in_what_is_recorded(names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*GIVEN, "--evaluate", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    for found in (shown, *(json.loads(Path("out", name).read_text()) for name in ("run.json", "results.json"))):
+        assert (found["backend"], found["precision"]) == ("onnxruntime", "fp32")
+    assert main([*GIVEN, "--backend", "ncnn", "--precision", "bf16", "--resume"]) == 1
+    assert errors(capsys) == [
+        'error: out: was made with backend "onnxruntime", precision "fp32", this run has backend "ncnn", precision '
+        '"bf16"; choose another folder, or leave out --resume to start over'
+    ]

@@ -103,7 +103,7 @@ def test_what_is_there_is_left_alone_and_what_is_not_whole_is_done_again(
 
 def test_a_finished_run_needs_no_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = files(Path("undisturbed"))
-    monkeypatch.setattr("dongfeng.runtime.load.load", no_model)
+    monkeypatch.setattr("dongfeng.runtime.load.load_stream", no_model)
     assert main([*GIVEN, *OPTIONS, "--out", "undisturbed", "--resume"]) == 0
     assert files(Path("undisturbed")) == expected
 
@@ -123,7 +123,7 @@ def test_shards_share_the_frames_and_one_run_evaluates_them(folder: Path, monkey
         name = f"results-{part}-of-3.json"
         assert f'"images_evaluated": {FRAMES // 3}' in Path("out", name).read_text(encoding="utf-8")
         Path("out", name).unlink()
-    monkeypatch.setattr("dongfeng.runtime.load.load", no_model)
+    monkeypatch.setattr("dongfeng.runtime.load.load_stream", no_model)
     assert main([*GIVEN, *OPTIONS, "--out", "out", "--resume"]) == 0
     assert files(Path("out")) == files(Path("undisturbed"))
 
@@ -183,6 +183,6 @@ def test_a_mistake_in_the_models_name_costs_no_files(folder: Path) -> None:
 def test_files_that_are_nobodys_are_trusted_when_resuming(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = files(Path("undisturbed"))
     Path("undisturbed/run.json").unlink()
-    monkeypatch.setattr("dongfeng.runtime.load.load", no_model)
+    monkeypatch.setattr("dongfeng.runtime.load.load_stream", no_model)
     assert main([*GIVEN, *OPTIONS, "--out", "undisturbed", "--resume"]) == 0
     assert files(Path("undisturbed")) == expected

@@ -12,6 +12,7 @@ import pytest
 import dongfeng
 from dongfeng.cli.main import main
 from dongfeng.datasets.imagenet import wordnet_ids
+from dongfeng.runtime.load import load_stream
 
 COUNT = 8
 MODEL = ["--model", "df1", "--weights", "random:5"]
@@ -119,7 +120,9 @@ def test_a_classifier_of_other_classes_is_an_error(
         encoding="utf-8",
     )
     dongfeng.to_onnx(random_weights(dongfeng.read_caffe("net.prototxt")), "net.onnx")
-    load = dongfeng.load
-    monkeypatch.setattr("dongfeng.runtime.load.load", lambda name, **options: load(name, mean=0, scale=1, **options))
+    load = load_stream
+    monkeypatch.setattr(
+        "dongfeng.runtime.load.load_stream", lambda name, **options: load(name, mean=0, scale=1, **options)
+    )
     assert main(["evaluate", "--model", "net.onnx", "val"]) == 1
     assert capsys.readouterr().err == "error: net.onnx has 10 classes; expected ImageNet's 1000\n"

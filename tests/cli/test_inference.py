@@ -182,3 +182,69 @@ def _read_all(terminal: int) -> str:
         pass
     os.close(terminal)
     return seen.decode()
+
+
+@pytest.mark.parametrize("command", ["segment", "classify"])
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--backend", "caffe"], 'no backend is called "caffe"'),
+        (["--precision", "fp8"], 'no precision is called "fp8"'),
+        (["--precision", "int8"], "--precision int8: needs images to quantize with; give --calibration DIR"),
+        (["--precision", "int8", "--calibration", "nowhere"], "--calibration nowhere: no such file or folder"),
+        (["--calibration", "drive"], "--calibration: is for --precision int8; the precision is auto"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_how_to_run_is_refused_in_one_line(
+    command: str, argv: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["-o", "out"] if command == "segment" else []
+    assert main([command, "--weights", "random", *argv, "photo.jpg", *where]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (error,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert message in error
+
+
+@pytest.mark.parametrize(("backend", "precision"), [("openvino", "fp32"), ("openvino", "bf16"), ("ncnn", "fp32")])
+def test_backend_and_precision_are_those_of_python(backend: str, precision: str, folder: Path) -> None:
+    pytest.importorskip(backend)
+    with pytest.warns(dongfeng.errors.DongfengWarning, match="random weights"):
+        model = dongfeng.load("pl1a_seg", weights="random", size=(64, 128), backend=backend, precision=precision)
+    with model:
+        expected = model("photo.jpg").labels
+    argv = ["--backend", backend, "--precision", precision, "--kind", "labels", "photo.jpg", "-o", "out"]
+    assert main(["segment", *MODEL, *argv]) == 0
+    got = cv2.imread("out/photo.png", cv2.IMREAD_UNCHANGED)
+    assert (got == expected).mean() >= 0.999
+
+
+@pytest.mark.slow
+def test_int8_is_calibrated_on_the_images_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("drive/b/broken.png").unlink()
+    argv = ["--precision", "int8", "--backend", "onnxruntime", "--calibration", "drive", "--kind", "labels"]
+    assert main(["segment", *MODEL, *argv, "photo.jpg", "-o", "out"]) == 0
+    images = sorted(Path("drive").rglob("*.[pb][nm][gp]"))
+    with pytest.warns(dongfeng.errors.DongfengWarning, match="random weights"):
+        model = dongfeng.load(
+            "pl1a_seg",
+            weights="random",
+            size=(64, 128),
+            backend="onnxruntime",
+            precision="int8",
+            calibration=images,
+        )
+    with model:
+        assert model.precision == "int8"
+        expected = model("photo.jpg").labels
+    got = cv2.imread("out/photo.png", cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(got, expected)
+    before = pngs("out")
+    capsys.readouterr()
+    assert main(["segment", *MODEL, *argv, "photo.jpg", "-o", "out", "--resume"]) == 0
+    assert "(already there)" in capsys.readouterr().out
+    Path("drive/a/1.png").unlink()
+    assert main(["segment", *MODEL, *argv, "photo.jpg", "-o", "out", "--resume"]) == 0
+    assert "(already there)" not in capsys.readouterr().out
+    assert pngs("out") == before

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dongfeng.cli.inputs import Image, find_images, output_names
+from dongfeng.cli.inputs import Image, find_images, find_video, output_names
 
 
 @pytest.fixture
@@ -72,6 +72,37 @@ def test_outputs_of_an_earlier_run_inside_an_input_folder_are_no_inputs(tree: Pa
 def test_an_input_folder_that_is_the_output_folder_is_read(tree: Path) -> None:
     images, _ = find_images(["c"], outside=Path("c"))
     assert len(images) == 2
+
+
+def test_hidden_files_of_a_folder_are_no_inputs(tree: Path) -> None:
+    for name in ("._x.png", ".x-abcdefgh.png"):  # what macOS leaves beside a file, and what a killed run leaves
+        (tree / "a" / name).touch()
+    images, _ = find_images(["a"])
+    assert sorted(image.relative.as_posix() for image in images) == ["b/x.png", "b/y.JPG", "x.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (["drive.mp4"], Path("drive.mp4")),
+        (["missing.MKV"], Path("missing.MKV")),
+        (["0"], 0),
+        (["12"], 12),
+        (["7"], None),  # there is a folder of that name
+        (["clip[1].avi"], Path("clip[1].avi")),
+        (["*.mp4"], None),
+        (["frames.mp4"], None),  # a folder
+        (["a", "z.bmp"], None),
+        ([], None),
+    ],
+    ids=str,
+)
+def test_what_stands_for_a_video(tree: Path, inputs: list[str], expected: Path | int | None) -> None:
+    for name in ("drive.mp4", "clip[1].avi"):
+        (tree / name).touch()
+    for name in ("7", "frames.mp4"):
+        (tree / name).mkdir()
+    assert find_video(inputs) == expected
 
 
 def test_a_link_to_an_image_counts_once(tree: Path) -> None:
