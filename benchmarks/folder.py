@@ -3,8 +3,8 @@
     python benchmarks/folder.py [--model df1seg] [--backend B] [--precision P] [--images N] [--size HxW] [--json]
 
 Draws N street-like images as PNG, then decodes, segments and writes label ids, as `dongfeng segment` does, and times
-the bare network (the backend's own call on one input, with all threads, one after the other) before and after. The share
-is images per second over what the bare network does. With more than 100 images, memory is compared over the last ones.
+the bare network (the backend's own call on one input, with all threads, one after the other) before and after. The
+share is images per second over what the bare network does. With more than 100 images, memory is compared over the last.
 Weights are random; int8 is calibrated with three of the images.
 """
 

@@ -32,6 +32,15 @@ def test_arithmetic_is_caffes_in_single_precision():
     np.testing.assert_array_equal(blob[0], expected.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 200_000), (1025, 301), (700, 512)])
+@pytest.mark.parametrize("recipe", [CITYSCAPES, Recipe((103.94, 116.78, 123.68), 0.017), PLAIN])
+def test_arithmetic_is_the_same_at_every_size_and_layout(size_hw, recipe):
+    """However the image is cut into pieces that fit a cache."""
+    image = RNG.integers(0, 256, (*size_hw, 6), np.uint8)[:, :, ::2]
+    expected = (image.astype(np.float32) - np.float32(recipe.mean_bgr)) * np.float32(recipe.scale)
+    np.testing.assert_array_equal(prepare(image, recipe, size_hw)[0], expected.transpose(2, 0, 1))
+
+
 def test_one_mean_serves_all_channels():
     image = RNG.integers(0, 256, (8, 8, 3), np.uint8)
     np.testing.assert_array_equal(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.ndimage import map_coordinates
 
 from dongfeng.errors import DongfengError, ShapeError
-from dongfeng.runtime import upsample
+from dongfeng.runtime import upsample, upsample_cells
 from dongfeng.runtime.upsample import argmax_last, upsample_labels, upsample_nearest
 
 Float = npt.NDArray[np.float32]
@@ -62,6 +63,10 @@ SIZES = [
     pytest.param((1, 8, 8), (64, 64), id="one class"),
     pytest.param((256, 4, 4), (30, 30), id="256 classes"),
     pytest.param((5, 2, 3), (300, 500), id="few large cells"),
+    pytest.param((19, 16, 16), (48, 80), id="x3, x5"),
+    pytest.param((19, 16, 16), (112, 192), id="x7, x12"),
+    pytest.param((19, 16, 16), (160, 250), id="whole in one direction"),
+    pytest.param((19, 300, 3), (300, 90), id="many cells"),
 ]
 
 
@@ -71,9 +76,39 @@ def test_labels_are_those_of_interpolation_and_argmax(make, shape, size_hw):
     check_against_interpolation(make(shape), size_hw)
 
 
+def exact_labels(scores: npt.NDArray[np.integer], size_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Labels of whole scores, in whole numbers."""
+
+    def axis(n: int, out: int) -> tuple[npt.NDArray[np.int64], ...]:
+        below, part = np.divmod((2 * np.arange(out) + 1) * n - out, 2 * out)
+        return np.clip(below, 0, n - 1), np.clip(below + 1, 0, n - 1), part
+
+    (top, bottom, y), (left, right, x) = (axis(n, out) for n, out in zip(scores.shape[1:], size_hw, strict=True))
+    height, width = (2 * out for out in size_hw)
+    rows = scores[:, top] * (height - y)[:, None] + scores[:, bottom] * y[:, None]
+    values = rows[:, :, left] * (width - x) + rows[:, :, right] * x
+    return len(scores) - 1 - np.argmax(values[::-1], axis=0)
+
+
+def every_way(scores: Float, size_hw: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+    """Labels by strips, by cells, and by cells in small blocks."""
+    labels = []
+    for is_dense, at_once in ((True, {}), (False, {}), (False, {"_SCORES_AT_ONCE": 20, "_VALUES_AT_ONCE": 50})):
+        with (
+            patch.multiple(upsample, _dense_is_cheaper=lambda *args, path=is_dense: path, _FEW_PIXELS=0),
+            patch.multiple(upsample_cells, **at_once) if at_once else nullcontext(),
+        ):
+            labels.append(upsample_labels(scores, size_hw))
+    return labels
+
+
+SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12))
+FACTORS = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    shape=st.tuples(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12)),
+    shape=SHAPES,
     size_hw=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     levels=st.sampled_from([1, 2, 5, 1000]),
     seed=st.integers(0, 2**16),
@@ -81,19 +116,53 @@ def test_labels_are_those_of_interpolation_and_argmax(make, shape, size_hw):
 def test_ties_go_to_the_largest_class_at_any_ratio(shape, size_hw, levels, seed):
     """Small whole scores, so that classes are often equal, compared in whole numbers."""
     scores = np.random.default_rng(seed).integers(0, levels, shape)
+    expected = exact_labels(scores, size_hw)
+    for labels in every_way(scores.astype(np.float32), size_hw):
+        np.testing.assert_array_equal(labels, expected)
 
-    def axis(n: int, out: int) -> tuple[npt.NDArray[np.int64], ...]:
-        below, part = np.divmod((2 * np.arange(out) + 1) * n - out, 2 * out)
-        return np.clip(below, 0, n - 1), np.clip(below + 1, 0, n - 1), part
 
-    (top, bottom, y), (left, right, x) = (axis(n, out) for n, out in zip(shape[1:], size_hw, strict=True))
-    height, width = (2 * out for out in size_hw)
-    rows = scores[:, top] * (height - y)[:, None] + scores[:, bottom] * y[:, None]
-    exact = rows[:, :, left] * (width - x) + rows[:, :, right] * x
-    expected = len(scores) - 1 - np.argmax(exact[::-1], axis=0)
-    for is_dense in (True, False):
-        with patch.multiple(upsample, _dense_is_cheaper=lambda *args, path=is_dense: path, _FEW_PIXELS=0):
-            np.testing.assert_array_equal(upsample_labels(scores.astype(np.float32), size_hw), expected)
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(shape=SHAPES, factors=FACTORS, levels=st.sampled_from([2, 5, 1000]), seed=st.integers(0, 2**16))
+def test_ties_go_to_the_largest_class_at_whole_ratios(shape, factors, levels, seed):
+    scores = np.random.default_rng(seed).integers(0, levels, shape)
+    size_hw = (shape[1] * factors[0], shape[2] * factors[1])
+    expected = exact_labels(scores, size_hw)
+    for labels in every_way(scores.astype(np.float32), size_hw):
+        np.testing.assert_array_equal(labels, expected)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    n_out=st.integers(3, 200),
+    pixel=st.integers(0, 199),
+    margin=st.integers(-1, 1),
+    order=st.permutations(range(3)),
+    height=st.sampled_from([1, 3]),
+    seed=st.integers(0, 2**16),
+)
+def test_single_precision_decides_nothing_that_it_cannot_tell(n_out, pixel, margin, order, height, seed):
+    """Differences that cancel at one pixel but for one part in 2^24: exact in float64, lost in float32."""
+    pixel %= n_out
+    below, part = divmod((2 * pixel + 1) * 2 - n_out, 2 * n_out)
+    if below != 0:
+        return  # a border pixel, where nothing cancels
+    large = 2**23 // (2 * n_out)
+    scores = np.random.default_rng(seed).integers(0, 2, (3, 2, 2))
+    scores[order[0], :, 0] += part * large
+    scores[order[1], :, 1] += (2 * n_out - part) * large + margin
+    expected = exact_labels(scores, (height, n_out))
+    for labels in every_way(scores.astype(np.float32), (height, n_out)):
+        np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("exponent", [-149, -140, -126, -100, 0, 100, 124, 125])
+@pytest.mark.parametrize("size_hw", [(48, 64), (50, 60)])
+def test_labels_do_not_depend_on_the_magnitude_of_the_scores(exponent, size_hw):
+    scores = np.random.default_rng(1).integers(-4, 5, (4, 6, 8))
+    expected = exact_labels(scores, size_hw)
+    with np.errstate(over="raise", invalid="raise"):
+        for labels in every_way(np.ldexp(scores, exponent).astype(np.float32), size_hw):
+            np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("make", [noise, smooth])
