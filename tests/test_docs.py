@@ -145,5 +145,5 @@ def test_every_command_is_in_the_command_line_page() -> None:
     from dongfeng.cli.main import COMMANDS
 
     page = (CHECKOUT / "docs/cli.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `dongfeng (\w+)", page, re.MULTILINE)
-    assert listed == [module.__name__.rpartition(".")[2] for module in COMMANDS]
+    listed = re.findall(r"^\| `dongfeng ([\w-]+)", page, re.MULTILINE)
+    assert listed == [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]

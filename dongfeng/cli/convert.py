@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dongfeng.cli import convert_engine
 from dongfeng.cli.arguments import Commands, add_command, add_json, add_size
 from dongfeng.cli.output import cell, note, print_json, print_table
 from dongfeng.cli.source import NET_HELP, WEIGHTS_HELP, Source, read_source
@@ -24,8 +25,8 @@ NCNN = (".param", ".bin")
 DEFAULT_OPSET = 17
 
 EPILOG = """\
-The suffix of OUT decides: .onnx; .caffemodel or .prototxt, which both write both files of the pair; .param, which
-writes ncnn's .param and .bin.
+The suffix of OUT decides: .onnx; .engine, for TensorRT-RTX or TensorRT, where NET may be an ONNX file too; .caffemodel
+or .prototxt, which both write both files of the pair; .param, which writes ncnn's .param and .bin.
 
 --verify runs the ONNX model and compares every blob with NumPy's computation of Caffe's arithmetic, or with blobs
 saved from Caffe itself: an .npz, an .npy, or a folder of .npy files. Where a layer differs, nothing is written.
@@ -37,6 +38,7 @@ examples:
   dongfeng convert pl1a_new.param.bin pl1a_new.bin --size 384x640 -o pl1a.onnx
   dongfeng convert df1seg --size 512x1024 --opset 13 -o df1seg.onnx
   dongfeng convert df1seg --size 512x1024 --output Decoder_score -o df1seg.param
+  dongfeng convert df1seg -o df1seg.engine --precision fp16
 """
 
 
@@ -56,7 +58,14 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         metavar="BLOB",
         help="blob to compute, repeatable (default: the net's outputs)",
     )
-    parser.add_argument("--dynamic", action="store_true", help="leave batch, height and width open in the ONNX file")
+    parser.add_argument(
+        "--dynamic",
+        nargs="?",
+        const=True,
+        type=convert_engine.batch_range,
+        metavar="MINxOPTxMAX",
+        help="leave batch, height and width open in the ONNX file; for engines: least, best and largest batch",
+    )
     parser.add_argument(
         "--fold",
         action=argparse.BooleanOptionalAction,
@@ -69,6 +78,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         metavar="REFERENCE",
         help="compare every blob with NumPy's arithmetic, or with the saved blobs REFERENCE, before writing",
     )
+    convert_engine.add_options(parser)
     add_json(parser)
     parser.set_defaults(usage_error=parser.error)
     return parser
@@ -77,22 +87,23 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     out = Path(args.out)
-    if out.suffix not in (".onnx", ".param", *CAFFE):
+    if out.suffix not in (".onnx", ".param", *CAFFE, *convert_engine.SUFFIXES):
         raise ConversionError(
-            f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx, .caffemodel, .prototxt or .param'
+            f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx, .engine, .caffemodel, .prototxt or '
+            ".param"
         )
-    if out.suffix != ".onnx" and (args.opset or args.dynamic or args.verify is not None):
-        args.usage_error("--opset, --dynamic and --verify are for .onnx files")
-    if out.suffix in CAFFE and args.output:
-        args.usage_error("--output is for .onnx and .param files")
+    _check_options(args, out)
+    if out.suffix in convert_engine.SUFFIXES and args.net.endswith(".onnx"):
+        convert_engine.write_engine(args, Path(args.net), out)
+        return 0
     if Path(args.verify or "").suffix in (".prototxt", ".param", ".bin", *CAFFE):
         args.usage_error(f"--verify takes {args.verify} for its REFERENCE: write it behind NET and WEIGHTS")
     source = read_source(args.net, args.weights or args.weights_file, released=True)
     net = source.net if args.size is None else source.net.resize(*args.size)
-    if out.suffix == ".onnx" and net.is_open and not args.dynamic:
+    if out.suffix not in (".param", *CAFFE) and net.is_open and not args.dynamic:
         raise ShapeError(f"{args.net}: the file leaves the input size open; give --size HxW, or --dynamic")
-    pair = NCNN if out.suffix == ".param" else CAFFE
-    targets = [out] if out.suffix == ".onnx" else [out.with_suffix(suffix) for suffix in pair]
+    pairs = {".param": NCNN, **dict.fromkeys(CAFFE, CAFFE)}
+    targets = [out.with_suffix(suffix) for suffix in pairs[out.suffix]] if out.suffix in pairs else [out]
     _refuse_overwriting(source.files, targets)
     has_weights = _has_weights(net)
     if not has_weights and out.suffix != ".prototxt":
@@ -102,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".onnx":
         _write_onnx(args, source, net, out)
+    elif out.suffix in convert_engine.SUFFIXES:
+        _write_engine(args, source, net, out)
     elif out.suffix == ".param":
         _write_ncnn(args, net, targets)
     else:
@@ -127,6 +140,38 @@ def _write_onnx(args: argparse.Namespace, source: Source, net: Net, out: Path) -
         print_json({"outputs": [str(out)]})
     else:
         print(out)
+
+
+def _check_options(args: argparse.Namespace, out: Path) -> None:
+    """Refuse options that are for other formats."""
+    is_engine = out.suffix in convert_engine.SUFFIXES
+    if out.suffix != ".onnx" and (args.verify is not None or (not is_engine and (args.opset or args.dynamic))):
+        args.usage_error("--opset, --dynamic and --verify are for .onnx files")
+    if out.suffix in CAFFE and args.output:
+        args.usage_error("--output is for .onnx and .param files")
+    if not is_engine and any(getattr(args, name) is not None for name in convert_engine.ONLY):
+        args.usage_error(
+            "--precision, --target, --compute-capability, --workspace, --images and --tf32 are for engines"
+        )
+    if args.dynamic is not None and (args.dynamic is True) == is_engine:
+        args.usage_error("--dynamic takes MINxOPTxMAX for engines, and nothing for .onnx files")
+
+
+def _write_engine(args: argparse.Namespace, source: Source, net: Net, out: Path) -> None:
+    """The net down to its scores, as an engine."""
+    from dongfeng.converters.fold import fold
+    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.runtime.score_blob import find_score_blob
+
+    made_of = net if args.fold is False else fold(net)
+    model = to_onnx(
+        made_of,
+        opset=DEFAULT_OPSET if args.opset is None else args.opset,
+        outputs=args.output or [find_score_blob(made_of)],
+        dynamic="batch" if args.dynamic else False,
+        metadata=_metadata(args, source, made_of),
+    )
+    convert_engine.write_engine(args, model, out)
 
 
 def _write_verified(args: argparse.Namespace, net: Net, model: onnx.ModelProto, is_folded: bool, out: Path) -> None:

@@ -12,7 +12,19 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from dongfeng._version import __version__
-from dongfeng.cli import backends, cache, classify, convert, evaluate, fetch, info, models, quantize, segment
+from dongfeng.cli import (
+    backends,
+    cache,
+    classify,
+    convert,
+    evaluate,
+    export_trtexec,
+    fetch,
+    info,
+    models,
+    quantize,
+    segment,
+)
 from dongfeng.cli.arguments import Formatter
 from dongfeng.cli.output import complain, showwarning
 from dongfeng.errors import DongfengError, DongfengWarning
@@ -28,6 +40,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     segment,
     classify,
     evaluate,
+    export_trtexec,
 )
 
 EPILOG = """\

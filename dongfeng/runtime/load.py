@@ -33,8 +33,11 @@ from dongfeng.runtime.preprocess import for_size
 
 if TYPE_CHECKING:
     from dongfeng.runtime.backends import Backend, BackendType
+    from dongfeng.runtime.engine_file import Engine
 
 _ENGINES = (".engine", ".plan")
+# What a backend reads, where it is not any ONNX file.
+_FORMATS: dict[str, Format] = {"ncnn": "ncnn", "tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt"}
 _MOST_LABELS = 256  # a label is one byte
 
 
@@ -64,11 +67,12 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
     end in `_d8` take the largest class of each score first and enlarge the labels by nearest neighbour.
 
     Args:
-        name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .onnx, .param or .param.bin file.
+        name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .onnx, .param, .param.bin or .engine
+            file.
         weights: A .caffemodel (or ncnn .bin) file, with BatchNorm merged or not; or "random" or "random:SEED". Default:
             the released file of a zoo name, downloaded once; for ncnn the .bin beside the .param.
-        backend: "auto", "onnxruntime", "openvino" or "ncnn"; others are not part of this version. "auto" is ONNX
-            Runtime, and where it is installed OpenVINO for int8 and bf16, else ncnn for bf16.
+        backend: "auto", "onnxruntime", "openvino", "ncnn", "tensorrt" or "tensorrt_rtx". "auto" is ONNX Runtime,
+            and where it is installed OpenVINO for int8 and bf16, else ncnn for bf16.
         precision: "auto", which is fp32 but for quantized files, "fp32", "int8" (ONNX Runtime and OpenVINO) or "bf16"
             (OpenVINO and ncnn).
         device: "auto", "cpu", "cuda" or "cuda:N". What cannot run is an error, never replaced by another device;
@@ -78,7 +82,7 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         channel_order: Order of the channels in arrays, "bgr" or "rgb"; files and PIL images know their own.
         calibration: For precision "int8": images such as the network will see, about ten, each as `Model` takes it.
             It is quantized with them once (a minute or two for a large network) and kept in the cache.
-        trust: Whether to run engine files, which are not part of this version.
+        trust: Whether to run an engine file that dongfeng did not build on this machine: an engine is a program.
         task: "segmentation" or "classification", for files that do not say; default: by the shape of the scores.
         mean: Subtracted from each pixel, one number or three in BGR order, 0..255, for files that do not say.
         scale: Factor after the mean, for files that do not say.
@@ -94,6 +98,7 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
         ConversionError: the file lacks something that only the caller knows, such as `mean` and `scale`.
         ImageError: a calibration image cannot be read.
         BackendUnavailable: the backend, precision and device cannot run together here.
+        EngineMismatch: an engine file is damaged, not trusted, or does not fit this machine.
         UnsupportedLayer: naming all layers of the network that the backend cannot compute.
 
     Example:
@@ -140,15 +145,21 @@ class _Options(NamedTuple):
 def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Model:
     precision, threads = options.precision, options.threads
     size_hw = _checked(options.size, options.channel_order, threads)
+    engine = _engine(fspath(name), options)
+    if engine is not None:
+        options = options._replace(backend=engine.target)
     kind = backend_type(options.backend, precision=precision)
     reason = kind.why_unavailable(precision, options.device)
     if reason is not None:
         raise BackendUnavailable(reason)
-    form = _form(fspath(name), options, "ncnn" if kind.name == "ncnn" else "onnx")
-    prepared = _prepare(fspath(name), options.weights, size_hw, form)
+    form = _form(fspath(name), options, _FORMATS.get(kind.name, "onnx"))
+    if engine is None:
+        prepared = _prepare(fspath(name), options.weights, size_hw, form)
+    else:
+        prepared = Prepared(engine, None, str(engine.path))
     if prepared.is_random:
         warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=3)
-    open_ = _opener(kind, _precision(precision, prepared), options)
+    open_ = _opener(kind, precision if engine is not None else _precision(precision, prepared), options)
     ready, model, spec = _scored(open_, prepared, lanes)
     output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
     default_hw = spec.recipe.crop_hw if spec.recipe else None
@@ -188,12 +199,27 @@ def _checked(size: object, channel_order: str, threads: int | None) -> tuple[int
     return height, width
 
 
+def _engine(name: str, options: _Options) -> Engine | None:
+    """The engine file that a name stands for, checked; None where it stands for something else.
+
+    What is wrong with the file is told first, whether or not there is a GPU.
+    """
+    if Path(name).suffix not in _ENGINES:
+        return None
+    from dongfeng.runtime.engine_file import read_engine
+
+    if options.weights is not None or options.calibration is not None:
+        raise ConversionError(f"{name}: an engine holds its weights; leave out weights= and calibration=")
+    return read_engine(name, trust=options.trust, backend=options.backend)
+
+
 def _form(name: str, options: _Options, format_: Format) -> Form:
     """What the network has to be made into; images to quantize with are there exactly if int8 is to be made."""
     images, precision = options.calibration, options.precision
     if images is not None and precision != "int8":
         raise BackendUnavailable(f'calibration images are for precision="int8"; the precision is "{precision}"')
-    if images is None and precision == "int8" and not name.endswith(".onnx"):  # which may be quantized already
+    made_already = name.endswith((".onnx", *_ENGINES))  # perhaps
+    if images is None and precision == "int8" and not made_already:
         raise _needs_images(name)
     return Form(
         format_,
@@ -221,8 +247,6 @@ def _needs_images(source: str) -> BackendUnavailable:
 def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, form: Form) -> Prepared:
     """The model file that a name or path stands for, converted if need be."""
     path = Path(name)
-    if path.suffix in _ENGINES:
-        raise BackendUnavailable(f"{path}: engine files need TensorRT, which is not part of this version")
     kinds = {".onnx": prepare_onnx, ".prototxt": prepare_prototxt, ".param": prepare_ncnn, ".bin": prepare_ncnn}
     prepare = kinds.get(path.suffix)
     if prepare is not None and (path.suffix != ".bin" or path.name.endswith(".param.bin")):

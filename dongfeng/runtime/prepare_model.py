@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from dongfeng.zoo.manifest import ModelInfo
 
 Size = tuple[int, int]
-Format = Literal["onnx", "ncnn"]
+Format = Literal["onnx", "ncnn", "tensorrt"]  # for TensorRT it is ONNX, quantized in its own way
 OPSET = 17
-_SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "ncnn": ncnn_file.SUFFIX}
+_SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "ncnn": ncnn_file.SUFFIX, "tensorrt": ".onnx"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def prepare_onnx(path: Path, weights: object, size_hw: Size | None, form: Form) 
         ConversionError: the weights are given besides, or the file lacks what quantizing needs.
         BackendUnavailable: the backend does not run ONNX files, or the file is quantized already.
     """
-    if form.format != "onnx":
+    if form.format == "ncnn":
         raise BackendUnavailable(f'{path}: ncnn does not run ONNX files; use backend="onnxruntime" or "openvino"')
     if weights is not None:
         raise ConversionError(f"{path}: an ONNX file holds its weights; leave out weights={weights!r}")
@@ -250,7 +250,7 @@ def _digest(key: tuple[object, ...], spec: ModelSpec, form: Form) -> str:
         from dongfeng.converters.quantize.calibrate import QUANTIZER_VERSION
         from dongfeng.converters.quantize.saturation import saturates
 
-        precision = ["int8", form.calibration.digest(), QUANTIZER_VERSION, saturates()]
+        precision = ["int8", _flavour(form), form.calibration.digest(), QUANTIZER_VERSION, saturates()]
     text = json.dumps([plain, to_metadata(spec), precision, OPSET, CONVERTER_VERSION, __version__])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -301,4 +301,8 @@ def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size
     from dongfeng.converters.quantize import quantize
 
     images = form.calibration.batches(for_size(recipe, size_hw), size_hw) if form.calibration else ()
-    return bytes(quantize(model, images).model.SerializeToString())
+    return bytes(quantize(model, images, flavour=_flavour(form)).model.SerializeToString())
+
+
+def _flavour(form: Form) -> str:
+    return "tensorrt" if form.format == "tensorrt" else "cpu"

@@ -9,10 +9,10 @@ from typing import Literal
 
 from dongfeng.zoo.fetch import INCOMPLETE
 from dongfeng.zoo.manifest import manifest
-from dongfeng.zoo.paths import onnx_folder, weights_folder
+from dongfeng.zoo.paths import engines_folder, onnx_folder, weights_folder
 from dongfeng.zoo.pins import pin_path
 
-Kind = Literal["weights", "incomplete", "onnx"]
+Kind = Literal["weights", "incomplete", "onnx", "engine"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class CacheEntry:
 
     Attributes:
         path: Where it is.
-        kind: "weights", "incomplete" (an unfinished download) or "onnx" (a converted model).
+        kind: "weights", "incomplete" (an unfinished download), "onnx" (a converted model) or "engine" (what
+            TensorRT made of one).
         size_bytes: Its size.
     """
 
@@ -35,7 +36,7 @@ def list_cache() -> list[CacheEntry]:
     return [CacheEntry(path, kind, path.stat().st_size) for path, kind in _files() if path.is_file()]
 
 
-def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx")) -> list[CacheEntry]:
+def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx", "engine")) -> list[CacheEntry]:
     """Delete what `list_cache` lists; a download that is going on is left alone.
 
     Returns:
@@ -63,6 +64,8 @@ def _files() -> Iterator[tuple[Path, Kind]]:
             yield path, "incomplete"
     for path in sorted(onnx_folder().rglob("*")):
         yield path, "onnx"
+    for path in sorted(engines_folder().glob("*")):  # the hashes of engines that are elsewhere are below it
+        yield path, "engine"
 
 
 def _is_in_use(path: Path) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from dongfeng.cache_folder import cache_root
 from dongfeng.errors import ManifestError
+
+__all__ = ["MANIFEST", "cache_root", "data_root", "engines_folder", "onnx_folder", "weights_folder"]
 
 MANIFEST = "weights_manifest.json"
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -25,16 +27,6 @@ def data_root() -> Path:
     raise ManifestError(f"{_PACKAGE / 'data' / MANIFEST}: no such file; reinstall dongfeng")
 
 
-def cache_root() -> Path:
-    """The cache folder: `DONGFENG_HOME`, else the platform's own; it need not exist."""
-    home = os.environ.get("DONGFENG_HOME")
-    if home:
-        return Path(home).expanduser().absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("dongfeng", appauthor=False)
-
-
 def weights_folder() -> Path:
     """Where verified weight files are, each under its released name; a file may be put here by hand."""
     return cache_root() / "weights"
@@ -43,3 +35,8 @@ def weights_folder() -> Path:
 def onnx_folder() -> Path:
     """Where converted models are."""
     return cache_root() / "onnx"
+
+
+def engines_folder() -> Path:
+    """Where engines of converted models are."""
+    return cache_root() / "engines"

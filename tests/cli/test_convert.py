@@ -139,7 +139,7 @@ def test_structure_alone_is_written_as_a_prototxt(folder: Path, capsys: pytest.C
     [
         (["net.prototxt", "-o", "x.onnx"], "net.prototxt: no weights were given"),
         (["net.prototxt", "-o", "x.caffemodel"], "net.prototxt: no weights were given"),
-        (["net.prototxt", "small.caffemodel", "-o", "x.engine"], 'x.engine: cannot write ".engine" files'),
+        (["net.prototxt", "small.caffemodel", "-o", "x.tflite"], 'x.tflite: cannot write ".tflite" files'),
         (["net.prototxt", "small.caffemodel", "-o", "x.pb"], 'x.pb: cannot write ".pb" files'),
         (["net.prototxt", "small.caffemodel", "-o", "x"], "OUT has to end in"),
         (["net.prototxt", "small.caffemodel", "-o", "net.caffemodel"], "net.prototxt: this output would overwrite"),
@@ -192,7 +192,11 @@ def test_programs_are_short_and_run_the_command(program: Path, folder: Path, sub
         "caffe_to_onnx": ["small.prototxt", "small.caffemodel", "-o", "out.onnx"],
         "merge_bn": ["small.prototxt", "small.caffemodel", "-o", "out.caffemodel"],
         "ncnn_to_caffe": ["net.param", "-o", "out.prototxt"],
+        "onnx_to_tensorrt": ["small.onnx", "-o", "out.engine"],
     }[program.stem]
+    if program.stem == "onnx_to_tensorrt":
+        pytest.importorskip("tensorrt_rtx")
+        assert main(["convert", "net.prototxt", "random:1", "-o", "small.onnx"]) == 0
     text = ["7767517", "2 2", "Input input 0 1 data 0=8 1=8 2=3", "ReLU relu 1 1 data out"]
     Path("net.param").write_text("\n".join(text) + "\n", encoding="utf-8")
     command = [sys.executable, program, *arguments]

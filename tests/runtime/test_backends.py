@@ -13,7 +13,6 @@ from dongfeng.errors import BackendUnavailable
 from dongfeng.runtime import backends
 from dongfeng.runtime.backends import (
     BACKENDS,
-    PLANNED,
     auto_backend,
     backend_type,
     check_backends,
@@ -22,13 +21,15 @@ from dongfeng.runtime.backends import (
 )
 from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
 
+ON_CPU = [name for name in BACKENDS if not name.startswith("tensorrt")]  # those run in test_tensorrt.py
 
-@pytest.mark.parametrize("name", BACKENDS)
+
+@pytest.mark.parametrize("name", ON_CPU)
 def test_every_backend_computes_three_numbers(name):
     assert backend_type(name).check() is None
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ON_CPU)
 def test_every_backend_runs_a_model(name, onnx_file, ncnn_file):
     weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
     model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
@@ -87,7 +88,7 @@ def test_ncnn_runs_no_int8():
     assert 'use backend="onnxruntime" or "openvino"' in str(backend_type("ncnn").why_unavailable("int8", "cpu"))
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ON_CPU)
 def test_lanes_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file):
     weight = np.random.default_rng(1).standard_normal((4, 3, 1, 1)).astype(np.float32)
     model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
@@ -125,12 +126,6 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(name, monkeypat
         kind(b"", precision="fp32", device="cpu", threads=None)
 
 
-@pytest.mark.parametrize("name", PLANNED)
-def test_backends_of_later_versions_say_so(name):
-    with pytest.raises(BackendUnavailable, match=f'"{name}" is not part of this version'):
-        backend_type(name)
-
-
 def test_unknown_backends_list_the_known():
     with pytest.raises(BackendUnavailable, match="there are: auto, onnxruntime"):
         backend_type("caffe")
@@ -141,7 +136,7 @@ def test_the_self_check_of_all_backends_survives_a_broken_one(monkeypatch):
     results = check_backends()
     assert results["onnxruntime"] is None
     assert results["broken"] == "ModuleNotFoundError: No module named 'no'"
-    assert results["tensorrt"] == "not part of this version"
+    assert "pip install" in results["tensorrt"]
 
 
 def test_the_self_check_reports_wrong_numbers(monkeypatch):

@@ -181,16 +181,10 @@ def test_a_file_that_is_called_like_a_model_is_not_taken_for_it(tmp_path, monkey
     assert load("pl1a_seg", weights="random", size=SIZE).name == "pl1a_seg"
 
 
-@pytest.mark.parametrize("name", ["net.engine", "net.plan"])
-def test_engines_are_for_a_later_version(name):
-    with pytest.raises(BackendUnavailable, match="need TensorRT, which is not part of this version"):
-        load(name)
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"backend": "tensorrt"}, BackendUnavailable, '"tensorrt" is not part of this version'),
+        ({"backend": "tensorrt", "device": "cpu"}, BackendUnavailable, '"tensorrt" runs on CUDA'),
         ({"backend": "magic"}, BackendUnavailable, "no backend is called"),
         ({"precision": "int8"}, BackendUnavailable, r'precision "int8" needs images .*: give calibration=\[image'),
         ({"precision": "fp64"}, BackendUnavailable, "no precision is called"),

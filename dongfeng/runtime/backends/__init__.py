@@ -23,8 +23,9 @@ BACKENDS = {
     "onnxruntime": "dongfeng.runtime.backends.onnxruntime:OnnxRuntime",
     "openvino": "dongfeng.runtime.backends.openvino:OpenVino",
     "ncnn": "dongfeng.runtime.backends.ncnn:Ncnn",
+    "tensorrt": "dongfeng.runtime.backends.tensorrt:TensorRt",
+    "tensorrt_rtx": "dongfeng.runtime.backends.tensorrt:TensorRtRtx",
 }
-PLANNED = ("tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 # What "auto" takes, fastest first, by the package that each needs; measurements: docs/backends.md.
 _FASTEST = {"bf16": ("openvino", "ncnn"), "int8": ("openvino", "onnxruntime")}
@@ -112,11 +113,9 @@ def backend_type(name: str, *, precision: str = "auto") -> BackendType:
     """The backend of that name; "auto" is the one that `auto_backend` chooses.
 
     Raises:
-        BackendUnavailable: there is none of that name, or this version does not have it yet.
+        BackendUnavailable: there is none of that name.
     """
     name = auto_backend(precision) if name == "auto" else name
-    if name in PLANNED:
-        raise BackendUnavailable(f'backend "{name}" is not part of this version; use backend="onnxruntime"')
     if name not in BACKENDS:
         raise BackendUnavailable(f'no backend is called "{name}"; there are: {", ".join(("auto", *BACKENDS))}')
     module, _, attribute = BACKENDS[name].partition(":")
@@ -195,4 +194,4 @@ def check_backends() -> dict[str, str | None]:
             results[name] = backend_type(name).check()
         except Exception as error:  # a broken library can raise anything, and the others are still worth a look
             results[name] = f"{type(error).__name__}: {error}".splitlines()[0]
-    return {**results, **dict.fromkeys(PLANNED, "not part of this version")}
+    return results
