@@ -13,6 +13,7 @@
       +-- ManifestError (ValueError)          weights_manifest.json is damaged
       +-- UnknownModel (KeyError)             no such name in the zoo
       +-- ConversionError (ValueError)        a net that the target format cannot hold
+      +-- DeviceError (ValueError)            no such device, or a profile of one that cannot be read
 
     DongfengWarning (UserWarning)             the result is defined, but perhaps not what was meant
 
@@ -87,6 +88,10 @@ class UnknownModel(DongfengError, KeyError):
 
 class ConversionError(DongfengError, ValueError):
     """A net that the target format cannot hold."""
+
+
+class DeviceError(DongfengError, ValueError):
+    """A device that is not known, or a profile of one that cannot be read."""
 
 
 class DongfengWarning(UserWarning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Collection
@@ -82,9 +83,13 @@ class Node:
 
     def number(self) -> float:
         """A finite number."""
-        if not isinstance(self.value, (int, float)) or isinstance(self.value, bool) or not math.isfinite(self.value):
+        value = math.nan
+        if isinstance(self.value, (int, float)) and not isinstance(self.value, bool):
+            with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
+                value = float(self.value)
+        if not math.isfinite(value):
             self._wrong("a number")
-        return float(self.value)
+        return value
 
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""

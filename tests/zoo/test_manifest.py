@@ -206,6 +206,7 @@ def test_manifest_is_read_once() -> None:
         pytest.param(
             lambda m: m["models"]["df1"].update(mean_bgr=[1, 2]), r"mean_bgr: expected 1 or 3 values, got 2", id="mean"
         ),
+        pytest.param(lambda m: m["models"]["df1"].update(scale=10**400), r"scale: expected a number", id="huge"),
         pytest.param(
             lambda m: m["models"]["df1"].update(scale=float("inf")), r"scale: expected a number", id="infinite"
         ),

@@ -1,0 +1,221 @@
+"""Device profiles as JSON, strictly read; docs/devices.md describes the file."""
+
+from __future__ import annotations
+
+import json
+import re
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredUnit, with_fitted_roofline
+from dongfeng.devices.published import PublishedPoint
+from dongfeng.devices.roofline import Roofline
+from dongfeng.devices.unit import Unit
+from dongfeng.devices.units import FUSIONS
+from dongfeng.errors import DeviceError, ManifestError
+from dongfeng.files import replacing
+from dongfeng.zoo.schema import Node, parse
+
+FORMAT = "dongfeng.device/1"
+_REQUIRED = ("format", "name", "device", "runtime", "runtime_version", "precision", "fusion", "source")
+_OPTIONAL = ("gap_us", "sum_error", "threads", "roofline", "units", "published")
+_UNIT = ("operation", "kernel_hw", "stride_hw", "groups", "c_in", "c_out", "in_hw", "out_hw")
+_OPERATION = re.compile(r"[a-z0-9_ ]{1,40}(\+add)?(\+relu)?")
+_LARGEST = 1 << 24  # of a size or a number of channels
+_LONGEST_MS = 1e9
+_MOST_BYTES = 64 << 20
+
+
+def read_profile(path: str | PathLike[str]) -> DeviceProfile:
+    """A profile from a file.
+
+    Raises:
+        DeviceError: the file cannot be read or is no profile; the message names the place.
+    """
+    path = Path(path)
+    try:
+        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+            raise DeviceError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, so no device profile; check the path")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DeviceError(f"{path}: not UTF-8 at byte {error.start}, so no device profile; check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DeviceError(f"{path}: {reason}; expected a device profile (JSON), see docs/devices.md") from error
+    return parse_profile(text, filename=str(path))
+
+
+def parse_profile(text: str, *, filename: str) -> DeviceProfile:
+    """A profile from its JSON.
+
+    Raises:
+        DeviceError: it is no profile; the message names file and key.
+    """
+    try:
+        return _profile(parse(text, filename=filename))
+    except ManifestError as error:
+        raise DeviceError(str(error).replace("mend the file, or reinstall dongfeng", "see docs/devices.md")) from error
+    except RecursionError as error:
+        raise DeviceError(f"{filename}: nested too deeply for a device profile; see docs/devices.md") from error
+    except (ValueError, OverflowError) as error:  # a number of thousands of digits
+        if isinstance(error, DeviceError):
+            raise
+        raise DeviceError(f"{filename}: not JSON: {error}; see docs/devices.md") from error
+
+
+def write_profile(profile: DeviceProfile, path: str | PathLike[str]) -> None:
+    """Write a profile, complete or not at all.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(format_profile(profile), encoding="utf-8")
+
+
+def format_profile(profile: DeviceProfile) -> str:
+    """A profile as JSON, one row a line."""
+    roofline = profile.roofline
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "name": profile.name,
+        "device": profile.device,
+        "runtime": profile.runtime,
+        "runtime_version": profile.runtime_version,
+        "precision": profile.precision,
+        "threads": profile.threads,
+        "fusion": profile.fusion,
+        "source": profile.source,
+        "gap_us": profile.gap_us,
+        "sum_error": profile.sum_error,
+        "roofline": {name: getattr(roofline, name) for name in Roofline.__dataclass_fields__},
+    }
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    points = [_without_none(vars(point)) for point in profile.published]
+    units = [
+        {**row.unit._asdict(), "ms": row.ms, "samples": row.samples, "spread": row.spread} for row in profile.units
+    ]
+    for key, rows in (("published", points), ("units", units)):
+        listed = ",\n".join(f"    {json.dumps(row)}" for row in rows)
+        lines.append(f'  "{key}": [\n{listed}\n  ]' if rows else f'  "{key}": []')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _without_none(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _profile(root: Node) -> DeviceProfile:
+    fields = root.fields(_REQUIRED, _OPTIONAL)
+    fields["format"].choice([FORMAT])
+    precision = fields["precision"].choice(list(BYTES_PER_VALUE))
+    units = tuple(_row(node) for node in fields["units"].items()) if "units" in fields else ()
+    _refuse_twins(root, units)
+    roofline = fields.get("roofline")
+    is_given = roofline is not None and not roofline.is_null
+    if not is_given and not units:
+        root.fail('expected measured "units", a "roofline", or both')
+    fusion = fields["fusion"].choice(FUSIONS)
+    profile = DeviceProfile(
+        name=fields["name"].text(),
+        device=fields["device"].text(),
+        runtime=fields["runtime"].text(),
+        runtime_version=None if fields["runtime_version"].is_null else fields["runtime_version"].text(),
+        precision=precision,
+        fusion="layers" if fusion == "layers" else "fused",
+        source=fields["source"].text(),
+        roofline=_roofline(roofline) if roofline is not None and is_given else Roofline(1.0, 1.0),
+        gap_us=_at_least_zero(fields["gap_us"]) if "gap_us" in fields else 0.0,
+        sum_error=_at_least_zero(fields["sum_error"]) if "sum_error" in fields else 0.0,
+        units=units,
+        published=tuple(_point(node) for node in fields["published"].items()) if "published" in fields else (),
+        threads=None if "threads" not in fields or fields["threads"].is_null else _count(fields["threads"]),
+    )
+    return profile if is_given else with_fitted_roofline(profile)
+
+
+def _row(node: Node) -> MeasuredUnit:
+    fields = node.fields((*_UNIT, "ms"), ("samples", "spread"))
+    operation = fields["operation"].text()
+    if not _OPERATION.fullmatch(operation):
+        fields["operation"].fail(f"{json.dumps(operation)[:60]} is no operation")
+    unit = Unit(
+        operation,
+        _pair(fields["kernel_hw"]),
+        _pair(fields["stride_hw"]),
+        _count(fields["groups"]),
+        _count(fields["c_in"]),
+        _count(fields["c_out"]),
+        _pair(fields["in_hw"]),
+        _pair(fields["out_hw"]),
+    )
+    if unit.c_in % unit.groups or unit.c_out % unit.groups:
+        fields["groups"].fail(f"{unit.groups} groups do not divide {unit.c_in} -> {unit.c_out} channels")
+    samples = _count(fields["samples"]) if "samples" in fields else 1
+    spread = _at_least_zero(fields["spread"]) if "spread" in fields else 0.0
+    return MeasuredUnit(unit, _at_least_zero(fields["ms"]), samples, spread)
+
+
+def _refuse_twins(root: Node, rows: tuple[MeasuredUnit, ...]) -> None:
+    seen = set()
+    for index, row in enumerate(rows):
+        if row.unit in seen:
+            root.members()["units"].items()[index].fail("this unit stands in the table twice")
+        seen.add(row.unit)
+
+
+def _roofline(node: Node) -> Roofline:
+    fields = node.fields(("tflops", "gb_per_s"), ("unit_us", "deconv_traffic", "bytes_per_value", "fitted_to", "error"))
+    fitted_to = fields["fitted_to"].choice(("units", "networks")) if "fitted_to" in fields else "units"
+    error = fields.get("error")
+    return Roofline(
+        tflops=_positive(fields["tflops"]),
+        gb_per_s=_positive(fields["gb_per_s"]),
+        unit_us=_at_least_zero(fields["unit_us"]) if "unit_us" in fields else 0.0,
+        deconv_traffic=_positive(fields["deconv_traffic"]) if "deconv_traffic" in fields else 1.0,
+        bytes_per_value=_count(fields["bytes_per_value"]) if "bytes_per_value" in fields else 4,
+        fitted_to="networks" if fitted_to == "networks" else "units",
+        error=None if error is None or error.is_null else _at_least_zero(error),
+    )
+
+
+def _point(node: Node) -> PublishedPoint:
+    fields = node.fields(("model", "size_hw", "ms", "source"), ("fps", "computed_hw", "fitted"))
+    return PublishedPoint(
+        model=fields["model"].text(),
+        size_hw=_pair(fields["size_hw"]),
+        ms=_positive(fields["ms"]),
+        source=fields["source"].text(),
+        fps=_positive(fields["fps"]) if "fps" in fields else None,
+        computed_hw=_pair(fields["computed_hw"]) if "computed_hw" in fields else None,
+        fitted=fields["fitted"].boolean() if "fitted" in fields else False,
+    )
+
+
+def _pair(node: Node) -> tuple[int, int]:
+    size_hw = node.size_hw()
+    for side in node.items():
+        _count(side)
+    return size_hw
+
+
+def _count(node: Node) -> int:
+    value = node.positive_integer()
+    if value > _LARGEST:
+        node.fail(f"expected at most {_LARGEST}")
+    return value
+
+
+def _positive(node: Node) -> float:
+    value = _at_least_zero(node)
+    if value < 1 / _LONGEST_MS:
+        node.fail(f"expected a positive number, got {value}")
+    return value
+
+
+def _at_least_zero(node: Node) -> float:
+    value = node.number()
+    if not 0 <= value <= _LONGEST_MS:
+        node.fail(f"expected a number from 0 to {_LONGEST_MS:g}, got {value}")
+    return value

@@ -1,0 +1,67 @@
+"""The units of the backbone search space, and small nets of it to check a table of them against."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dongfeng.architectures.backbone import Encoding, backbone_net
+from dongfeng.devices.published import cut
+from dongfeng.devices.unit import Unit
+from dongfeng.devices.units import units_of
+from dongfeng.net import Net
+
+WIDTHS = (64, 128, 256, 512, 1024)
+_CLASSIFIER_HW = (224, 224)  # the one size whose last map the classifier's pooling covers
+_MIXED = ("basic", "bottleneck", "bottleneck")  # as DF2A
+
+
+@dataclass(frozen=True)
+class UnitSpace:
+    """Backbones whose blocks are never narrower than the block before.
+
+    Attributes:
+        size_hw: Height and width of the input; pooling and classifier belong to it at 224x224 only.
+        widths: Widths of blocks.
+        bottlenecks: Whether stages 4 and 5 may also be of bottleneck blocks.
+    """
+
+    size_hw: tuple[int, int] = _CLASSIFIER_HW
+    widths: tuple[int, ...] = WIDTHS
+    bottlenecks: bool = True
+
+    def units(self) -> list[Unit]:
+        """Every unit that any backbone of the space is made of, fused as runtimes do, cheapest first."""
+        found = {unit for net in self._covering() for unit in units_of(net)}
+        return sorted(found, key=lambda unit: (unit.macs, unit))
+
+    def backbone(self, encoding: Encoding, block: str | tuple[str, str, str] = "basic") -> Net:
+        """A backbone at the space's size, with its classifier where it fits."""
+        net = backbone_net(encoding, block)
+        if self.size_hw == _CLASSIFIER_HW:
+            return net
+        return cut(net, net.layer("pool5").bottoms[0]).resize(*self.size_hw)
+
+    def calibration_nets(self) -> list[Net]:
+        """Small backbones that no one has published, in which each kind of block and of change of width stands."""
+        a, b, c = (*self.widths, *self.widths[-1:] * 2)[:3]
+        nets = [self.backbone(((a, a), (b, b, b), (c, c))), self.backbone(((a, b), (b, c), (c, c, c)))]
+        if self.bottlenecks:
+            nets.append(self.backbone(((a,), (a, b, b), (b, c)), _MIXED))
+        return nets
+
+    def _covering(self) -> Iterator[Net]:
+        """Nets that have every unit between them: each pair of widths in each place where they may meet."""
+        for narrow, wide in itertools.combinations_with_replacement(self.widths, 2):
+            n, w = (narrow,), (wide,)
+            for encoding in (
+                (n + n + w, w + w, w + w),
+                (n, n + n + w, w + w),
+                (n, n, n + n + w),
+                (n, w + w, w),
+                (n, n, w + w),
+            ):
+                yield self.backbone(encoding)
+                if self.bottlenecks:
+                    yield self.backbone(encoding, _MIXED)
