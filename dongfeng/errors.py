@@ -13,7 +13,7 @@
       +-- ManifestError (ValueError)          weights_manifest.json is damaged
       +-- UnknownModel (KeyError)             no such name in the zoo
       +-- ConversionError (ValueError)        a net that the target format cannot hold
-      +-- DeviceError (ValueError)            no such device, or a profile of one that cannot be read
+      +-- DeviceError (ValueError)            an unknown device, or a profile or report that cannot be read
 
     DongfengWarning (UserWarning)             the result is defined, but perhaps not what was meant
 
@@ -91,7 +91,7 @@ class ConversionError(DongfengError, ValueError):
 
 
 class DeviceError(DongfengError, ValueError):
-    """A device that is not known, or a profile of one that cannot be read."""
+    """A device that is not known or cannot be measured, or a profile or report of one that cannot be read."""
 
 
 class DongfengWarning(UserWarning):

@@ -1,0 +1,24 @@
+"""Measuring how long networks take: this machine (`measure_here`), a device's profile, and two reports compared."""
+
+from __future__ import annotations
+
+from dongfeng.bench.compare import Comparison, compare_reports
+from dongfeng.bench.device_report import add_measured, device_report
+from dongfeng.bench.here import Settings, measure_here
+from dongfeng.bench.report import FORMAT, read_report, write_report
+from dongfeng.bench.statistics import Summary, ratio_of_medians, summarize
+
+__all__ = [
+    "FORMAT",
+    "Comparison",
+    "Settings",
+    "Summary",
+    "add_measured",
+    "compare_reports",
+    "device_report",
+    "measure_here",
+    "ratio_of_medians",
+    "read_report",
+    "summarize",
+    "write_report",
+]

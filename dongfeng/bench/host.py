@@ -1,0 +1,182 @@
+"""What the system tells of the machine: its CPU, clocks, governor and power mode, and what else it is doing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+_ROOT = Path("/")
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "tensorrt", "tensorrt-rtx")
+_BOOST = {"devices/system/cpu/cpufreq/boost": "1", "devices/system/cpu/intel_pstate/no_turbo": "0"}
+_TICKS_BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq in /proc/stat
+_TICKS_STOLEN = 7
+
+
+def versions() -> dict[str, str]:
+    """Versions of what may change a measurement; packages that are not installed are left out."""
+    from dongfeng._version import __version__
+
+    found = {"dongfeng": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host_facts(root: Path = _ROOT) -> dict[str, Any]:
+    """The machine, as `docs/bench.md` lists it; None where the system does not tell.
+
+    Args:
+        root: Folder that holds `proc`, `sys` and `var`.
+    """
+    sys = root / "sys"
+    cpuinfo = _text(root / "proc/cpuinfo") or ""
+    cpus = _frequency_folders(sys)
+    return {
+        "machine": platform.machine(),
+        "cpu": _field(cpuinfo, "model name") or platform.processor() or None,
+        "logical_cpus": os.cpu_count(),
+        "physical_cores": len(core_leaders(range(os.cpu_count() or 1), root)),
+        "memory_bytes": _memory_bytes(root),
+        "system": f"{platform.system()} {platform.release()}",
+        "is_virtual": (" hypervisor" in (_field(cpuinfo, "flags") or "")) if cpuinfo else None,
+        "governor": _shared(_text(folder / "scaling_governor") for folder in cpus),
+        "scaling_driver": _shared(_text(folder / "scaling_driver") for folder in cpus),
+        "cpu_mhz": _current_mhz(cpus, cpuinfo),
+        "cpu_min_mhz": _mhz(cpus, "scaling_min_freq", min),
+        "cpu_max_mhz": _mhz(cpus, "scaling_max_freq", max),
+        "is_boost_on": _is_boost_on(sys),
+        "power_mode": _power_mode(root),
+        "is_on_battery": _is_on_battery(sys),
+        "load_average_1min": _load_average(root),
+    }
+
+
+def core_leaders(cpus: Iterable[int], root: Path = _ROOT) -> list[int]:
+    """The first CPU of each physical core among these, in order; all of them where the system does not tell."""
+    leaders: dict[str, int] = {}
+    for cpu in sorted(cpus):
+        siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        leaders.setdefault(siblings or f"cpu {cpu} alone", cpu)
+    return list(leaders.values())
+
+
+class Busyness(NamedTuple):
+    """How much of the CPUs' time others had while a block ran; None where the system does not tell.
+
+    Attributes:
+        others_fraction: Time of other programs.
+        stolen_fraction: Time that the host of a virtual machine gave to other machines.
+    """
+
+    others_fraction: float | None
+    stolen_fraction: float | None
+
+
+class BusyMeter:
+    """Tells, from its making on, what share of some CPUs others have had."""
+
+    def __init__(self, cpus: Iterable[int], root: Path = _ROOT) -> None:
+        self._cpus, self._root = sorted(cpus), root
+        self._start = self._now()
+
+    def read(self) -> Busyness:
+        """The shares since it was made."""
+        seconds, ours, busy, stolen = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        available = seconds * len(self._cpus)
+        if not self._ticks() or available <= 0:
+            return Busyness(None, None)
+        return Busyness(max(busy - ours, 0.0) / available, max(stolen, 0.0) / available)
+
+    def _now(self) -> tuple[float, float, float, float]:
+        """Seconds: on the clock, of this process, of all programs on the CPUs, stolen."""
+        busy = stolen = 0.0
+        for ticks in self._ticks():
+            busy += sum(ticks[at] for at in _TICKS_BUSY)
+            stolen += ticks[_TICKS_STOLEN]
+        own = os.times()
+        per_second = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+        return perf_counter(), own.user + own.system, busy / per_second, stolen / per_second
+
+    def _ticks(self) -> list[list[int]]:
+        lines = (_text(self._root / "proc/stat") or "").splitlines()
+        wanted = {f"cpu{cpu}" for cpu in self._cpus}
+        rows = [line.split() for line in lines if line.partition(" ")[0] in wanted]
+        return [[int(word) for word in row[1:]] for row in rows if len(row) > _TICKS_STOLEN + 1]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _field(cpuinfo: str, name: str) -> str | None:
+    found = re.search(rf"^{name}\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
+def _shared(values: Iterable[str | None]) -> str | None:
+    """What all CPUs say, or all that they say."""
+    found = list(dict.fromkeys(value for value in values if value))
+    return ", ".join(found) or None
+
+
+def _frequency_folders(sys: Path) -> list[Path]:
+    folders = (sys / "devices/system/cpu").glob("cpu[0-9]*/cpufreq")
+    return sorted(folders, key=lambda path: int(path.parent.name[3:]))
+
+
+def _current_mhz(cpus: list[Path], cpuinfo: str) -> list[float] | None:
+    found = [text for folder in cpus if (text := _text(folder / "scaling_cur_freq")) and text.isdigit()]
+    if found:
+        return [int(text) / 1000 for text in found]
+    return [float(text) for text in re.findall(r"^cpu MHz\s*:\s*([0-9.]+)$", cpuinfo, re.MULTILINE)] or None
+
+
+def _mhz(cpus: list[Path], name: str, choose: Any) -> float | None:
+    found = [int(text) / 1000 for folder in cpus if (text := _text(folder / name)) and text.isdigit()]
+    return float(choose(found)) if found else None
+
+
+def _memory_bytes(root: Path) -> int | None:
+    found = _field(_text(root / "proc/meminfo") or "", "MemTotal")
+    return int(found.split()[0]) * 1024 if found else None
+
+
+def _is_boost_on(sys: Path) -> bool | None:
+    said = {_text(sys / name): on for name, on in _BOOST.items()}
+    said.pop(None, None)
+    return next((value == on for value, on in said.items()), None)
+
+
+def _power_mode(root: Path) -> str | None:
+    """A Jetson's mode by number, else the platform's profile by name."""
+    jetson = _text(root / "var/lib/nvpmodel/status")  # "pmode:0000"
+    if jetson:
+        return f"nvpmodel {jetson.partition(':')[2] or jetson}"
+    return _text(root / "sys/firmware/acpi/platform_profile")
+
+
+def _is_on_battery(sys: Path) -> bool | None:
+    supplies: Mapping[Path, str | None] = {
+        folder: _text(folder / "type") for folder in (sys / "class/power_supply").glob("*")
+    }
+    if "Battery" not in supplies.values():
+        return None
+    mains = [_text(folder / "online") for folder, kind in supplies.items() if kind == "Mains"]
+    return bool(mains) and "1" not in mains
+
+
+def _load_average(root: Path) -> float | None:
+    found = _text(root / "proc/loadavg")
+    return float(found.split()[0]) if found else None

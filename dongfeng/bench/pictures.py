@@ -1,0 +1,261 @@
+"""The speed/accuracy scatter drawn, by matplotlib (extra `plot`)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+from dongfeng.bench.scatter import KINDS, Kind, Panel, Point
+from dongfeng.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
+
+# Told apart by the colour-blind too. Source: Okabe and Ito, "Color Universal Design", 2008.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKERS: dict[Kind, str] = {"measured": "o", "published": "s", "predicted": "D"}
+_PANEL_INCHES = (7.2, 5.4)
+_DPI = 150
+_GREY = "#5f6368"
+_WIDE, _VERY_WIDE = 4.0, 40.0  # largest by smallest latency from which the axis has marks like 1, 2, 3, 5; 1, 2, 5
+_MARGIN = 1.35  # of the latencies, to either side
+_LONG_NAME = 24  # characters of which only two fit beside each other below a panel
+_MOST_NAMES = 10  # in a panel, before each network is named once
+_HALF_MARKER, _HALF_LINE = 5.0, 1.5  # points
+_OUTSIDE = 10.0  # how much worse it is to leave the picture than to hide something
+# Where a label may stand: offset in points and alignment, the best first.
+_PLACES: tuple[
+    tuple[tuple[float, float], Literal["left", "right", "center"], Literal["top", "bottom", "center"]], ...
+] = (
+    ((0, 8), "center", "bottom"),
+    ((0, -8), "center", "top"),
+    ((9, 0), "left", "center"),
+    ((-9, 0), "right", "center"),
+    ((7, 6), "left", "bottom"),
+    ((-7, 6), "right", "bottom"),
+    ((7, -6), "left", "top"),
+    ((-7, -6), "right", "top"),
+    ((0, 20), "center", "bottom"),
+    ((0, -20), "center", "top"),
+)
+
+
+def draw(panels: Sequence[Panel], device: str) -> Figure:
+    """Draw the panels side by side.
+
+    Args:
+        panels: From `panels_of`; none: a picture that says so.
+        device: What the latencies are of, in words.
+
+    Raises:
+        BackendUnavailable: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise BackendUnavailable(
+            f'pictures need matplotlib, which cannot be imported ({reason}); run: pip install "dongfeng[plot]"'
+        ) from error
+    columns = max(len(panels), 1)
+    figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1]), dpi=_DPI)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    figure.suptitle(f"Speed and accuracy on {device}", fontsize=13, parse_math=False)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, panel)
+    if not panels:
+        axes[0].set_axis_off()
+        axes[0].text(0.5, 0.5, "no accuracy is published of these models", ha="center", color=_GREY)
+    figure.draw_without_rendering()  # what stands where is known from here on
+    for axis, panel in zip(axes, panels, strict=False):
+        _label(axis, panel)
+    return figure
+
+
+def picture_bytes(figure: Figure, format_: Literal["svg", "png"]) -> bytes:
+    """The picture as a file; the same report gives the same bytes."""
+    from matplotlib import rc_context
+
+    stream = BytesIO()
+    metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type")) if format_ == "svg" else {}
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "dongfeng"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(stream, format=format_, dpi=_DPI, metadata=metadata)
+    return stream.getvalue()
+
+
+def _draw_panel(axis: Axes, panel: Panel) -> None:
+    for index, series in enumerate(panel.series):
+        colour = _COLOURS[index % len(_COLOURS)]
+        frontier = series.frontier
+        axis.step(
+            [point.ms for point in frontier],
+            [point.accuracy_percent for point in frontier],
+            where="post",
+            color=colour,
+            linewidth=1.2,
+            alpha=0.55,
+            zorder=1,
+        )
+        for point in series.points:
+            _draw_point(axis, point, colour)
+    _scale(axis, panel)
+    axis.set_ylabel(panel.metric, parse_math=False)
+    axis.grid(visible=True, color="#e4e6e8", linewidth=0.7, zorder=0)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    _legend(axis, panel)
+
+
+def _draw_point(axis: Axes, point: Point, colour: str) -> None:
+    all_ms = [place.ms for place in point.places]
+    axis.plot([min(all_ms), max(all_ms)], [point.accuracy_percent] * 2, color=colour, linewidth=0.8, zorder=2)
+    for place in point.places:
+        axis.errorbar(
+            place.ms,
+            point.accuracy_percent,
+            xerr=None if place.error_ms is None else [[min(place.error_ms, 0.99 * place.ms)], [place.error_ms]],
+            color=colour,
+            elinewidth=0.8,
+            capsize=2.5,
+            zorder=3 + KINDS.index(place.kind),
+            **_marker(place.kind, colour),
+        )
+
+
+def _marker(kind: Kind, colour: str) -> dict[str, Any]:
+    """Full for a measurement of ours, hollow for what others say, small and on top for what is only predicted."""
+    face = colour if kind == "measured" else "white"
+    size = 4.5 if kind == "predicted" else 8.0
+    return {"marker": _MARKERS[kind], "markersize": size, "markerfacecolor": face, "markeredgecolor": colour}
+
+
+def _scale(axis: Axes, panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    points = [point for series in panel.series for point in series.points]
+    all_ms = [place.ms for point in points for place in point.places]
+    low, high = min(all_ms) / _MARGIN, max(all_ms) * _MARGIN
+    axis.set_xscale("log")
+    axis.set_xlim(low, high)
+    marks = (1.0, 2.0, 3.0, 5.0, 7.0) if high / low < _VERY_WIDE else (1.0, 2.0, 5.0)
+    axis.xaxis.set_major_locator(LogLocator(subs=marks) if high / low > _WIDE else MaxNLocator(7))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel("latency of one image (ms, logarithmic)")
+    values = [point.accuracy_percent for point in points]
+    room = max(0.18 * (max(values) - min(values)), 1.0)
+    axis.set_ylim(min(values) - room, max(values) + room)
+
+
+def _legend(axis: Axes, panel: Panel) -> None:
+    """Below the picture, where it hides nothing: what the marks mean, then what the colours mean."""
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+
+    used = {place.kind for series in panel.series for point in series.points for place in point.places}
+    marks = [Line2D([], [], linestyle="none", label=kind, **_marker(kind, _GREY)) for kind in KINDS if kind in used]
+    lines = [
+        Line2D([], [], color=_COLOURS[index % len(_COLOURS)], linewidth=1.4, label=f"frontier at {series.name}")
+        for index, series in enumerate(panel.series)
+    ]
+    for handles, top in ((marks, -0.12), (lines, -0.175)):
+        names = [str(handle.get_label()) for handle in handles]
+        columns = 3 if max(map(len, names)) <= _LONG_NAME else 2
+        legend = Legend(
+            axis,
+            handles,
+            names,
+            loc="upper center",
+            bbox_to_anchor=(0.5, top),
+            ncols=columns,
+            frameon=False,
+            fontsize=9,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        axis.add_artist(legend).set_clip_on(False)
+
+
+def _named_points(panel: Panel) -> list[Point]:
+    """All points; where there are many, the fastest of each network, whose others stand at the same height."""
+    points = [point for series in panel.series for point in series.points]
+    if len(points) <= _MOST_NAMES:
+        return points
+    fastest: dict[tuple[str, float], Point] = {}
+    for point in sorted(points, key=lambda point: point.ms):
+        fastest.setdefault((point.label, point.accuracy_percent), point)
+    return list(fastest.values())
+
+
+def _label(axis: Axes, panel: Panel) -> None:
+    """Name each point where its name hides no marker, line or other name; where there is no such place, the best."""
+    points = [point for series in panel.series for point in series.points]
+    taken = [box for point in points for box in _boxes_of_point(axis, point)]
+    taken += [box for series in panel.series for box in _boxes_of_steps(axis, series.frontier)]
+    within = axis.get_window_extent()
+    for point in _named_points(panel):
+        text = axis.annotate(
+            point.label,
+            (point.ms, point.accuracy_percent),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=9,
+            parse_math=False,
+            annotation_clip=False,
+        )
+        costs = []
+        for place in _PLACES:
+            box = _put(text, place)
+            outside = box.width * box.height - _overlap(box, within)
+            costs.append(_OUTSIDE * outside + sum(_overlap(box, other) for other in taken))
+        taken.append(_put(text, _PLACES[costs.index(min(costs))]))
+
+
+def _boxes_of_point(axis: Axes, point: Point) -> list[Bbox]:
+    percent = point.accuracy_percent
+    markers = [_box(axis, place.ms, place.ms, percent, percent, _HALF_MARKER) for place in point.places]
+    bars = [(place.ms, place.error_ms) for place in point.places if place.error_ms is not None]
+    return markers + [_box(axis, max(ms - e, ms / 100), ms + e, percent, percent, _HALF_LINE) for ms, e in bars]
+
+
+def _boxes_of_steps(axis: Axes, frontier: Sequence[Point]) -> list[Bbox]:
+    boxes = []
+    for one, other in pairwise(frontier):
+        low, high = one.accuracy_percent, other.accuracy_percent
+        boxes += [
+            _box(axis, one.ms, other.ms, low, low, _HALF_LINE),
+            _box(axis, other.ms, other.ms, low, high, _HALF_LINE),
+        ]
+    return boxes
+
+
+def _put(text: Annotation, place: tuple[tuple[float, float], Any, Any]) -> Bbox:
+    offset, horizontal, vertical = place
+    text.set_position(offset)
+    text.set_horizontalalignment(horizontal)
+    text.set_verticalalignment(vertical)
+    return text.get_window_extent()
+
+
+def _box(axis: Axes, low_ms: float, high_ms: float, low: float, high: float, half: float) -> Bbox:
+    """Pixels of a rectangle between latencies and percents, wider by `half` points on every side."""
+    from matplotlib.transforms import Bbox
+
+    (x0, y0), (x1, y1) = axis.transData.transform([(low_ms, low), (high_ms, high)])
+    more = half * _DPI / 72
+    return Bbox.from_extents(x0 - more, y0 - more, x1 + more, y1 + more)
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    """Area that two boxes share, in square pixels."""
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return float(max(width, 0.0) * max(height, 0.0))

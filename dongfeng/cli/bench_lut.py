@@ -1,0 +1,113 @@
+"""`df-bench lut`: a device profile of this machine, or of a board."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dongfeng.cli.arguments import positive, size_hw
+from dongfeng.cli.bench_arguments import new_parser, share_progress
+from dongfeng.cli.output import note
+from dongfeng.errors import DongfengError
+
+if TYPE_CHECKING:
+    from dongfeng.devices import DeviceProfile
+    from dongfeng.net import Net
+
+EPILOG = """\
+Measures the blocks that backbones are made of, at 224x224, on this machine and one backend; df-bench --device FILE and
+dongfeng search predict with it. What was measured so far is kept in FILE.journal, and a killed run goes on with
+--resume. With --from-trtexec nothing is measured: PROFILE is what a board's trtexec --exportProfile wrote of a zoo
+model that dongfeng export-trtexec had made the ONNX of.
+
+examples:
+  df-bench lut -o my-device.json
+  df-bench lut -o my-device.json --backend openvino --threads 4 --resume
+  df-bench lut --from-trtexec df1seg_fp16_profile.json --model df1seg --size 384x640 --precision fp16 -o my-tx2.json
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command."""
+    root = new_parser("lut", "Measure a device profile of this machine, or take one from a board's trtexec.", EPILOG)
+    root.add_argument("-o", "--output", required=True, metavar="FILE", help="the profile (.json)")
+    root.add_argument("--name", metavar="NAME", help="name of the profile (default: that of FILE)")
+    root.add_argument("--precision", metavar="P", help="fp32 (default) or bf16; of a board: fp32, fp16 (default), int8")
+    here = root.add_argument_group("this machine")
+    here.add_argument("--backend", metavar="B", help="onnxruntime, openvino, ncnn (default: auto, by precision)")
+    here.add_argument("--threads", type=positive, metavar="N", help="threads and CPUs (default: the physical cores)")
+    here.add_argument("--rounds", type=positive, metavar="N", help="measure each block so often (default: 3)")
+    here.add_argument("--resume", action="store_true", default=None, help="go on where a killed run ended")
+    board = root.add_argument_group("a board")
+    board.add_argument("--from-trtexec", metavar="PROFILE", help="what trtexec --exportProfile wrote")
+    board.add_argument("--model", metavar="MODEL", help="the zoo model that was profiled")
+    board.add_argument("--size", type=size_hw, metavar="HxW", help="at this input size (default: as published)")
+    root.set_defaults(run=run)
+    return root
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from dongfeng.devices import write_profile
+
+    is_board = args.from_trtexec is not None
+    others = ("backend", "threads", "rounds", "resume") if is_board else ("model", "size")
+    for option in others:
+        if getattr(args, option) is not None:
+            raise DongfengError(f"--{option}: {'means nothing with' if is_board else 'is for'} --from-trtexec")
+    output = Path(args.output)
+    if output.suffix != ".json" or not output.parent.is_dir():
+        raise DongfengError(f"{output}: expected a .json file in a folder that exists")
+    profile = _from_trtexec(args) if is_board else _measured(args, output)
+    write_profile(profile, output)
+    if not is_board:
+        _journal(output).unlink(missing_ok=True)
+    note(f"{output}: {profile.name}, {profile.runtime} {profile.precision}, {len(profile.units)} units")
+    return 0
+
+
+def _journal(output: Path) -> Path:
+    return output.with_name(f"{output.name}.journal")
+
+
+def _measured(args: argparse.Namespace, output: Path) -> DeviceProfile:
+    from dongfeng import devices
+    from dongfeng.bench.pinning import pinned
+
+    journal = _journal(output)
+    if not args.resume:
+        journal.unlink(missing_ok=True)
+    with pinned(args.threads) as (threads, _), share_progress("measure") as step:
+        return devices.measure_profile(
+            journal,
+            name=args.name or output.stem,
+            backend=args.backend or "auto",
+            precision=args.precision or "fp32",
+            threads=threads,
+            rounds=args.rounds or 3,
+            on_progress=lambda done, total: step(done / total),
+        )
+
+
+def _from_trtexec(args: argparse.Namespace) -> DeviceProfile:
+    from dongfeng.devices import profile_from_trtexec
+
+    if args.model is None:
+        raise DongfengError("--from-trtexec: name the network that was profiled with --model MODEL [--size HxW]")
+    name = args.name or Path(args.output).stem
+    net = _exported(args.model, args.size)
+    return profile_from_trtexec(args.from_trtexec, net, name=name, device=name, precision=args.precision or "fp16")
+
+
+def _exported(model: str, size: tuple[int, int] | None) -> Net:
+    """The network as `dongfeng export-trtexec` writes it: down to its scores."""
+    from dongfeng.architectures import build
+    from dongfeng.converters.fold import fold
+    from dongfeng.layers.infer import needed_layers
+    from dongfeng.runtime.score_blob import find_score_blob
+    from dongfeng.zoo.models import model_info
+
+    info = model_info(model)
+    net = fold(build(info.architecture, merged=info.merged).resize(*(size or info.size_hw)))
+    return net.with_layers(needed_layers(net.layers, [find_score_blob(net)]))

@@ -1,0 +1,84 @@
+"""What is sent to a board, and what comes of its answer; the way there has tests of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from dongfeng.bench import remote
+from dongfeng.bench.board import Board, measure_on_board
+from dongfeng.bench.device_report import add_measured, device_report
+
+
+class Answer:
+    """A board's result."""
+
+    def __init__(self, ms: float) -> None:
+        self.ms = ms
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "precision": "any",
+            "backend": "TensorRT 8.2.1",
+            "measured_ms": self.ms,
+            "measured_timer": "trtexec",
+            "measured_source": "user@board, median GPU time",
+            "model_sha256": "0" * 64,
+        }
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What `measure_remote` was asked, with the model's opset and input."""
+    found: list[dict[str, Any]] = []
+
+    def measure(target: str, path: Path, **options: Any) -> Answer:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+        (given,) = model.graph.input
+        shape = [dim.dim_value for dim in given.type.tensor_type.shape.dim]
+        found.append({"target": target, "opset": model.opset_import[0].version, "shape": shape, **options})
+        return Answer(1.0 + len(found))
+
+    monkeypatch.setattr(remote, "measure_remote", measure)
+    return found
+
+
+def test_each_row_is_measured_in_the_profiles_precision(asked: list[dict[str, Any]]) -> None:
+    report = device_report("tx2", ["df1seg"])
+    done = measure_on_board(report, Board("user@board", port=2222, identity="key"))
+    assert [(each["precision"], each["opset"], each["shape"]) for each in asked] == [
+        ("fp16", 13, [1, 3, 384, 640]),
+        ("fp16", 13, [1, 3, 736, 1280]),
+    ]
+    assert {(each["target"], each["port"], each["identity"], each["device"]) for each in asked} == {
+        ("user@board", 2222, "key", "tx2")
+    }
+    assert not any("trtexec" in each or "known_hosts" in each for each in asked)
+    assert [row["measured_ms"] for row in done["rows"]] == [2.0, 3.0]
+    for before, after in zip(report["rows"], done["rows"], strict=True):
+        assert after["measured_source"] == "user@board, median GPU time, TensorRT 8.2.1"
+        assert {key: after[key] for key in ("published_ms", "predicted_ms", "backend", "precision")} == {
+            key: before[key] for key in ("published_ms", "predicted_ms", "backend", "precision")
+        }
+    assert {row["measured_ms"] for row in report["rows"]} == {None}
+
+
+def test_another_precision_gets_a_row_of_its_own(asked: list[dict[str, Any]]) -> None:
+    """What is published and predicted is of the profile's precision, and stands beside no other."""
+    done = measure_on_board(device_report("tx2", ["df1"]), Board("b"), precisions=["fp32"])
+    known, alone = done["rows"]
+    assert (known["precision"], known["measured_ms"], known["published_ms"]) == ("fp16", None, 2.5)
+    assert (alone["precision"], alone["measured_ms"]) == ("fp32", 2.0)
+    assert (alone["published_ms"], alone["predicted_ms"], alone["backend"]) == (None, None, "TensorRT")
+    assert [each["precision"] for each in asked] == ["fp32"]
+
+
+def test_what_was_measured_can_be_shown_later(asked: list[dict[str, Any]]) -> None:
+    done = measure_on_board(device_report("tx2", ["df1"]), Board("b"))
+    row = add_measured(device_report("tx2"), done, "board.json")["rows"][0]
+    assert (row["model"], row["measured_ms"], row["measured_source"]) == ("df1", 2.0, "board.json")
+    assert len(asked) == 1
