@@ -19,12 +19,14 @@ from dongfeng.cli.main import main
 from dongfeng.converters.fold import fold
 from dongfeng.converters.ncnn import load_ncnn_weights
 from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.quantize import agreement, layer_snr_db, quantize, to_fp16
+from dongfeng.converters.quantize import agreement, calibrate, layer_snr_db, quantize, to_fp16
+from dongfeng.converters.quantize.cpu import fill_lanes, resize_instead_of_deconvolution
 from dongfeng.converters.quantize.equalize import equalize, merge_stem
 from dongfeng.converters.quantize.graph import relative_error, run, scores
 from dongfeng.converters.quantize.ranges import Observed, find_range, observe, scale_and_zero
-from dongfeng.converters.quantize.rounding import round_with_inputs
+from dongfeng.converters.quantize.rounding import moments_of, round_with_inputs
 from dongfeng.converters.quantize.saturation import saturates
+from dongfeng.converters.quantize.shuffle import absorb_shuffles
 from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import ConversionError, DongfengError
 from dongfeng.zoo.models import model_info
@@ -108,6 +110,53 @@ def test_a_stem_becomes_one_convolution_that_computes_the_same(tmp_path: Path) -
     assert relative_error(before, scores(model, inputs)) < 1e-6
 
 
+def small_pl1a() -> onnx.ModelProto:
+    net = fold(random_weights(build("pl1a_seg").resize(96, 160), 0))
+    return to_onnx(net, outputs=["Decoder_score"])
+
+
+def test_shuffles_are_absorbed_and_no_score_changes() -> None:
+    model = small_pl1a()
+    inputs = inputs_of(model, 1)
+    before = scores(model, inputs)
+    assert absorb_shuffles(model) == 16
+    onnx.checker.check_model(model, full_check=True)
+    assert not {"Reshape", "Transpose"} & {node.op_type for node in model.graph.node}
+    assert relative_error(before, scores(model, inputs)) < 1e-5
+    assert absorb_shuffles(model) == 0
+
+
+def test_shuffled_channels_that_something_else_reads_stay_as_they_are() -> None:
+    model = small_pl1a()
+    shuffled = "res2.2.shuffle"
+    model.graph.output.append(onnx.helper.make_tensor_value_info(shuffled, onnx.TensorProto.FLOAT, None))
+    content = model.SerializeToString()
+    assert absorb_shuffles(model) == 0
+    assert model.SerializeToString() == content
+
+
+def test_rewritings_for_cpus_change_no_score() -> None:
+    model = small_pl1a()
+    inputs = inputs_of(model, 1)
+    before = scores(model, inputs)
+    absorb_shuffles(model)
+    assert resize_instead_of_deconvolution(model) == 2
+    assert fill_lanes(model) == 5
+    onnx.checker.check_model(model, full_check=True)
+    assert "ConvTranspose" not in {node.op_type for node in model.graph.node}
+    assert relative_error(before, scores(model, inputs)) < 1e-5
+
+
+def test_a_deconvolution_that_is_not_bilinear_stays() -> None:
+    model = small_pl1a()
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("up2/weight"):
+            values = numpy_helper.to_array(tensor).copy()
+            values[3, 0, 1, 1] += 0.01
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    assert resize_instead_of_deconvolution(model) == 0
+
+
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_scales_of_full_ranges_are_those_of_onnxruntime(symmetric: bool) -> None:
     seen = Observed()
@@ -141,7 +190,7 @@ def test_rounding_for_the_inputs_beats_rounding_to_the_nearest() -> None:
     scale = (np.abs(weight).max(axis=1) / 15).astype(np.float32)
     exact = inputs @ weight.T + bias
     nearest = inputs @ (np.rint(weight / scale[:, None]) * scale[:, None]).T + bias
-    values, new_bias = round_with_inputs(weight, bias, inputs, scale, 15)
+    values, new_bias = round_with_inputs(weight, bias, moments_of(inputs), scale, 15)
     fitted = inputs @ (values * scale[:, None]).T + new_bias
     assert np.abs(values).max() <= 15
     assert np.std(fitted - exact) < 0.3 * np.std(nearest - exact)
@@ -187,8 +236,12 @@ def test_the_tensorrt_flavour_has_the_form_that_tensorrt_takes(residual: onnx.Mo
             assert [makers[name].op_type for name in node.input] == ["DequantizeLinear"] * 2
 
 
-def test_layers_stay_in_float_when_told_and_when_they_make_the_noise(residual: onnx.ModelProto) -> None:
+def test_layers_stay_in_float_when_told_and_when_they_make_the_noise(
+    residual: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = inputs_of(residual)
+    assert not quantize(residual, inputs).alone  # so little noise that layers are not even tried
+    monkeypatch.setattr(calibrate, "_SMALL_ERROR", 0.0)
     first = next(node.name for node in residual.graph.node if node.op_type == "Conv")
     told = quantize(residual, inputs, in_float=[first])
     (kept,) = (node for node in told.model.graph.node if node.name == first)
@@ -326,9 +379,9 @@ def test_pl1a_on_frames_it_was_not_calibrated_with(shared: Path) -> None:
     expected = [cv2.imread(str(shared / "pl1a/labels" / frame.name), cv2.IMREAD_UNCHANGED) for frame in frames[10:]]
     got = [upsample_labels(values[0], info.size_hw) for values in scores(done.model, inputs[10:])]
     found = agreement(expected, got)
-    assert found.pixel_fraction >= 0.98
+    assert found.pixel_fraction >= 0.985
     assert found.mean_iou is not None
-    assert found.mean_iou >= 0.88
+    assert found.mean_iou >= 0.9
 
 
 def test_a_model_that_is_no_model_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dongfeng.converters.quantize.graph import Float, Graph, attribute, replace_nodes
+from dongfeng.converters.quantize.graph import Float, Graph, attribute, is_depthwise, replace_nodes
 from dongfeng.converters.quantize.ranges import Observed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def merge_stem(model: onnx.ModelProto) -> int:
     gone: list[str] = []
     for node in graph.convolutions():
         behind = graph.readers.get(node.output[0], [])
-        if len(behind) != 1 or node.output[0] in graph.outputs or not _is_depthwise(graph, node):
+        if len(behind) != 1 or node.output[0] in graph.outputs or not is_depthwise(graph, node):
             continue
         (second,) = behind
         if second.op_type != "Conv" or second.input[1] not in graph.weights or attribute(second, "group", 1) != 1:
@@ -80,7 +80,7 @@ def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
         graph.set_weight(node.input[1], graph.weight(node.input[1]) / scale[:, None, None, None])
         graph.set_bias(node, graph.bias(node) / scale)
         for reader in readers:
-            along = (slice(None), None) if _is_depthwise(graph, reader) else (None, slice(None))
+            along = (slice(None), None) if is_depthwise(graph, reader) else (None, slice(None))
             weight = graph.weight(reader.input[1])
             graph.set_weight(reader.input[1], weight * scale[along][:, :, None, None])
         count += 1
@@ -90,7 +90,7 @@ def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
 def _scales(graph: Graph, readers: list[onnx.NodeProto], largest: Float) -> Float:
     """What each channel is divided by; on the (geometric) mean 1."""
     alive = largest > _SMALLEST
-    mixing = [reader for reader in readers if not _is_depthwise(graph, reader)]
+    mixing = [reader for reader in readers if not is_depthwise(graph, reader)]
     scale = np.where(alive, largest, 1).astype(np.float64)
     if mixing:
         weights = [np.abs(graph.weight(reader.input[1])).max(axis=(0, 2, 3)) for reader in mixing]
@@ -103,10 +103,5 @@ def _scales(graph: Graph, readers: list[onnx.NodeProto], largest: Float) -> Floa
 def _can_scale(graph: Graph, node: onnx.NodeProto, name: str) -> bool:
     if node.op_type != "Conv" or any(weight not in graph.weights for weight in node.input[1:]):
         return False
-    one_way = attribute(node, "group", 1) == 1 or _is_depthwise(graph, node) or name not in node.input
+    one_way = attribute(node, "group", 1) == 1 or is_depthwise(graph, node) or name not in node.input
     return one_way and len(graph.weights[node.input[1]].dims) == 4 and not graph.shares_weights(node)
-
-
-def _is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
-    channels, per_group = graph.weights[node.input[1]].dims[:2]
-    return bool(per_group == 1 and attribute(node, "group", 1) == channels)

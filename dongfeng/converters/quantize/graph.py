@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Float = npt.NDArray[np.float32]
 
 _FATAL_ONLY = 4  # what ONNX Runtime would log is in its exceptions
-_MOST_BYTES = 1 << 29  # of activations that one run keeps
+_MOST_BYTES = 1 << 28  # of activations that one run keeps
 
 
 class Graph:
@@ -91,6 +91,15 @@ class Graph:
             return str(readers[0].output[0])
         return output
 
+    def channel_counts(self) -> dict[str, int]:
+        """The length of the second dimension, of tensors where it is known."""
+        import onnx
+
+        known = onnx.shape_inference.infer_shapes(self.model).graph
+        values = [*known.input, *known.value_info, *known.output]
+        shapes = {value.name: value.type.tensor_type.shape.dim for value in values}
+        return {name: dims[1].dim_value for name, dims in shapes.items() if len(dims) > 1 and dims[1].dim_value}
+
     def tensors(self) -> list[str]:
         """Every activation: the inputs and what nodes make."""
         return [*self.inputs, *(str(name) for node in self.nodes for name in node.output)]
@@ -101,6 +110,27 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     from onnx import helper
 
     return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
+
+
+def is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node is a convolution of each channel on its own, its weights in the model."""
+    if node.op_type != "Conv" or node.input[1] not in graph.weights:
+        return False
+    channels, per_group = graph.weights[node.input[1]].dims[:2]
+    return bool(per_group == 1 and attribute(node, "group", 1) == channels)
+
+
+def is_dense(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node is a convolution in which each output reads every channel, its weights in the model."""
+    known = node.op_type == "Conv" and all(name in graph.weights for name in node.input[1:])
+    return known and len(graph.weights[node.input[1]].dims) == 4 and attribute(node, "group", 1) == 1
+
+
+def constant(graph: Graph, name: str) -> npt.NDArray[Any]:
+    """A constant of any type; empty where it is not in the model."""
+    from onnx import numpy_helper
+
+    return numpy_helper.to_array(graph.weights[name]) if name in graph.weights else np.zeros(0)
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -158,7 +188,7 @@ def run(model: onnx.ModelProto, tensors: Sequence[str], batches: Iterable[Float]
 
 
 def in_portions(model: onnx.ModelProto, tensors: Sequence[str]) -> Iterator[list[str]]:
-    """The tensors in portions whose activations for one batch fit into half a gigabyte."""
+    """The tensors in portions whose activations for one batch fit into a quarter of a gigabyte."""
     sizes = {value.name: _bytes(value) for value in model.graph.value_info}
     portion: list[str] = []
     total = 0

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.converters.quantize.graph import Float, Graph, copied, replace_nodes
+from dongfeng.converters.quantize.graph import Float, Graph, attribute, copied, replace_nodes
 from dongfeng.converters.quantize.ranges import scale_and_zero
 
 if TYPE_CHECKING:
     import onnx
 
-MOVING = frozenset({"Flatten", "MaxPool", "Reshape", "Resize", "Slice", "Split", "Transpose"})  # make no new values
+# They make no new values.
+MOVING = frozenset({"Flatten", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split", "Transpose"})
 MIXING = frozenset({"Add", "Concat"})  # pooling averages stay in float: they cost nothing there
 
 _INT32_SHARE = 2.0**30  # a quantized bias stays below this, so that sums have room in int32
@@ -111,15 +112,16 @@ def _choose(graph: Graph, in_float: Collection[str]) -> tuple[set[str], list[tup
     for node in graph.nodes:
         if node.name in in_float:
             continue
+        moves = node.op_type in MOVING and attribute(node, "mode", b"") != b"linear"  # averages: they stay in float
         data = [name for name in node.input if name and name not in graph.weights]
         if node.name in convolutions:
             layers.add(node.name)
-        elif node.op_type not in MIXING | MOVING or not any(name in parent for name in data):
+        elif not (moves or node.op_type in MIXING) or not any(name in parent for name in data):
             continue
-        made = list(node.output) if node.op_type in MOVING else [graph.activation(node)]
+        made = list(node.output) if moves else [graph.activation(node)]
         for name in (*data, *made):
             root(name)
-        if node.op_type == "Concat" or node.op_type in MOVING:
+        if node.op_type == "Concat" or moves:
             for name in (*data, *made):
                 parent[root(name)] = root(data[0])
     groups: dict[str, list[str]] = {}

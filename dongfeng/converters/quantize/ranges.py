@@ -14,10 +14,13 @@ from dongfeng.converters.quantize.graph import Float, Graph, in_portions, run
 if TYPE_CHECKING:
     import onnx
 
+Double = npt.NDArray[np.float64]
+
 METHODS = ("mse", "percentile", "minmax")
 PERCENTILE = 99.99  # of the values inside the range, on each side
 
-_PER_BATCH, _PER_RANGE = 20_000, 60_000  # values that are kept, and used for one range
+_PER_BATCH = 20_000  # values that are kept
+_BINS = 4096  # that they are counted in where ranges are compared
 _HIGH = np.linspace(0.3, 1.0, 29)  # shares of the largest and smallest value that are tried as ends of the range
 _LOW = np.linspace(0.5, 1.0, 11)
 
@@ -31,16 +34,19 @@ class Observed:
         high: Largest value, at least 0.
         channel_max: (C,) largest absolute value of each channel; empty for what is no map.
         samples: Values at even distances.
+        elements: Number of values in the largest batch.
     """
 
     low: float = 0.0
     high: float = 0.0
     channel_max: Float = field(default_factory=lambda: np.zeros(0, np.float32))
     samples: list[Float] = field(default_factory=list)
+    elements: int = 0
 
     def add(self, values: Float) -> None:
         """Take in one batch."""
         flat = values.ravel()
+        self.elements = max(self.elements, flat.size)
         self.low = min(self.low, float(flat.min()))
         self.high = max(self.high, float(flat.max()))
         self.samples.append(flat[:: max(1, flat.size // _PER_BATCH) | 1].copy())  # odd: not always the same column
@@ -79,7 +85,6 @@ def find_range(seen: Sequence[Observed], method: str, *, symmetric: bool) -> tup
     if method == "minmax" or high - low <= 0:
         return low, high
     values = np.concatenate([part for one in seen for part in one.samples])
-    values = values[:: max(1, values.size // _PER_RANGE)]
     if method == "percentile":
         inner_low, inner_high = np.percentile(values, (100 - PERCENTILE, PERCENTILE))
         if symmetric:
@@ -88,7 +93,10 @@ def find_range(seen: Sequence[Observed], method: str, *, symmetric: bool) -> tup
         return min(0.0, float(inner_low)), max(0.0, float(inner_high))
     lows = [None] if symmetric or low == 0 else list(_LOW)  # None: as far as the other end
     tried = [(low * (a if b is None else b), high * a) for a in _HIGH for b in lows]
-    return min(tried, key=lambda ends: _squared_error(values, ends))
+    counts, edges = np.histogram(values, _BINS, (low, high))
+    filled = counts > 0
+    centres = ((edges[1:] + edges[:-1]) / 2)[filled]
+    return min(tried, key=lambda ends: _squared_error(centres, counts[filled], ends))
 
 
 def scale_and_zero(ends: tuple[float, float], *, symmetric: bool) -> tuple[np.float32, int]:
@@ -100,9 +108,9 @@ def scale_and_zero(ends: tuple[float, float], *, symmetric: bool) -> tuple[np.fl
     return scale, round(float(-low / scale))
 
 
-def _squared_error(values: npt.NDArray[np.float32], ends: tuple[float, float]) -> float:
+def _squared_error(values: Double, counts: npt.NDArray[np.integer], ends: tuple[float, float]) -> float:
     low, high = ends
     scale = (high - low) / 255
     zero = round(-low / scale)
     quantized = (np.clip(np.rint(values / scale) + zero, 0, 255) - zero) * scale
-    return float(np.mean(np.square(quantized - values)))
+    return float(np.dot(counts, np.square(quantized - values)))
