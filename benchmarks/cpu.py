@@ -1,6 +1,7 @@
 """Networks on this CPU: each runtime alone and dongfeng on it, network only and from a decoded image to its labels.
 
-    python benchmarks/cpu.py [--model NAME]... [--size HxW] [--repeats N] [--threads N] [--opencv4 PYTHON] [--json]
+    python benchmarks/cpu.py [--model NAME]... [--size HxW] [--repeats N] [--threads N] [--int8] [--opencv4 PYTHON]
+        [--json]
 
 Random weights, a drawn image of the network's own size. All contestants take turns in every repeat, so that whatever
 else the machine does falls on all alike; medians are shown, and ratios to ONNX Runtime's own time for the bare network
@@ -38,6 +39,8 @@ from dongfeng.zoo.models import model_info
 
 SCORES, PROBABILITIES, LABELS = "Decoder_score", "prob", "pred"
 OURS = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("ncnn", "fp32"), ("openvino", "bf16"), ("ncnn", "bf16")]
+OURS_INT8 = [("onnxruntime", "int8"), ("openvino", "int8")]
+CALIBRATION = 4  # images
 
 _OPENCV4 = """
 import json, sys
@@ -67,9 +70,11 @@ class Files(NamedTuple):
     name: str
     folder: Path
     image: np.ndarray
+    calibration: list[np.ndarray]
     mean_bgr: tuple[float, ...]
     scale: float
     threads: int | None
+    has_int8: bool
 
     def onnx(self, output: str) -> str:
         """The ONNX file down to that blob."""
@@ -98,7 +103,7 @@ def main() -> int:
         os.environ["DONGFENG_HOME"] = folder
         for name in args.model or ["df1seg"]:
             with contextlib.ExitStack() as stack:
-                files = _write(name, args.size, args.threads, Path(folder))
+                files = _write(name, args.size, args.threads, args.int8, Path(folder))
                 contestants = list(_contestants(files, args.opencv4, stack))
                 reports.append({"model": name, "rows": _measure(contestants, args.repeats)})
                 reports[-1] |= dict(zip(("height", "width"), files.image.shape, strict=False))
@@ -119,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=_size, metavar="HxW", help="input size (default: the published one)")
     parser.add_argument("--repeats", type=int, default=9, metavar="N", help="turns of each (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: its own choice)")
+    parser.add_argument("--int8", action="store_true", help="ours in int8 too; quantizing takes a minute or two")
     parser.add_argument("--opencv4", metavar="PYTHON", help="Python of an environment with OpenCV 4 and NumPy")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
@@ -129,7 +135,7 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _write(name: str, size_hw: tuple[int, int] | None, threads: int | None, folder: Path) -> Files:
+def _write(name: str, size_hw: tuple[int, int] | None, threads: int | None, has_int8: bool, folder: Path) -> Files:
     """The folded network with random weights in every format, and an image of its size."""
     info = model_info(name)
     size_hw = size_hw or info.size_hw
@@ -140,10 +146,14 @@ def _write(name: str, size_hw: tuple[int, int] | None, threads: int | None, fold
         if output in net.shapes():
             dongfeng.to_onnx(net, folder / f"{output}.onnx", outputs=[output])
     write_ncnn(net, folder / "net.param", folder / "net.bin", outputs=[SCORES])
-    coarse = np.random.default_rng(0).integers(0, 256, (size_hw[0] // 32, size_hw[1] // 32, 3), np.uint8)
-    image = cv2.resize(coarse, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+    image, *others = (_draw(seed, size_hw) for seed in range(1 + CALIBRATION))
     np.save(folder / "image.npy", image)
-    return Files(name, folder, image, info.recipe.mean_bgr, info.recipe.scale, threads)
+    return Files(name, folder, image, others, info.recipe.mean_bgr, info.recipe.scale, threads, has_int8)
+
+
+def _draw(seed: int, size_hw: tuple[int, int]) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (size_hw[0] // 32, size_hw[1] // 32, 3), np.uint8)
+    return cv2.resize(coarse, size_hw[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _contestants(files: Files, opencv4: str | None, stack: contextlib.ExitStack) -> Iterator[Contestant]:
@@ -154,7 +164,7 @@ def _contestants(files: Files, opencv4: str | None, stack: contextlib.ExitStack)
         yield from (_ncnn(files, precision) for precision in ("fp32", "bf16") if _runs("ncnn", precision))
     if opencv4:
         yield _opencv4(files, opencv4, stack)
-    for backend, precision in OURS:
+    for backend, precision in [*OURS, *(OURS_INT8 if files.has_int8 else [])]:
         if _installed(backend) and _runs(backend, precision):
             yield _ours(files, backend, precision, stack)
 
@@ -260,6 +270,8 @@ def _opencv4(files: Files, python: str, stack: contextlib.ExitStack) -> Contesta
 def _ours(files: Files, backend: str, precision: str, stack: contextlib.ExitStack) -> Contestant:
     size_hw = files.image.shape[:2]
     options: dict[str, Any] = {"backend": backend, "precision": precision, "threads": files.threads}
+    if precision == "int8":
+        options["calibration"] = files.calibration
     model = stack.enter_context(dongfeng.load(files.name, weights="random", size=size_hw, **options))
     network = lambda: float(model(files.image).timing["infer"])  # noqa: E731 - as short as its name
     return Contestant(f"dongfeng, {backend}", precision, network, _timed(lambda: model(files.image)))
