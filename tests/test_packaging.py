@@ -156,8 +156,8 @@ def test_what_the_package_imports_is_what_it_requires() -> None:
     config.read(CHECKOUT / "setup.cfg", encoding="utf-8")
     required = {_distribution(line) for line in config["options"]["install_requires"].split()}
     imported = {name for path in CHECKOUT.glob("dongfeng/**/*.py") for name in _third_party_imports(path)}
-    # For `make proto`, HDF5 weights, images that are PIL's already, and the backends that are extras.
-    optional = {"grpc_tools", "h5py", "PIL", "ncnn", "openvino"}
+    # For `make proto`, HDF5 weights, images that are PIL's already, and what is in extras.
+    optional = {"grpc_tools", "h5py", "PIL", "matplotlib", "ncnn", "openvino"}
     other_names = {"cv2": "opencv-python-headless", "google": "protobuf"}
     needed = {other_names.get(name, name) for name in imported - optional}
     assert needed == required
