@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 
 Clock = Callable[[], float]  # seconds from anywhere
 OnProgress = Callable[[float], object]  # the share that is done, 0..1
 
 _WARM_UP_SHARE = 0.2  # of the progress that is told
+_FEWEST = 2  # samples of a turn
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Rules:
         settled_fraction: It has settled when two windows of times in a row have medians that differ by less.
         window: Runs in such a window.
         turn_s: Time that a timer is given before it is another's turn.
+        rest_s: Pause before each turn, in which threads of the one before, which spin for a while, go to sleep.
     """
 
     seconds: float = 3.0
@@ -37,6 +39,7 @@ class Rules:
     settled_fraction: float = 0.02
     window: int = 3
     turn_s: float = 0.1
+    rest_s: float = 0.1
 
 
 class WarmUp(NamedTuple):
@@ -83,18 +86,19 @@ def take_turns(
     rules: Rules,
     *,
     clock: Clock = perf_counter,
+    rest: Callable[[float], object] = sleep,
     on_progress: OnProgress | None = None,
 ) -> list[Timed]:
     """Time several things, a little of each in every round.
 
-    A turn lasts `turn_s`, and begins with a run that does not count where a run is shorter than that: the caches are
-    another's, and another's threads may still be waiting for work. Rounds go on until each has been timed for `seconds`
-    and has `least_samples`; what is done early takes no more turns.
+    A turn lasts `turn_s` and two runs at least, and begins with a run that does not count: the caches are another's.
+    Rounds go on until each has been timed for `seconds` and has `least_samples`; what is done early takes no more turns.
 
     Args:
         runs: What to time; each call is one sample.
         rules: How long.
         clock: Tells the time in seconds.
+        rest: Waits for so many seconds.
         on_progress: Called after every warm-up and every turn.
     """
 
@@ -115,6 +119,7 @@ def take_turns(
     while any(share(index) < 1 for index in range(len(runs))):
         for index, run in enumerate(runs):
             if share(index) < 1:
+                rest(rules.rest_s)
                 taken = _turn(run, rules.turn_s, clock)
                 times[index] += taken
                 spent[index] += sum(taken)
@@ -123,7 +128,7 @@ def take_turns(
 
 
 def _turn(run: Callable[[], object], turn_s: float, clock: Clock) -> list[float]:
-    """Times of one turn, at least one."""
+    """Times of one turn but for its first run, at least two."""
     start = clock()
     times: list[float] = []
     while True:
@@ -131,5 +136,5 @@ def _turn(run: Callable[[], object], turn_s: float, clock: Clock) -> list[float]
         run()
         after = clock()
         times.append(after - before)
-        if after - start >= turn_s:
-            return times[1:] or times
+        if after - start >= turn_s and len(times) > _FEWEST:
+            return times[1:]

@@ -14,11 +14,14 @@ class Clock:
     """Seconds that pass only when told."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.rested_s = 0.0
         self.runs: list[str] = []
 
     def __call__(self) -> float:
         return self.now
+
+    def rest(self, seconds: float) -> None:
+        self.rested_s += seconds
 
     def thing(self, name: str, seconds: Iterator[float]) -> Callable[[], None]:
         """Something that takes so long, run after run."""
@@ -69,31 +72,43 @@ def test_turns_alternate_and_drift_falls_on_all_alike() -> None:
     def drifting(base: float) -> Iterator[float]:
         return (base * (1 + 0.02 * clock.now) for _ in repeat(None))
 
-    a, b = take_turns([clock.thing("a", drifting(0.2)), clock.thing("b", drifting(0.1))], RULES, clock=clock)
+    things = [clock.thing("a", drifting(0.2)), clock.thing("b", drifting(0.1))]
+    a, b = take_turns(things, RULES, clock=clock, rest=clock.rest)
     timed = clock.runs[a.warm_up.runs + b.warm_up.runs :]
-    assert timed[:4] == ["a", "b", "a", "b"]
-    ratio = sum(a.samples_ms[:5]) / sum(b.samples_ms[:5])
+    assert timed[:12] == ["a", "a", "a", "b", "b", "b"] * 2
+    assert clock.rested_s == pytest.approx(RULES.rest_s * len(timed) / 3)
+    ratio = sum(a.samples_ms[:4]) / sum(b.samples_ms[:4])
     assert ratio == pytest.approx(2, rel=0.03)
 
 
-def test_the_first_run_of_a_short_turn_does_not_count() -> None:
+def test_the_first_run_of_a_turn_does_not_count() -> None:
     """It finds another's data in the caches."""
     clock = Clock()
     cold_first = cycle([0.05, 0.03, 0.03])  # 0.11 s: a turn
     short, long = take_turns(
-        [clock.thing("short", chain(repeat(0.03, 6), cold_first)), clock.thing("long", repeat(0.4))], RULES, clock=clock
+        [
+            clock.thing("short", chain(repeat(0.03, 6), cold_first)),
+            clock.thing("long", chain(repeat(0.4, 6), cycle([0.5, 0.4, 0.4]))),
+        ],
+        RULES,
+        clock=clock,
+        rest=clock.rest,
     )
     assert set(map(round, short.samples_ms)) == {30}
     assert len(short.samples_ms) == pytest.approx(1.0 / 0.03, abs=2)
     assert set(map(round, long.samples_ms)) == {400}
-    assert len(long.samples_ms) == 5  # as many as asked for, though 3 would fill the time
+    assert len(long.samples_ms) == 6  # at least as many as asked for, two in a turn, though 3 would fill the time
 
 
 def test_progress_grows_to_one() -> None:
     clock = Clock()
     shares: list[float] = []
     take_turns(
-        [clock.thing("a", repeat(0.1)), clock.thing("b", repeat(0.3))], RULES, clock=clock, on_progress=shares.append
+        [clock.thing("a", repeat(0.1)), clock.thing("b", repeat(0.3))],
+        RULES,
+        clock=clock,
+        rest=clock.rest,
+        on_progress=shares.append,
     )
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
