@@ -92,7 +92,8 @@ def take_turns(
     """Time several things, a little of each in every round.
 
     A turn lasts `turn_s` and two runs at least, and begins with a run that does not count: the caches are another's.
-    Rounds go on until each has been timed for `seconds` and has `least_samples`; what is done early takes no more turns.
+    Rounds go on until each has been timed for `seconds` and has `least_samples`; what is done early takes no more
+    turns.
 
     Args:
         runs: What to time; each call is one sample.
