@@ -27,7 +27,6 @@ import numpy as np
 import dongfeng
 from dongfeng.runtime.load import load_stream
 from dongfeng.runtime.model import Model
-from dongfeng.runtime.preprocess import prepare
 from dongfeng.zoo.models import model_info
 
 KINDS = 8  # different pictures; decoding does not remember them
@@ -49,7 +48,7 @@ def draw(index: int, size_hw: tuple[int, int]) -> np.ndarray:
 
 def bare_fps(model: Model, image: np.ndarray, repeats: int) -> float:
     """Images per second of the network alone."""
-    blob = prepare(image, model.recipe, model.size_hw)
+    blob = model.network_input(image)
     backend, output = model._backend, model._output  # noqa: SLF001 - the same session, nothing of ours around it
     times = []
     for _ in range(repeats + 2):

@@ -12,12 +12,8 @@ import numpy.typing as npt
 
 from dongfeng.bench.bare import bare_run
 from dongfeng.errors import DongfengWarning
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.calibration import as_calibration
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
-from dongfeng.runtime.prepare_model import Form, prepare_zoo
-from dongfeng.runtime.preprocess import prepare
 from dongfeng.zoo.models import ModelInfo
 from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.pins import sha256_of
@@ -108,22 +104,16 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
             threads=threads,
             calibration=images,
         )
-    form = Form(
-        "ncnn" if entry.backend == "ncnn" else "onnx",
-        None if images is None else as_calibration(images, "bgr"),
-        lambda known, _: known or Recipe(),
-    )
-    file = prepare_zoo(entry.info, weights, entry.size_hw, form).model  # which `load` has put into the cache
     backend, output = model._opened(), model._output
-    blob = prepare(image, model.recipe, model.size_hw)
+    blob = model.network_input(image)
     runs: dict[str, Callable[[], object] | None] = {
         "network": bare_run(backend, blob, output),
         "with_copies": lambda: backend.run(blob, output),
         "image_to_labels": lambda: model(image),
     }
     if released is None:
-        return Contestant(entry, model, file, RANDOM, None, runs)
-    return Contestant(entry, model, file, released.name, sha256_of(released), runs)
+        return Contestant(entry, model, model.file, RANDOM, None, runs)
+    return Contestant(entry, model, model.file, released.name, sha256_of(released), runs)
 
 
 def drawn_image(size_hw: tuple[int, ...], seed: int = 0) -> Image:

@@ -94,8 +94,8 @@ def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _zeros(each: Contestant) -> npt.NDArray[np.float32]:
-    return np.zeros((1, 3, *each.entry.size_hw), np.float32)
+def _zeros(each: Contestant) -> npt.NDArray[Any]:
+    return each.model.network_input(np.zeros((*each.entry.size_hw, 3), np.uint8))
 
 
 def _medians(events: Iterable[tuple[str, str, float]]) -> list[ProfiledLayer]:

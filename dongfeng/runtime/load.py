@@ -19,7 +19,7 @@ from dongfeng.runtime.class_names import classes_of
 from dongfeng.runtime.images import ChannelOrder
 from dongfeng.runtime.metadata import TASKS, ModelSpec, from_metadata
 from dongfeng.runtime.model import Model
-from dongfeng.runtime.onnx_file import check_input, choose_output, with_output
+from dongfeng.runtime.onnx_file import check_input, choose_output, labels_output, takes_images, with_output
 from dongfeng.runtime.prepare_model import (
     Form,
     Format,
@@ -152,7 +152,7 @@ def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Mo
     reason = kind.why_unavailable(precision, options.device)
     if reason is not None:
         raise BackendUnavailable(reason)
-    form = _form(fspath(name), options, _FORMATS.get(kind.name, "onnx"))
+    form = _form(fspath(name), options, kind)
     if engine is None:
         prepared = _prepare(fspath(name), options.weights, size_hw, form)
     else:
@@ -163,7 +163,8 @@ def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Mo
     ready, model, spec = _scored(open_, prepared, lanes)
     output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
     default_hw = spec.recipe.crop_hw if spec.recipe else None
-    input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source)
+    of_images = takes_images(ready.metadata)
+    input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source, of_images=of_images)
     settled = _task(spec.task, options.task, shape, prepared.source)
     classes = classes_of(settled, spec.classes, shape[1])
     many = lanes_for(threads, None)
@@ -176,6 +177,9 @@ def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Mo
         classes=classes,
         size_hw=input_hw,
         output=output,
+        labels_output=labels_output(ready.metadata, ready.outputs),
+        takes_images=of_images,
+        file=model,
         channel_order=options.channel_order,
         net=prepared.net,
         for_stream=None if lanes > 1 or many == 1 or ready.device != "cpu" else lambda: open_(model, many),
@@ -213,7 +217,7 @@ def _engine(name: str, options: _Options) -> Engine | None:
     return read_engine(name, trust=options.trust, backend=options.backend)
 
 
-def _form(name: str, options: _Options, format_: Format) -> Form:
+def _form(name: str, options: _Options, kind: BackendType) -> Form:
     """What the network has to be made into; images to quantize with are there exactly if int8 is to be made."""
     images, precision = options.calibration, options.precision
     if images is not None and precision != "int8":
@@ -221,9 +225,11 @@ def _form(name: str, options: _Options, format_: Format) -> Form:
     made_already = name.endswith((".onnx", *_ENGINES))  # perhaps
     if images is None and precision == "int8" and not made_already:
         raise _needs_images(name)
+    is_told = options.mean is not None or options.scale is not None  # what is in a graph cannot be told otherwise
     return Form(
-        format_,
+        _FORMATS.get(kind.name, "onnx"),
         None if images is None else as_calibration(images, options.channel_order),
+        kind.prefers_images and not is_told,
         lambda known, source: _recipe(known, options.mean, options.scale, source),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sized
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -16,8 +17,8 @@ from dongfeng.errors import BackendUnavailable, ShapeError
 from dongfeng.recipe import Recipe
 from dongfeng.runtime.class_names import Classes
 from dongfeng.runtime.images import ChannelOrder, Image, read_image
-from dongfeng.runtime.preprocess import prepare
-from dongfeng.runtime.results import Classification, Segmentation, Timing
+from dongfeng.runtime.preprocess import fit, prepare
+from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
 from dongfeng.runtime.stream import Stream
 from dongfeng.runtime.upsample import argmax_last, upsample_labels, upsample_nearest
 
@@ -43,7 +44,7 @@ class _Input(NamedTuple):
     """An image on its way to the network: as read, as laid out, and the milliseconds both took."""
 
     image_bgr: Image
-    blob: Float
+    blob: npt.NDArray[Any]
     decode_ms: float
     preprocess_ms: float
 
@@ -65,6 +66,7 @@ class Model:
         classes: "cityscapes" or "imagenet", None where the classes are not known.
         class_names: Name of each class.
         palette: (C, 3) uint8, RGB: colour of each class.
+        file: The file that the backend runs, converted if need be; its content where the cache cannot be written.
     """
 
     def __init__(  # noqa: PLR0913 - made in one place, from all that a file and a caller say
@@ -78,6 +80,9 @@ class Model:
         classes: Classes,
         size_hw: tuple[int, int],
         output: str,
+        labels_output: str | None = None,
+        takes_images: bool = False,
+        file: Path | bytes = b"",
         channel_order: ChannelOrder,
         net: Callable[[], Net] | None,
         for_stream: Callable[[], Backend] | None = None,
@@ -90,6 +95,9 @@ class Model:
         self._lanes: _Lanes | None = None  # of streams
         self._for_stream = for_stream
         self._output = output
+        self._labels_output = labels_output if head == "x8" else None
+        self._takes_images = takes_images
+        self.file = file
         self._channel_order: ChannelOrder = channel_order
         self._make_net = net
         self._net: Net | None = None
@@ -193,7 +201,7 @@ class Model:
         with gate:
             self._opened()
             start = perf_counter()
-            scores = backend.run(given.blob, self._output)
+            scores, labels = self._run(backend, given)
             done = perf_counter()
 
         def timing() -> Timing:
@@ -204,15 +212,36 @@ class Model:
             return Classification(logits, timing(), self.class_names)
         if scores.ndim != 4 or scores.shape[0] != 1:
             raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
-        labels = self._labels(scores[0], given.image_bgr.shape[:2])
+        if labels is None:
+            labels = self._labels(scores[0], given.image_bgr.shape[:2])
         return Segmentation(labels, scores[0], timing(), given.image_bgr, self.class_names, self.palette, self.classes)
+
+    def network_input(self, image_bgr: Image) -> npt.NDArray[Any]:
+        """An image as the backend takes it.
+
+        Args:
+            image_bgr: (H, W, 3) uint8, BGR.
+
+        Returns:
+            (1, 3, height, width) float32, or (1, height, width, 3) uint8 where the arithmetic is in the graph.
+        """
+        if self._takes_images:
+            return fit(image_bgr, self.recipe, self.size_hw)[None]
+        return prepare(image_bgr, self.recipe, self.size_hw)
 
     def _read(self, image: object) -> _Input:
         start = perf_counter()
         image_bgr = read_image(image, channel_order=self._channel_order)
         decoded = perf_counter()
-        blob = prepare(image_bgr, self.recipe, self.size_hw)
+        blob = self.network_input(image_bgr)
         return _Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
+
+    def _run(self, backend: Backend, given: _Input) -> tuple[Float, Bytes | None]:
+        """The scores, and the labels where the network computes them for the image's own size."""
+        if self._labels_output is None or given.image_bgr.shape[:2] != self.size_hw:
+            return backend.run(given.blob, self._output), None
+        results = backend.infer(given.blob, [self._output, self._labels_output])
+        return np.asarray(results[self._output], np.float32), results[self._labels_output][0]
 
     def _labels(self, scores: Float, size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         size = (size_hw[0], size_hw[1])

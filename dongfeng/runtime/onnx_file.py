@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,8 +98,31 @@ def choose_output(outputs: Mapping[str, Tensor], score_blob: str | None, source:
     return name, (1, n_classes, *(dim or 0 for dim in shape[2:]))
 
 
+def takes_images(metadata: Mapping[str, str]) -> bool:
+    """Whether a model's input are images as they are in memory, (1, H, W, 3) uint8, BGR: its metadata says so."""
+    from dongfeng.converters.with_head import METADATA_IMAGE
+
+    try:
+        about = json.loads(metadata.get(METADATA_IMAGE, "null"))
+    except ValueError:
+        return False
+    return isinstance(about, dict) and about.get("layout") == "NHWC"
+
+
+def labels_output(metadata: Mapping[str, str], outputs: Mapping[str, Tensor]) -> str | None:
+    """The output that is the label map at the network's size; None where there is none."""
+    from dongfeng.converters.with_head import LABELS, METADATA_LABELS
+
+    return LABELS if METADATA_LABELS in metadata and LABELS in outputs else None
+
+
 def check_input(
-    inputs: Mapping[str, Tensor], size_hw: tuple[int, int] | None, default_hw: tuple[int, int] | None, source: str
+    inputs: Mapping[str, Tensor],
+    size_hw: tuple[int, int] | None,
+    default_hw: tuple[int, int] | None,
+    source: str,
+    *,
+    of_images: bool = False,
 ) -> tuple[int, int]:
     """Height and width of the input.
 
@@ -107,6 +131,7 @@ def check_input(
         size_hw: The size asked for, if any.
         default_hw: The size where the file leaves it open and none is asked for.
         source: What to call the file in an error.
+        of_images: Whether the input is (1, H, W, 3) uint8; see `takes_images`.
 
     Raises:
         ShapeError: the model does not take one image of three channels, or not of this size.
@@ -114,7 +139,15 @@ def check_input(
     listed = ", ".join(f"{name} {_show(value.shape)}" for name, value in inputs.items())
     (first, *others) = inputs.values()
     shape = first.shape
-    if others or not first.is_float32 or len(shape) != 4 or shape[0] not in (1, None) or shape[1] not in (3, None):
+    if of_images and len(shape) == 4:
+        shape = (shape[0], shape[3], shape[1], shape[2])
+    if (
+        others
+        or first.is_float32 == of_images
+        or len(shape) != 4
+        or shape[0] not in (1, None)
+        or shape[1] not in (3, None)
+    ):
         raise ShapeError(f"{source}: the inputs are {listed}; expected one float32 image (1, 3, H, W)")
     wanted = size_hw or (None, None)
     for have, want in zip(shape[2:], wanted, strict=True):

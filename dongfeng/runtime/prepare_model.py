@@ -53,11 +53,14 @@ class Form:
     Attributes:
         format: What the backend reads.
         calibration: The images to quantize it with; None: it stays in float.
+        takes_images: Whether its input shall be images as they are in memory, the arithmetic in the graph; and for
+            TensorRT the labels as well.
         recipe: Turns what is known of how an image becomes the input into all of it, or raises what is missing.
     """
 
     format: Format
     calibration: Calibration | None
+    takes_images: bool
     recipe: Callable[[Recipe | None, str], Recipe]
 
 
@@ -201,7 +204,8 @@ def prepare_onnx(path: Path, weights: object, size_hw: Size | None, form: Form) 
         model = onnx.load(path)
         spec = from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(path))
         recipe = form.recipe(spec.recipe, str(path))
-        return _quantized(model, form, recipe, check_input(inputs_of(model), size_hw, recipe.crop_hw, str(path)))
+        size = check_input(inputs_of(model), size_hw, recipe.crop_hw, str(path))
+        return _quantized(model, form, recipe, size).SerializeToString()
 
     key = (path.read_bytes(), size_hw, repr(form.recipe(Recipe(), str(path))))
     return Prepared(
@@ -251,7 +255,8 @@ def _digest(key: tuple[object, ...], spec: ModelSpec, form: Form) -> str:
         from dongfeng.converters.quantize.saturation import saturates
 
         precision = ["int8", _flavour(form), form.calibration.digest(), QUANTIZER_VERSION, saturates()]
-    text = json.dumps([plain, to_metadata(spec), precision, OPSET, CONVERTER_VERSION, __version__])
+    heads = [form.takes_images, form.format == "tensorrt"]
+    text = json.dumps([plain, to_metadata(spec), precision, heads, OPSET, CONVERTER_VERSION, __version__])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -290,18 +295,29 @@ def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     from dongfeng.converters.onnx import to_onnx
 
     model = to_onnx(net, opset=OPSET, outputs=[score_blob], metadata=metadata)
-    if form.calibration is None:
-        return model.SerializeToString()
     height, width = next(iter(net.inputs.values()))[2:]  # that there is one image is checked by who runs it
-    return _quantized(model, form, form.recipe(recipe, source), (height or 0, width or 0))
+    size_hw = height or 0, width or 0
+    if form.calibration is not None:
+        model = _quantized(model, form, form.recipe(recipe, source), size_hw)
+    if form.takes_images and recipe is not None:
+        model = _with_head(model, form, spec, recipe, size_hw)
+    return model.SerializeToString()
 
 
-def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size) -> bytes:
+def _with_head(model: onnx.ModelProto, form: Form, spec: ModelSpec, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
+    """The model with what can be computed beside the network: the input arithmetic, and the labels on a GPU."""
+    from dongfeng.converters.with_head import Head
+
+    has_labels = form.format == "tensorrt" and spec.task == "segmentation"
+    return Head(recipe, labels_hw=size_hw if has_labels else None, keep_scores=True).put_on(model)
+
+
+def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
     """The model in int8."""
     from dongfeng.converters.quantize import quantize
 
     images = form.calibration.batches(for_size(recipe, size_hw), size_hw) if form.calibration else ()
-    return bytes(quantize(model, images, flavour=_flavour(form)).model.SerializeToString())
+    return quantize(model, images, flavour=_flavour(form)).model
 
 
 def _flavour(form: Form) -> str:

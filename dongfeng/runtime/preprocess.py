@@ -29,10 +29,7 @@ def prepare(image_bgr: npt.NDArray[np.uint8], recipe: Recipe, size_hw: tuple[int
     """
     import cv2
 
-    if recipe.shorter_side is None:
-        sized = _resized(image_bgr, size_hw)
-    else:
-        sized = _centre_crop(image_bgr, recipe.shorter_side, size_hw)
+    sized = fit(image_bgr, recipe, size_hw)
     result = np.empty((1, 3, *size_hw), np.float32)
     mean_bgr = np.broadcast_to(np.array(recipe.mean_bgr, np.float32), 3)
     rows_at_once = max(1, _PIXELS_AT_ONCE // size_hw[1])
@@ -43,6 +40,13 @@ def prepare(image_bgr: npt.NDArray[np.uint8], recipe: Recipe, size_hw: tuple[int
             np.subtract(out, mean, out=out)
             np.multiply(out, np.float32(recipe.scale), out=out)
     return result
+
+
+def fit(image_bgr: npt.NDArray[np.uint8], recipe: Recipe, size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """An image resized, and cropped where the recipe says so, to the network's size: (height, width, 3) uint8, BGR."""
+    if recipe.shorter_side is None:
+        return _resized(image_bgr, size_hw)
+    return _centre_crop(image_bgr, recipe.shorter_side, size_hw)
 
 
 def for_size(recipe: Recipe, size_hw: tuple[int, int]) -> Recipe:

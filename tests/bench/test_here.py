@@ -15,7 +15,6 @@ from dongfeng.bench.bare import bare_run
 from dongfeng.bench.contestant import Entry, drawn_image, open_contestant
 from dongfeng.bench.turns import Rules
 from dongfeng.errors import BackendUnavailable, DongfengError
-from dongfeng.runtime.preprocess import prepare
 from dongfeng.zoo.models import model_info
 
 RULES = Rules(seconds=0.03, least_samples=4, warm_up_s=0.0, most_warm_up_s=1.0)
@@ -95,7 +94,7 @@ def test_the_bare_call_computes_what_users_get(backend: str) -> None:
     each = open_contestant(entry(backend), device="cpu", threads=1)
     with each.model:
         ready, output = each.model._opened(), each.model._output
-        blob = prepare(drawn_image(SMALL, 1), each.model.recipe, SMALL)
+        blob = each.model.network_input(drawn_image(SMALL, 1))
         expected = ready.run(blob, output)
         run = bare_run(ready, blob, output)
         assert run is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dongfeng.errors import BackendUnavailable
 
 Float = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]  # None: the model file leaves the dimension open
 
 # Name -> "module:class"; a backend's library may be missing, heavy or broken, so nothing is imported before it is used.
@@ -66,12 +67,15 @@ class Backend(Protocol):
     outputs: Mapping[str, Tensor]
     metadata: Mapping[str, str]
 
-    def run(self, inputs: Float, output: str) -> Float:
+    def run(self, inputs: Array, output: str) -> Float:
         """One output for one input, in the network's shape; may be called from several threads at once.
 
         Raises:
             BackendUnavailable: the backend is closed, or it fails, for want of memory for instance.
         """
+
+    def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Several outputs for one input, each in its own type; see `run`."""
 
     def close(self) -> None:
         """Free what the network holds; calls that are going on are finished first."""
@@ -82,9 +86,11 @@ class BackendType(Protocol):
 
     Attributes:
         name: The backend's name.
+        prefers_images: Whether it is better off with 8-bit images as input and their arithmetic in the graph.
     """
 
     name: str
+    prefers_images: bool
 
     def __call__(
         self, model: Path | bytes, *, precision: str, device: str, threads: int | None, lanes: int = 1

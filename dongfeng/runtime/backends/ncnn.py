@@ -12,7 +12,16 @@ import numpy as np
 
 from dongfeng.converters.ncnn.param import NcnnLayer, read_param
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import Float, Shape, Tensor, first_line, not_a_choice, on_cpu_only, share_of_threads
+from dongfeng.runtime.backends import (
+    Array,
+    Float,
+    Shape,
+    Tensor,
+    first_line,
+    not_a_choice,
+    on_cpu_only,
+    share_of_threads,
+)
 from dongfeng.runtime.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.runtime.ncnn_file import NcnnFiles, opened, pack
 
@@ -29,6 +38,7 @@ class Ncnn:
     """
 
     name = "ncnn"
+    prefers_images = False
     device = "cpu"
 
     def __init__(
@@ -54,7 +64,11 @@ class Ncnn:
         self.inputs: Mapping[str, Tensor] = {self._input.blob: Tensor(self._input.shape, True)}
         self.outputs: Mapping[str, Tensor] = {blob: Tensor(self._shape(blob), True) for blob in _outputs_of(layers)}
 
-    def run(self, inputs: Float, output: str) -> Float:
+    def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Several outputs for one input, each computed by itself; see `Backend.infer`."""
+        return {output: self.run(inputs, output) for output in outputs}
+
+    def run(self, inputs: Array, output: str) -> Float:
         """One output for one input; see `Backend.run`."""
         from ncnn import Mat  # loaded by _ncnn before
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import Float, Tensor, cpu_count, first_line, not_a_choice, on_cpu_only
+from dongfeng.runtime.backends import Array, Float, Tensor, cpu_count, first_line, not_a_choice, on_cpu_only
 from dongfeng.runtime.backends.self_check import three_numbers, wrong_numbers
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -27,6 +27,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    prefers_images = False  # a little quicker, but 2026.4 then computes fully connected layers in less than fp32
     device = "cpu"
 
     def __init__(
@@ -53,8 +54,12 @@ class OpenVino:
         self._compiled: Any = compiled
         self._idle: deque[Any] = deque()  # infer requests that nobody uses; each holds its buffers
 
-    def run(self, inputs: Float, output: str) -> Float:
+    def run(self, inputs: Array, output: str) -> Float:
         """One output for one input; see `Backend.run`."""
+        return np.asarray(self.infer(inputs, [output])[output], np.float32)
+
+    def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Several outputs for one input; see `Backend.infer`."""
         from openvino import Tensor as Data
 
         compiled, idle = self._compiled, self._idle
@@ -67,11 +72,11 @@ class OpenVino:
         try:
             request.set_input_tensor(Data(np.ascontiguousarray(inputs), shared_memory=True))
             request.infer()
-            result = np.array(request.get_tensor(output).data, np.float32)  # the buffer is the request's
+            results = {name: np.array(request.get_tensor(name).data) for name in outputs}  # the buffers are its own
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
             raise BackendUnavailable(f"OpenVINO failed on the CPU: {first_line(error)}") from error
         idle.append(request)
-        return result
+        return results
 
     def close(self) -> None:
         """Free the model; a call that is going on keeps it until it is done."""

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dongfeng.converters.tensorrt.gpu import compute_capability
 from dongfeng.converters.tensorrt.library import TARGETS, how_to_install, import_library, logger
 from dongfeng.errors import BackendUnavailable, EngineMismatch, ShapeError
-from dongfeng.runtime.backends import Float, Tensor, not_a_choice
+from dongfeng.runtime.backends import Array, Float, Tensor, not_a_choice
 from dongfeng.runtime.backends.cuda import Buffer, Stream, why_no_gpu
 from dongfeng.runtime.engine_cache import engine_of
 from dongfeng.runtime.engine_file import SUFFIXES, Engine, check_gpu, read_engine
 
-Array = npt.NDArray[Any]
 _OLDEST = {"tensorrt_rtx": 7.5, "tensorrt": 5.0}  # GPUs that no version of the library runs on are older
 
 
@@ -29,6 +27,7 @@ class TensorRtRtx:
     """
 
     name = "tensorrt_rtx"
+    prefers_images = True
     lanes = 1
 
     def __init__(
@@ -59,7 +58,7 @@ class TensorRtRtx:
         self.inputs: Mapping[str, Tensor] = self._session.tensors(is_input=True)
         self.outputs: Mapping[str, Tensor] = self._session.tensors(is_input=False)
 
-    def run(self, inputs: Float, output: str) -> Float:
+    def run(self, inputs: Array, output: str) -> Float:
         """One output for one input; see `Backend.run`."""
         return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
