@@ -80,10 +80,17 @@ def test_what_a_page_shows_is_what_comes_out(page: Path, folder: Path, subproces
             run_python(text, names, page.name)
 
 
+PROGRAMS = {
+    "dongfeng": [sys.executable, "-m", "dongfeng"],
+    "df-bench": [sys.executable, "-m", "dongfeng.cli.bench"],
+    "python": [sys.executable],
+}
+
+
 def run_console(text: str, env: dict[str, str]) -> None:
     for command, expected in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
         words = shlex.split(command, comments=True)
-        program = {"dongfeng": [sys.executable, "-m", "dongfeng"], "python": [sys.executable]}[words[0]]
+        program = PROGRAMS[words[0]]
         done = subprocess.run(
             [*program, *words[1:]],
             env={**env, "PYTHONUNBUFFERED": "1"},
