@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from dongfeng.bench.host import host_facts, versions
 from dongfeng.errors import DeviceError, UnknownModel
 from dongfeng.files import replacing
+from dongfeng.json_text import json_text
 
 Row = dict[str, Any]
 Report = dict[str, Any]
@@ -106,18 +107,7 @@ def write_report(report: Report, path: str | PathLike[str]) -> None:
         OSError: the folder is missing or cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(format_report(report) + "\n", encoding="utf-8")
-
-
-def format_report(report: Report) -> str:
-    """A report as JSON, each row of its lists on a line of its own."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(value)}" for key, value in report.items()) + "\n}"
-
-
-def _json(value: object) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n    " + ",\n    ".join(json.dumps(row, allow_nan=False) for row in value) + "\n  ]"
-    return json.dumps(value, allow_nan=False)
+        temporary.write_text(json_text(report) + "\n", encoding="utf-8")
 
 
 def read_report(path: str | PathLike[str]) -> Report:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dongfeng.cli.arguments import add_json, positive, size_hw
 from dongfeng.cli.bench_arguments import new_parser, seconds, share_progress
 from dongfeng.cli.bench_show import show_device, show_run
-from dongfeng.cli.output import note
+from dongfeng.cli.output import note, print_json
 from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
@@ -146,12 +146,12 @@ def _of_device(args: argparse.Namespace) -> Report:
 
 def _give(args: argparse.Namespace, report: Report) -> None:
     """Write and print the report."""
-    from dongfeng.bench.report import format_report, write_report
+    from dongfeng.bench.report import write_report
 
     if args.output is not None:
         write_report(report, args.output)
     if args.json:
-        print(format_report(report))
+        print_json(report)
     elif report["kind"] == "run":
         show_run(report)
     else:

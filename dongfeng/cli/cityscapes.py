@@ -14,9 +14,10 @@ from dongfeng.cli.cityscapes_report import as_json, print_scores
 from dongfeng.cli.inference import open_model
 from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.main import run_program
-from dongfeng.cli.output import complain, json_text, note, print_json, progress
+from dongfeng.cli.output import complain, note, print_json, progress
 from dongfeng.cli.settings import execution, run_settings
 from dongfeng.errors import DongfengError, ImageError
+from dongfeng.json_text import json_text
 
 if TYPE_CHECKING:
     from dongfeng.datasets.cityscapes_folder import Frame, Truth

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from io import StringIO
 from typing import Any, TextIO
 
 from dongfeng.errors import DongfengWarning
+from dongfeng.json_text import json_text
 
 # Far wider than any table: a cell that a program reads is never wrapped or cut.
 UNLIMITED_WIDTH = 100_000
@@ -46,17 +46,6 @@ def showwarning(
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object, laid out by `json_text`."""
     print(json_text(value))
-
-
-def json_text(value: Mapping[str, Any]) -> str:
-    """One JSON object; each of its entries, and each row of a list of rows, on a line of its own."""
-    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "\n}"
-
-
-def _json(item: object) -> str:
-    if isinstance(item, list) and item and isinstance(item[0], dict):
-        return "[\n    " + ",\n    ".join(json.dumps(row, allow_nan=False) for row in item) + "\n  ]"
-    return json.dumps(item, allow_nan=False)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -15,6 +15,7 @@ from dongfeng.devices.unit import Unit
 from dongfeng.devices.units import FUSIONS
 from dongfeng.errors import DeviceError, ManifestError
 from dongfeng.files import replacing
+from dongfeng.json_text import json_text
 from dongfeng.zoo.schema import Node, parse
 
 FORMAT = "dongfeng.device/1"
@@ -91,15 +92,11 @@ def format_profile(profile: DeviceProfile) -> str:
         "sum_error": profile.sum_error,
         "roofline": {name: getattr(roofline, name) for name in Roofline.__dataclass_fields__},
     }
-    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     points = [_without_none(vars(point)) for point in profile.published]
     units = [
         {**row.unit._asdict(), "ms": row.ms, "samples": row.samples, "spread": row.spread} for row in profile.units
     ]
-    for key, rows in (("published", points), ("units", units)):
-        listed = ",\n".join(f"    {json.dumps(row)}" for row in rows)
-        lines.append(f'  "{key}": [\n{listed}\n  ]' if rows else f'  "{key}": []')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return json_text({**head, "published": points, "units": units}) + "\n"
 
 
 def _without_none(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,22 @@
+"""JSON as our files and programs lay it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """One JSON object; each of its entries, and each row of a list of rows, on a line of its own.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which JSON has no word for.
+    """
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "\n}"
+
+
+def _json(item: object) -> str:
+    if isinstance(item, list) and item and isinstance(item[0], dict):
+        return "[\n    " + ",\n    ".join(json.dumps(row, allow_nan=False) for row in item) + "\n  ]"
+    return json.dumps(item, allow_nan=False)
