@@ -17,7 +17,8 @@ from dongfeng.net import Net
 Encoding = Sequence[Sequence[int]]
 Blocks = str | Sequence[str]
 
-_STEM_WIDTHS = (32, 64)
+STEM = (32, 64)  # widths of the two convolutions, in every released net
+STRIDE = 32  # of stage 5
 _STAGES = 3
 
 
@@ -38,7 +39,14 @@ DF2A = Backbone(_DF2_ENCODING, ("basic", "bottleneck", "bottleneck"))
 
 
 def backbone_net(
-    encoding: Encoding, block: Blocks = "basic", *, name: str = "backbone", merged: bool = False, classes: int = 1000
+    encoding: Encoding,
+    block: Blocks = "basic",
+    *,
+    name: str = "backbone",
+    merged: bool = False,
+    classes: int = 1000,
+    size_hw: tuple[int, int] = (224, 224),
+    stem: Sequence[int] = STEM,
 ) -> Net:
     """An ImageNet classifier: backbone, global average pooling, inner product.
 
@@ -48,34 +56,52 @@ def backbone_net(
         name: Name of the net.
         merged: Leave out BatchNorm and Scale; the convolutions have biases instead.
         classes: Number of classes.
+        size_hw: Height and width of the input, multiples of 32.
+        stem: Widths of the two convolutions in front of stage 3.
 
     Returns:
-        A net without weights from `data` (1, 3, 224, 224) to `fc` (1, classes).
+        A net without weights from `data` (1, 3, H, W) to `fc` (1, classes).
 
     Raises:
-        ShapeError: `encoding` or `block` is not of this form.
+        ShapeError: an argument is not of this form.
 
     Example:
         >>> backbone_net([[64, 64], [128], [256, 512]]).shapes()["fc"]
         (1, 1000)
     """
-    net = NetBuilder(name, (1, 3, 224, 224), merged=merged)
-    top = add_backbone(net, encoding, block)[-1].blob
-    pooled = net.average_pool("pool5", top, (7, 7), stride_hw=(1, 1))
+    height, width = map_hw(size_hw)
+    net = NetBuilder(name, (1, 3, *size_hw), merged=merged)
+    top = add_backbone(net, encoding, block, stem)[-1].blob
+    pooled = net.average_pool("pool5", top, (height, width), stride_hw=(1, 1))
     net.add("InnerProduct", "fc", [pooled], inner_product_param={"num_output": classes, "bias_term": True})
     return net.net()
 
 
-def add_backbone(net: NetBuilder, encoding: Encoding, block: Blocks = "basic") -> list[Feature]:
+def map_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of stage 5's map.
+
+    Raises:
+        ShapeError: the input size is no multiple of its stride.
+    """
+    if min(size_hw) < STRIDE or any(side % STRIDE for side in size_hw):
+        raise ShapeError(f"expected an input size in multiples of {STRIDE}, got {size_hw[0]}x{size_hw[1]}")
+    return size_hw[0] // STRIDE, size_hw[1] // STRIDE
+
+
+def add_backbone(
+    net: NetBuilder, encoding: Encoding, block: Blocks = "basic", stem: Sequence[int] = STEM
+) -> list[Feature]:
     """Add stem and stages; the features at 1/8, 1/16 and 1/32 of the input size.
 
     Raises:
-        ShapeError: `encoding` or `block` is not of the form that `backbone_net` describes.
+        ShapeError: an argument is not of the form that `backbone_net` describes.
     """
     _check_encoding(encoding)
     blocks = _block_per_stage(block)
+    if len(stem) != len(STEM) or min(stem) < 1:
+        raise ShapeError(f"expected two positive widths of the stem, got {tuple(stem)}")
     feature = Feature(net.data, 3)
-    for index, width in enumerate(_STEM_WIDTHS, 1):
+    for index, width in enumerate(stem, 1):
         feature = Feature(net.conv_bn_relu(f"conv{index}", feature.blob, width, 3, stride=2), width)
     stages = []
     previous = feature.channels

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dongfeng.architectures.backbone import Blocks, Encoding, add_backbone
+from dongfeng.architectures.backbone import STEM, Blocks, Encoding, add_backbone, map_hw
 from dongfeng.architectures.blocks import Feature, Mixer, conv3x3
 from dongfeng.architectures.builder import NetBuilder
-from dongfeng.architectures.psp import add_psp
+from dongfeng.architectures.psp import KERNELS, add_psp
 from dongfeng.errors import ShapeError
 from dongfeng.net import Net
-
-_STRIDE = 32  # of stage 5
-
 
 def segmentation_net(
     encoding: Encoding,
@@ -26,6 +23,8 @@ def segmentation_net(
     merged: bool = False,
     size_hw: tuple[int, int] = (1024, 2048),
     classes: int = 19,
+    stem: Sequence[int] = STEM,
+    psp_kernels: Sequence[int] = KERNELS,
 ) -> Net:
     """A semantic segmentation net.
 
@@ -37,6 +36,8 @@ def segmentation_net(
         merged: Leave out BatchNorm and Scale; the convolutions have biases instead.
         size_hw: Height and width of the input, multiples of 32.
         classes: Number of classes.
+        stem: Widths of the two convolutions in front of stage 3.
+        psp_kernels: Sides of the pyramid's pooling windows on the map at 1/32, largest first.
 
     Returns:
         A net without weights from `data` (1, 3, H, W) to two label maps: `pred` (1, 1, H, W), from scores enlarged
@@ -49,12 +50,10 @@ def segmentation_net(
         >>> segmentation_net([[64, 64], [128, 128], [256, 512]], (32, 32, 512)).shapes()["pred_d8"]
         (1, 1, 128, 256)
     """
-    height, width = size_hw
-    if min(size_hw) < _STRIDE or height % _STRIDE or width % _STRIDE:
-        raise ShapeError(f"expected an input size in multiples of {_STRIDE}, got {height}x{width}")
-    net = NetBuilder(name, (1, 3, height, width), merged=merged)
-    stage3, stage4, stage5 = add_backbone(net, encoding, block)
-    context = add_psp(net, stage5, (height // _STRIDE, width // _STRIDE))
+    stage5_hw = map_hw(size_hw)
+    net = NetBuilder(name, (1, 3, *size_hw), merged=merged)
+    stage3, stage4, stage5 = add_backbone(net, encoding, block, stem)
+    context = add_psp(net, stage5, stage5_hw, kernels_hw=[(kernel, kernel) for kernel in psp_kernels])
     fused = add_decoder(net, [stage3, stage4, context], decoder)
     score = net.conv_bn("Decoder_score", fused.blob, classes, 3)
     net.labels(net.upsample("Decoder_score.up8", score, classes, 8))

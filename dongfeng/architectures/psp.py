@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dongfeng.architectures.blocks import Feature, Mixer, conv3x3
 from dongfeng.architectures.builder import NetBuilder
 
-_KERNELS = ((32, 32), (16, 16), (8, 8), (4, 4))  # 1, 2, 4 and 8 windows along 1024 pixels at 1/32
+KERNELS = (32, 16, 8, 4)  # 1, 2, 4 and 8 windows along 1024 pixels at 1/32
 
 
 def add_psp(
@@ -15,7 +15,7 @@ def add_psp(
     bottom: Feature,
     size_hw: tuple[int, int],
     *,
-    kernels_hw: Sequence[tuple[int, int]] = _KERNELS,
+    kernels_hw: Sequence[tuple[int, int]],
     align_corners: bool | None = None,
     mixer: Mixer = conv3x3,
 ) -> Feature:
