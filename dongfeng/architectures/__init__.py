@@ -13,6 +13,7 @@ from types import MappingProxyType
 from dongfeng.architectures.backbone import DF1, DF2, DF2A, DFLITE, Backbone, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.architectures.pl1a import pl1a_net
+from dongfeng.architectures.toytown import toytown_net
 from dongfeng.errors import UnknownModel
 from dongfeng.net import Net
 
@@ -42,7 +43,7 @@ DECODERS: Mapping[str, tuple[Backbone, tuple[int, int, int]]] = MappingProxyType
     }
 )
 
-ARCHITECTURES: tuple[str, ...] = (*CLASSIFIERS, *DECODERS, "pl1a_seg")
+ARCHITECTURES: tuple[str, ...] = (*CLASSIFIERS, *DECODERS, "pl1a_seg", "toytown_seg")
 
 
 def build(name: str, *, merged: bool = False) -> Net:
@@ -72,6 +73,8 @@ def build(name: str, *, merged: bool = False) -> Net:
         return segmentation_net(backbone.encoding, decoder, backbone.block, name=net_name, merged=merged)
     if name == "pl1a_seg":
         return pl1a_net()
+    if name == "toytown_seg":
+        return toytown_net(name=net_name, merged=merged)
     close = difflib.get_close_matches(name, ARCHITECTURES, n=1)
     hint = f', did you mean "{close[0]}"?' if close else ""
     raise UnknownModel(f'no architecture "{name}"{hint}; there are {", ".join(ARCHITECTURES)}')

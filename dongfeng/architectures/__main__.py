@@ -27,6 +27,8 @@ FILES: dict[str, tuple[str, bool]] = {
     "df2seg2": ("df2seg2", False),
     "df2seg2_mergebn": ("df2seg2", True),
     "pl1a_seg": ("pl1a_seg", True),
+    "toytown_seg": ("toytown_seg", False),
+    "toytown_seg_mergebn": ("toytown_seg", True),
 }
 
 

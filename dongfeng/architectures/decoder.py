@@ -14,6 +14,7 @@ from dongfeng.architectures.psp import KERNELS, add_psp
 from dongfeng.errors import ShapeError
 from dongfeng.net import Net
 
+
 def segmentation_net(
     encoding: Encoding,
     decoder: Sequence[int],

@@ -77,3 +77,26 @@ def test_malformed_decoder_is_refused(decoder: tuple[int, ...]) -> None:
 def test_input_that_is_no_multiple_of_32_is_refused(size_hw: tuple[int, int]) -> None:
     with pytest.raises(ShapeError, match="multiples of 32"):
         segmentation_net([[64], [64], [64]], (8, 8, 8), size_hw=size_hw)
+
+
+def test_small_classifier_pools_its_whole_map() -> None:
+    net = backbone_net([[16], [16], [32]], size_hw=(64, 96), classes=24, stem=(8, 16))
+    shapes = net.shapes()
+    assert shapes["res4.1.sum"] == (1, 32, 2, 3)
+    assert shapes["pool5"] == (1, 32, 1, 1)
+    assert shapes["fc"] == (1, 24)
+    with pytest.raises(ShapeError, match="multiples of 32"):
+        backbone_net([[16], [16], [32]], size_hw=(64, 90))
+
+
+def test_pyramid_has_the_windows_asked_for() -> None:
+    net = segmentation_net([[16], [16], [32]], (8, 8, 8), size_hw=(256, 512), psp_kernels=(8, 4, 2, 1))
+    shapes = net.shapes()
+    assert [shapes[f"psp.pool{at}"][2:] for at in (1, 2, 3, 4)] == [(1, 2), (2, 4), (4, 8), (8, 16)]
+    assert shapes["psp.concat"] == (1, 64, 8, 16)
+
+
+@pytest.mark.parametrize("stem", [(32,), (0, 64), (16, 32, 64)])
+def test_malformed_stem_is_refused(stem: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="two positive widths of the stem"):
+        backbone_net([[64], [64], [64]], stem=stem)

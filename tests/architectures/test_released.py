@@ -14,7 +14,8 @@ from dongfeng.architectures.__main__ import FILES, main
 from dongfeng.errors import UnknownModel
 
 PROTOTXT = Path(__file__).resolve().parents[2] / "prototxt"
-RELEASED = [name for name in FILES if name not in ("pl1a_seg", "df-lite_seg")]  # these two have no released prototxt
+OURS = ("pl1a_seg", "df-lite_seg", "toytown_seg", "toytown_seg_mergebn")  # no prototxt of these was released
+RELEASED = [name for name in FILES if name not in OURS]
 
 
 def layer_rows(net: dongfeng.Net) -> list[tuple[object, ...]]:
