@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dongfeng.runtime.load import load
     from dongfeng.runtime.results import Classification, Segmentation
     from dongfeng.runtime.run import run
+    from dongfeng.runtime.torch_net import from_torch, to_torch
     from dongfeng.zoo.models import list_models
 
 _HOMES = {
@@ -34,12 +35,14 @@ _HOMES = {
     "Net": "dongfeng.net",
     "Segmentation": "dongfeng.runtime.results",
     "fold": "dongfeng.converters.fold",
+    "from_torch": "dongfeng.runtime.torch_net",
     "list_models": "dongfeng.zoo.models",
     "load": "dongfeng.runtime.load",
     "read_caffe": "dongfeng.converters.caffe",
     "read_ncnn": "dongfeng.converters.ncnn",
     "run": "dongfeng.runtime.run",
     "to_onnx": "dongfeng.converters.onnx",
+    "to_torch": "dongfeng.runtime.torch_net",
     "verify": "dongfeng.converters.verify",
     "write_caffe": "dongfeng.converters.caffe",
 }
@@ -53,12 +56,14 @@ __all__ = [
     "__version__",
     "errors",
     "fold",
+    "from_torch",
     "list_models",
     "load",
     "read_caffe",
     "read_ncnn",
     "run",
     "to_onnx",
+    "to_torch",
     "verify",
     "write_caffe",
 ]

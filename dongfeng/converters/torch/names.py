@@ -1,0 +1,143 @@
+"""Where each layer stands in the tree of modules: the names a PyTorch user would have given."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Collection, Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+Path = tuple[str, ...]
+
+_BLOCK = re.compile(r"res(\d+)\.(\d+)\.?(.+)")
+
+
+def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved: Iterable[str]) -> list[Path]:
+    """A path for every layer, unique, of valid identifiers or whole numbers.
+
+    The layers of one group can be computed together: nothing between them depends on a layer elsewhere that depends
+    on them.
+
+    Args:
+        names: Names of all layers of a net, in order.
+        reads: For each layer, the numbers of those whose tops it reads.
+        reserved: Names that a module has already.
+    """
+    is_dongfeng = any(map(_BLOCK.fullmatch, names))
+    known = frozenset(names)
+    wanted = [_dongfeng(name, known) if is_dongfeng else _generic(name, known) for name in names]
+    taken = frozenset(reserved)
+    return _unique(_executable([tuple(_identifier(part, taken) for part in path) for path in wanted], reads))
+
+
+def _dongfeng(name: str, names: Collection[str]) -> Path:  # noqa: PLR0911  a table of names, one a line
+    if found := _BLOCK.fullmatch(name):
+        stage, block, rest = found.groups()
+        return (f"stage{int(stage) + 1}", str(int(block) - 1), *_unit(rest))
+    if found := re.fullmatch(r"psp\.(pool\d)", name):
+        return ("psp", found[1], "pool")
+    if found := re.fullmatch(r"psp\.(pool\d)\.(.+)", name):
+        return ("psp", found[1], *_unit(found[2]))
+    if found := re.fullmatch(r"psp\.concat\.?(.*)", name):
+        return ("psp", *_unit(found[1] or "concat"))
+    if found := re.fullmatch(r"Decoder_wc(\d)(/.+)?", name):
+        return ("decoder", f"cc{found[1]}", *_unit(f"conv{found[2] or ''}"))
+    if found := re.fullmatch(r"Decoder(\d)_\d\.(.+)", name):
+        return ("decoder", f"fuse{found[1]}", *_unit(found[2]))
+    if found := re.fullmatch(r"Decoder_score(/.+)?", name):
+        return ("head", *_unit(f"conv{found[1] or ''}"))
+    if found := re.fullmatch(r"Decoder_score\.(.+)", name):
+        return ("head", *_unit(found[1]))
+    return ("stem", *_unit(name)) if re.match(r"conv\d", name) else _generic(name, names)
+
+
+def _unit(name: str) -> Path:
+    """A convolution and what stands behind it: `conv1`, `conv1/bn`, `conv1/relu` are `conv1`, `bn1`, `relu1`."""
+    base, _, part = name.partition("/")
+    base = base.replace(".", "_")
+    if base == "skipConv":
+        return ("downsample", "1" if part else "0")
+    if part in ("bn", "relu"):
+        numbered = re.fullmatch(r"conv(\d*)", base)
+        return (f"{part}{numbered[1]}",) if numbered else (f"{base}_{part}",)
+    return (part or base,)
+
+
+def _generic(name: str, names: Collection[str]) -> Path:
+    """Dots and slashes as levels, but where what stands before one is a layer itself."""
+    parts = re.split(r"([./])", name)
+    path, so_far = [parts[0]], parts[0]
+    for separator, part in zip(parts[1::2], parts[2::2], strict=True):
+        if so_far in names:
+            path[-1] += f"_{part}"
+        else:
+            path.append(part)
+        so_far += separator + part
+    return tuple(path)
+
+
+def _identifier(part: str, taken: frozenset[str]) -> str:
+    if part.isascii() and part.isdigit():
+        return part
+    plain = re.sub(r"\W", "_", part, flags=re.ASCII) or "layer"
+    if plain[0].isdigit():
+        plain = f"_{plain}"
+    return f"{plain}_" if plain in taken or keyword.iskeyword(plain) else plain
+
+
+def _executable(paths: list[Path], reads: Sequence[Sequence[int]]) -> list[Path]:
+    """Paths with those groups dissolved that cannot be computed as one."""
+    paths = list(paths)
+    waiting: list[Path] = [()]
+    while waiting:
+        prefix = waiting.pop()
+        depth = len(prefix)
+        while (loop := _loop(paths, reads, prefix)) is not None:
+            for index, path in enumerate(paths):
+                if path[:depth] == prefix and len(path) > depth + 1 and path[: depth + 1] in loop:
+                    paths[index] = (*prefix, _joined(path[depth], path[depth + 1]), *path[depth + 2 :])
+        waiting += {path[: depth + 1] for path in paths if path[:depth] == prefix and len(path) > depth + 1}
+    return paths
+
+
+def _joined(group: str, part: str) -> str:
+    return f"_{group}_{part}" if group.isdigit() else f"{group}_{part}"
+
+
+def _loop(paths: Sequence[Path], reads: Sequence[Sequence[int]], prefix: Path) -> set[Path] | None:
+    """Members of `prefix` that depend on each other in a circle, if there are any."""
+    depth = len(prefix)
+
+    def member(index: int) -> Path | tuple[Path, int]:
+        path = paths[index]
+        return path[: depth + 1] if len(path) > depth + 1 else (path, index)
+
+    # What lies outside the group takes part as well: a way out and in again is a circle through the group itself, and
+    # is dealt with one level up.
+    inside = [index for index, path in enumerate(paths) if path[:depth] == prefix]
+    edges: dict[object, set[object]] = {member(index): set() for index in inside}
+    members = set(inside)
+    for index in inside:
+        edges[member(index)].update(
+            member(source) for source in reads[index] if source in members and member(source) != member(index)
+        )
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        return {entry for entry in error.args[1] if not isinstance(entry[-1], int)}
+    return None
+
+
+def _unique(paths: Sequence[Path]) -> list[Path]:
+    """Paths of which none is another one, or the group of another one."""
+    groups = {path[:depth] for path in paths for depth in range(1, len(path))}
+    seen: set[Path] = set()
+    result = []
+    for path in paths:
+        name, count = path, 1
+        while name in seen or name in groups:
+            count += 1
+            name = (*path[:-1], f"{path[-1]}_{count}" if not path[-1].isdigit() else f"_{path[-1]}_{count}")
+        seen.add(name)
+        result.append(name)
+    return result
