@@ -1,0 +1,174 @@
+"""A picture whose pixels hold colour, class and object in one number, so that what is painted is what is labelled.
+
+Polygons are filled in NumPy with single IEEE operations: drawing functions of libraries differ between their versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.datasets.toytown.dice import Colour
+
+Point = tuple[float, float]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, slice]
+
+_COLOUR = np.uint64(0xFFFFFF)
+_NOT_COLOUR = np.uint64(0xFFFFFFFFFF000000)
+
+
+class Label(IntEnum):
+    """Train ids of Cityscapes."""
+
+    ROAD = 0
+    SIDEWALK = 1
+    BUILDING = 2
+    WALL = 3
+    FENCE = 4
+    POLE = 5
+    LIGHT = 6
+    SIGN = 7
+    VEGETATION = 8
+    TERRAIN = 9
+    SKY = 10
+    PERSON = 11
+    RIDER = 12
+    CAR = 13
+    TRUCK = 14
+    BUS = 15
+    TRAIN = 16
+    MOTORCYCLE = 17
+    BICYCLE = 18
+
+
+def ink(colour: Colour, label: int, thing: int = 0) -> int:
+    """A pixel: colour (red, green, blue), class, and number of the object (0 for what is not counted)."""
+    red, green, blue = colour
+    return blue | green << 8 | red << 16 | label << 24 | thing << 32
+
+
+class Canvas:
+    """The picture while it is painted.
+
+    Attributes:
+        pixels: (H, W) uint64, as `ink` makes them.
+        grain: (H, W) uint8, noise from which textures take what is irregular in them.
+        things: How many objects were counted.
+    """
+
+    def __init__(self, grain: npt.NDArray[np.uint8]) -> None:
+        self.grain = grain
+        self.pixels: npt.NDArray[np.uint64] = np.zeros(grain.shape, np.uint64)
+        self.things = 0
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.pixels.shape
+        return height, width
+
+    def new_thing(self) -> int:
+        """The number of the next object that is counted."""
+        self.things += 1
+        return self.things
+
+    def polygon(self, outline: Sequence[Point], pixel: int) -> None:
+        """Paint a polygon; where it crosses itself it is hollow."""
+        found = fill(outline, self.size_hw)
+        if found is not None:
+            box, mask = found
+            self.pixels[box][mask] = pixel
+
+    def relabel(self, outline: Sequence[Point], label: int, thing: int = 0) -> None:
+        """Give a polygon's pixels another class and leave their colours: one looks through it."""
+        found = fill(outline, self.size_hw)
+        if found is not None:
+            box, mask = found
+            part = self.pixels[box]
+            part[mask] = part[mask] & _COLOUR | np.uint64(ink((0, 0, 0), label, thing))
+
+    def speckle(self, outline: Sequence[Point], pixels: Sequence[int]) -> None:
+        """Paint a polygon with some of these pixels at random."""
+        found = fill(outline, self.size_hw)
+        if found is not None:
+            box, mask = found
+            choice = (self.grain[box][mask].astype(np.uint16) * len(pixels)) >> 8
+            self.pixels[box][mask] = np.array(pixels, np.uint64)[choice]
+
+    def darken(self, outline: Sequence[Point], light: float, labels: tuple[int, ...] | None = None) -> None:
+        """Let a shadow fall on a polygon, or on what it covers of some classes; light 1 changes nothing."""
+        found = fill(outline, self.size_hw)
+        if found is None:
+            return
+        box, mask = found
+        part = self.pixels[box]
+        if labels is not None:
+            mask &= np.isin(part >> np.uint64(24) & np.uint64(0xFF), labels)
+        old, share = part[mask], np.uint64(int(light * 256))
+        new = old & _NOT_COLOUR
+        for shift in (np.uint64(0), np.uint64(8), np.uint64(16)):
+            new |= ((old >> shift & np.uint64(0xFF)) * share >> np.uint64(8)) << shift
+        part[mask] = new
+
+    def pattern(self, box: Box, mask: Mask, index: npt.NDArray[np.uint8], pixels: Sequence[int]) -> None:
+        """Paint the pixels of `mask` by a map of indices into `pixels`."""
+        part = self.pixels[box]
+        part[mask] = np.array(pixels, np.uint64)[index[mask]]
+
+    def lattice(self, box: Box, mask: Mask, bars: Mask, pixel: int) -> None:
+        """Paint bars; between them only the class of `pixel` is taken."""
+        part = self.pixels[box]
+        behind = part & _COLOUR | np.uint64(pixel) & _NOT_COLOUR
+        part[mask] = np.where(bars, np.uint64(pixel), behind)[mask]
+
+    def image_bgr(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        channels = [(self.pixels >> np.uint64(shift)).astype(np.uint8) for shift in (0, 8, 16)]
+        return np.stack(channels, axis=-1)
+
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8."""
+        return (self.pixels >> np.uint64(24)).astype(np.uint8)
+
+    def instances(self) -> npt.NDArray[np.uint16]:
+        """(H, W) uint16."""
+        return (self.pixels >> np.uint64(32)).astype(np.uint16)
+
+
+def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask] | None:
+    """The pixels whose centres lie in a polygon, by the even-odd rule.
+
+    Args:
+        outline: x and y of its corners; pixel (row, column) has its centre at (column + 0.5, row + 0.5).
+        size_hw: Size of the picture; the rest is cut off.
+
+    Returns:
+        Its box in the picture, never empty, and a mask of the box's size; None where nothing is left.
+    """
+    xs, ys = [x for x, _ in outline], [y for _, y in outline]
+    top, bottom = _span(min(ys), max(ys), size_hw[0])
+    left, right = _span(min(xs), max(xs), size_hw[1])
+    if top >= bottom or left >= right:
+        return None
+    height, width = bottom - top, right - left
+    x0, y0 = np.array(xs), np.array(ys)
+    x1, y1 = np.array(xs[1:] + xs[:1]), np.array(ys[1:] + ys[:1])
+    rows = np.arange(top, bottom) + 0.5
+    edge, row = np.nonzero((y0[:, None] <= rows) != (y1[:, None] <= rows))
+    start = y0[edge]
+    crossing = x0[edge] + (rows[row] - start) * (x1 - x0)[edge] / (y1[edge] - start)
+    column = np.clip(np.ceil(crossing - 0.5) - left, 0, width).astype(np.int64)
+    toggles = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).astype(np.uint8)
+    inside = np.cumsum(toggles.reshape(height, width + 1), axis=1, dtype=np.uint8)[:, :width] & 1
+    return (slice(top, bottom), slice(left, right)), inside.astype(np.bool_)
+
+
+def _span(low: float, high: float, length: int) -> tuple[int, int]:
+    """The first pixel whose centre is at `low` or past it, and the first at `high` or past it, within the picture."""
+    first, end = (ceil(min(max(edge - 0.5, 0.0), float(length))) for edge in (low, high))
+    return first, end

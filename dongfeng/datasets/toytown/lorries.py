@@ -1,0 +1,192 @@
+"""Lorries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dongfeng.datasets.toytown.camera import Sketch, around
+from dongfeng.datasets.toytown.canvas import Label
+from dongfeng.datasets.toytown.dice import Colour, Dice, lit
+from dongfeng.datasets.toytown.vehicles import TYRE, Vehicle, wheel
+
+_STEEL: Colour = (48, 48, 52)
+_CABS: tuple[Colour, ...] = ((196, 64, 54), (236, 236, 230), (74, 112, 176), (232, 190, 70))
+_LOADS: tuple[Colour, ...] = ((226, 226, 222), (152, 162, 172), (76, 104, 146), (66, 118, 84))
+_FLOOR = 0.95  # of what carries the load, in metres
+
+
+@dataclass(frozen=True)
+class Lorry:
+    """How a lorry looks, from all sides: a cab, a gap, and a box, a tank, or an open body with its load."""
+
+    kind: str
+    length: float
+    width: float
+    height: float
+    cab: Colour
+    cargo: Colour
+    glass: Colour
+    load: Colour
+    accent: Colour
+    sign: str
+    cab_height: float
+    body_end: float
+    rim: Colour
+
+    def side(self, sketch: Sketch) -> None:
+        """Draw its long side."""
+        sketch.box(0.05, 0.5, self.length - 0.1, 0.98, _STEEL)
+        self._load(sketch)
+        front = self.length
+        sketch.shape(
+            (
+                (self.body_end, 0.5),
+                (front, 0.5),
+                (front, 1.5),
+                (front - 0.25, self.cab_height),
+                (self.body_end, self.cab_height),
+            ),
+            self.cab,
+        )
+        sketch.shape(
+            (
+                (self.body_end + 0.45, 1.55),
+                (front - 0.15, 1.55),
+                (front - 0.36, self.cab_height - 0.25),
+                (self.body_end + 0.45, self.cab_height - 0.25),
+            ),
+            self.glass,
+        )
+        sketch.box(self.body_end, 0.5, front, 0.72, lit(self.cab, 0.55))
+        sketch.box(self.body_end + 0.3, 0.72, self.body_end + 0.36, self.cab_height - 0.3, lit(self.cab, 0.7))
+        for u in (0.95, 2.05, self.length - 1.05):
+            wheel(sketch, u, 0.5, self.rim)
+
+    def end(self, sketch: Sketch, front: bool) -> None:
+        """Draw its rear, or its front."""
+        for u in (0.08, self.width - 0.56):
+            sketch.box(u, 0.0, u + 0.48, 0.9, TYRE)
+        sketch.box(0.0, 0.5, self.width, 0.98, _STEEL)
+        (self._front if front else self._rear)(sketch)
+
+    def _load(self, sketch: Sketch) -> None:
+        {"tank": self._tank, "tipper": self._tipper}.get(self.kind, self._box)(sketch)
+
+    def _tank(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self.body_end - 0.25
+        sketch.box(0.1, low, end - 0.1, low + 0.25, _STEEL)
+        outline = [
+            (0.25, low + 0.2),
+            (end - 0.35, low + 0.2),
+            (end, low + 0.7),
+            (end, self.height - 0.7),
+            (end - 0.35, self.height - 0.2),
+        ]
+        sketch.shape([*outline, (0.25, self.height - 0.2), (0.0, self.height - 0.7), (0.0, low + 0.7)], self.cargo)
+        sketch.box(0.1, self.height - 1.0, end - 0.1, self.height - 0.75, lit(self.cargo, 1.25))
+        for part in (0.25, 0.5, 0.75):
+            sketch.box(end * part - 0.06, low + 0.2, end * part + 0.06, self.height - 0.2, lit(self.cargo, 0.7))
+
+    def _tipper(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self.body_end - 0.25
+        top = self.height * 0.68
+        heap = [
+            (0.2, top - 0.1),
+            (end * 0.3, top + 0.7),
+            (end * 0.55, top + 0.45),
+            (end * 0.75, top + 0.75),
+            (end - 0.2, top - 0.1),
+        ]
+        sketch.speckled(heap, (self.load, lit(self.load, 0.8), lit(self.load, 1.15)))
+        sketch.shape(((-0.1, low), (end, low), (end, top), (-0.2, top)), self.cargo)
+        for part in range(1, 5):
+            sketch.box(end * part / 5 - 0.09, low, end * part / 5 + 0.09, top, lit(self.cargo, 0.72))
+
+    def _box(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self.body_end - 0.25
+        sketch.box(0.0, low, end, self.height, self.cargo)
+        sketch.box(0.0, low, end, low + 0.14, lit(self.cargo, 0.55))
+        sketch.box(0.0, self.height - 0.1, end, self.height, lit(self.cargo, 0.75))
+        if self.kind == "canvas":
+            for part in range(1, 8):
+                sketch.box(end * part / 8 - 0.05, low, end * part / 8 + 0.05, self.height, lit(self.cargo, 0.8))
+        elif self.sign == "band":
+            sketch.box(0.0, low + 0.7, end, low + 1.25, self.accent)
+        elif self.sign == "disc":
+            sketch.disc(end / 2, (low + self.height) / 2, 0.72, self.accent)
+        elif self.sign == "slash":
+            sketch.shape(
+                ((end * 0.3, low), (end * 0.5, low), (end * 0.8, self.height), (end * 0.6, self.height)), self.accent
+            )
+
+    def _front(self, sketch: Sketch) -> None:
+        if self.kind in ("box", "canvas"):
+            sketch.box(0.0, self.cab_height - 0.3, self.width, self.height, lit(self.cargo, 0.9))
+        sketch.shape(
+            (
+                (0, 0.45),
+                (self.width, 0.45),
+                (self.width, 1.5),
+                (self.width - 0.1, self.cab_height),
+                (0.1, self.cab_height),
+                (0, 1.5),
+            ),
+            self.cab,
+        )
+        sketch.shape(
+            (
+                (0.15, 1.5),
+                (self.width - 0.15, 1.5),
+                (self.width - 0.22, self.cab_height - 0.28),
+                (0.22, self.cab_height - 0.28),
+            ),
+            self.glass,
+        )
+        sketch.box(0.35, 0.85, self.width - 0.35, 1.3, (36, 36, 40))
+        for u in (0.1, self.width - 0.45):
+            sketch.box(u, 0.55, u + 0.35, 0.8, (250, 245, 215))
+
+    def _rear(self, sketch: Sketch) -> None:
+        if self.kind == "tank":
+            middle = (self.height + 0.95) / 2
+            sketch.shape(around(self.width / 2, middle, self.width / 2, middle - 0.95), self.cargo)
+            sketch.shape(around(self.width / 2, middle, self.width / 3.2, (middle - 0.95) / 1.6), lit(self.cargo, 0.8))
+        else:
+            top = self.height * 0.68 if self.kind == "tipper" else self.height
+            sketch.box(0.0, 0.95, self.width, top, self.cargo)
+            sketch.box(self.width / 2 - 0.04, 1.0, self.width / 2 + 0.04, top, lit(self.cargo, 0.5))
+            for u in (self.width * 0.3, self.width * 0.7):
+                sketch.box(u - 0.05, 1.05, u + 0.05, top - 0.1, lit(self.cargo, 0.65))
+            for v in (1.5, top - 0.5):
+                sketch.box(0.1, v, self.width - 0.1, v + 0.08, lit(self.cargo, 0.7))
+        for u in (0.05, self.width - 0.4):
+            sketch.box(u, 0.6, u + 0.35, 0.82, (205, 28, 26))
+        for step in range(6):
+            colour: Colour = (220, 40, 36) if step % 2 else (240, 240, 235)
+            sketch.box(self.width * step / 6, 0.83, self.width * (step + 1) / 6, 0.98, colour)
+
+
+def truck(dice: Dice) -> Vehicle:
+    """A lorry of one of many looks."""
+    kind = dice.pick(("box", "box", "box", "canvas", "tank", "tipper"))
+    length, height = dice.between(6.6, 8.6), dice.between(3.1, 3.7)
+    cab, cargo, glass = dice.usual(_CABS, 28, 0.7), dice.usual(_LOADS, 28, 0.7), dice.near((52, 64, 78), 28)
+    load, accent = dice.near((150, 120, 80), 50), dice.paint()
+    sign = dice.pick(("plain", "band", "disc", "slash"))
+    cab_height, cab_length = dice.between(2.5, 2.9), dice.between(2.0, 2.3)
+    lorry = Lorry(
+        kind,
+        length,
+        2.45,
+        height,
+        cab,
+        cargo,
+        glass,
+        load,
+        accent,
+        sign,
+        cab_height,
+        length - cab_length,
+        dice.grey(110, 200),
+    )
+    return Vehicle(Label.TRUCK, length, lorry.width, height, lit(cargo, 1.1), lorry.side, lorry.end)
