@@ -135,3 +135,11 @@ def test_reset_statistics_are_written_as_mean_0_and_variance_1(tmp_path: Path) -
     norm.reset_running_stats()
     mean, variance, factor = from_torch(module, net).layers[0].blobs
     assert (mean.tolist(), variance.tolist(), factor.tolist()) == ([0, 0, 0], [1, 1, 1], [1])
+
+
+def test_a_plain_dict_of_the_state_loads(tmp_path: Path) -> None:
+    net = norm_net(tmp_path)
+    module, other = to_torch(net), to_torch(net)
+    plain = {name: value + 1 for name, value in module.state_dict().items()}
+    other.load_state_dict(plain)
+    assert all(torch.equal(value, plain[name]) for name, value in other.state_dict().items())

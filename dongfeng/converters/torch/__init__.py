@@ -81,6 +81,6 @@ def parameter_groups(module: nn.Module, weight_decay: float, lr: float | None = 
         (`lr_mult: 0`) is in none.
     """
     require_torch()
-    from dongfeng.converters.torch.parameter_groups import grouped
+    from dongfeng.converters.torch.multipliers import grouped
 
     return grouped(module, weight_decay, lr)

@@ -113,6 +113,10 @@ class BatchNorm(nn.BatchNorm2d):
             self.factor.mul_(self.fraction).add_(1.0)
             self.settle()
 
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        # Not that of PyTorch's BatchNorm, which wants num_batches_tracked of a dict that is plain, as safetensors gives.
+        nn.Module._load_from_state_dict(self, *args, **kwargs)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         kept = {name: getattr(self, name) for name in SUMS}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
