@@ -1,0 +1,115 @@
+"""Labelled images in folders: Cityscapes' and ImageNet's layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.datasets import cityscapes
+from dongfeng.datasets.cityscapes_folder import Frame, Truth, find_frames, find_truth
+from dongfeng.datasets.imagenet import class_names, wordnet_ids
+from dongfeng.datasets.imagenet_folder import SUFFIXES
+from dongfeng.datasets.label_png import read_label_png
+from dongfeng.errors import DongfengError, ImageError
+from dongfeng.runtime.images import read_image
+from dongfeng.training.samples import Image, Target, Task
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class CityscapesSamples:
+    """A split of a Cityscapes folder; see `Samples`."""
+
+    frames: Sequence[Frame]
+    truth: Truth
+    task: Task = field(default="segmentation", init=False)
+    class_names: Sequence[str] = field(default=cityscapes.CLASSES, init=False)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def sample(self, index: int) -> tuple[Image, Target]:
+        """One image and its train ids; see `Samples`."""
+        frame = self.frames[index]
+        image, labels = read_image(frame.path), read_label_png(self.truth.label_ids(frame))
+        if image.shape[:2] != labels.shape:
+            raise ImageError(f"{frame.path}: is {_size(image)} pixels, its labels are {_size(labels)}")
+        return image, cityscapes.to_train_ids(labels)
+
+
+@dataclass(frozen=True)
+class FolderSamples:
+    """Images and the class of each; see `Samples`."""
+
+    images: Sequence[tuple[Path, int]]
+    class_names: Sequence[str]
+    task: Task = field(default="classification", init=False)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sample(self, index: int) -> tuple[Image, Target]:
+        """One image and its class; see `Samples`."""
+        path, label = self.images[index]
+        return read_image(path), label
+
+
+def open_cityscapes(root: Path, split: str, count: int | None) -> CityscapesSamples:
+    """The images of a split, at most `count`, evenly spread.
+
+    Raises:
+        DongfengError: a folder is missing or holds nothing of the kind.
+    """
+    frames = _spread(find_frames(root, split), count)
+    return CityscapesSamples(frames, find_truth(root, split, frames))
+
+
+def open_imagenet(root: Path, split: str, count: int | None) -> FolderSamples:
+    """The images in `ROOT/SPLIT/CLASS/`, at most `count`, evenly spread.
+
+    Where the folders of `ROOT/train` are named after WordNet ids of ILSVRC2012, classes are numbered as there; else
+    in the order of their names.
+
+    Raises:
+        DongfengError: a folder is missing or holds nothing of the kind.
+    """
+    folder = root / split
+    if not folder.is_dir():
+        raise DongfengError(f"{folder}: no such folder; expected {root}/train/CLASS/* and {root}/val/CLASS/*")
+    trained = _class_folders(root / "train")
+    known = set(trained) <= set(wordnet_ids())
+    numbers = {name: index for index, name in enumerate(wordnet_ids() if known else trained)}
+    foreign = [name for name in _class_folders(folder) if name not in numbers]
+    if foreign:
+        raise DongfengError(f"{folder / foreign[0]}: is a class that {root / 'train'} does not have")
+    images = [
+        (path, numbers[name])
+        for name in _class_folders(folder)
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not images:
+        raise DongfengError(f"{folder}: holds no images; expected CLASS/*.jpg below it")
+    return FolderSamples(_spread(images, count), class_names() if known else trained)
+
+
+def _class_folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise DongfengError(f"{folder}: no such folder; expected a folder for each class in it")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _spread(items: Sequence[_T], count: int | None) -> Sequence[_T]:
+    if count is None or count >= len(items):
+        return items
+    return [items[at * len(items) // count] for at in range(count)]
+
+
+def _size(image: npt.NDArray[np.uint8]) -> str:
+    return "x".join(map(str, image.shape[:2]))

@@ -1,0 +1,316 @@
+"""`train`: the training loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dongfeng.errors import DongfengError, ShapeError
+from dongfeng.net import Net
+from dongfeng.recipe import Recipe
+from dongfeng.runtime.score_blob import find_score_blob
+from dongfeng.training.batches import Batch, Batches
+from dongfeng.training.config import TrainConfig
+from dongfeng.training.network import input_recipe, input_size, start
+from dongfeng.training.run_folder import RunFolder
+from dongfeng.training.samples import Data, Note, Samples, open_data
+from dongfeng.training.settings import (
+    check_installed,
+    chosen_device,
+    chosen_dtype,
+    chosen_workers,
+    training_mode,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+Record = Mapping[str, Any]
+
+_LARGEST_SEED = 2**63 - 1
+_NORMS = ("BatchNorm", "BN")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training has made.
+
+    Attributes:
+        net: The trained network with its input recipe.
+        metrics: Of the held-out images: "miou" and "iou", or "top1", 0..1.
+        log: Everything that was measured on the way, as in the run's log.
+    """
+
+    net: Net
+    metrics: dict[str, Any]
+    log: list[dict[str, Any]]
+
+
+def train(
+    net: Net,
+    config: TrainConfig,
+    run_dir: str | PathLike[str] | None = None,
+    *,
+    data: Data | None = None,
+    resume: bool = False,
+    on_record: Callable[[Record], None] | None = None,
+    note: Note | None = None,
+) -> TrainResult:
+    """Train a network.
+
+    On the CPU the result depends on the network, the configuration and the machine alone, bit for bit, however often
+    the training was killed and resumed.
+
+    Args:
+        net: The network. Layers that have weights keep them to begin with; the others get random ones.
+        config: How; its `net`, `weights` and `size_hw` are not read here.
+        run_dir: Folder for log and checkpoints; None: nothing is written.
+        data: What to train on; None: what `config.data` names.
+        resume: Go on with what is in `run_dir`.
+        on_record: Called with each line of the log.
+        note: Called with messages for people.
+
+    Returns:
+        The trained network and its metrics.
+
+    Raises:
+        BackendUnavailable: PyTorch is missing, or it cannot train so on this machine.
+        DongfengError: the data or the run's folder are not there or not of the right form; or the loss became NaN.
+        ShapeError: the network does not fit its input or the data.
+        ImageError: an image cannot be read, or has labels outside of the classes.
+
+    Example:
+        >>> from dongfeng.architectures import backbone_net
+        >>> net = backbone_net([[16], [32], [64]], classes=24, size_hw=(64, 64))
+        >>> result = train(net, TrainConfig(data="toyshapes", steps=200, batch=32))  # doctest: +SKIP
+        >>> result.metrics["top1"]  # doctest: +SKIP
+        0.91
+    """
+    check_installed()
+    size_hw = input_size(net)
+    if config.batch == 1 and any(layer.type in _NORMS for layer in net.layers):
+        raise DongfengError("batch is 1, but the net has BatchNorm, which needs statistics; use a batch of at least 2")
+    run = None if run_dir is None else RunFolder(Path(run_dir))
+    if run is not None:
+        run.check(config, resume=resume)
+        run.open(config)
+    if data is None:
+        data = open_data(
+            config.data, size_hw=size_hw, seed=config.seed, validation_images=config.validation_images, note=note
+        )
+    net = replace(net, recipe=input_recipe(net, config, data.train.task))
+    _check_scores(net, data.train)
+    device = chosen_device(config)
+    with training_mode(config, device):
+        trainer = _Trainer(start(net, (), seed=config.seed).net, config, data, run, device, on_record)
+        if run is not None and resume:
+            trainer.restore()
+        trainer.run()
+        return TrainResult(trainer.trained_net(), trainer.metrics, trainer.log)
+
+
+def _check_scores(net: Net, samples: Samples) -> None:
+    shape = net.shapes()[find_score_blob(net)]
+    is_map = len(shape) == 4 and shape[2:] != (1, 1)
+    if is_map != (samples.task == "segmentation") or shape[1] != len(samples.class_names):
+        raise ShapeError(
+            f"net {net.name!r}: its scores are {shape}; the data is a {samples.task} of {len(samples.class_names)} "
+            "classes"
+        )
+
+
+class _Trainer:
+    """A training under way."""
+
+    def __init__(
+        self,
+        net: Net,
+        config: TrainConfig,
+        data: Data,
+        run: RunFolder | None,
+        device: str,
+        on_record: Callable[[Record], None] | None,
+    ) -> None:
+        import torch
+
+        from dongfeng.converters.torch import to_torch
+        from dongfeng.training.optimizer import make_optimizer
+
+        self._net, self._config, self._data, self._run_folder = net, config, data, run
+        self._device, self._on_record = device, on_record
+        self._size_hw, self._recipe = input_size(net), net.recipe or Recipe()
+        self._dtype = chosen_dtype(config, device)
+        module: Any = to_torch(net, outputs=[find_score_blob(net)])
+        self._module: torch.nn.Module = module.to(device, memory_format=torch.channels_last).train()
+        self._average: torch.nn.Module | None = copy.deepcopy(self._module) if config.average else None
+        self._optimizer = make_optimizer(self._module, config)
+        self._scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=self._dtype == torch.float16)
+        self._mean_bgr = torch.tensor(self._recipe.mean_bgr, device=device).expand(3).reshape(1, 3, 1, 1)
+        self._step = 0  # updates done
+        self._losses: list[torch.Tensor | float] = []  # since the last line of the log
+        self.metrics: dict[str, Any] = {}
+        self.log: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Train from the current step to the last."""
+        config = self._config
+        batches = Batches(self._data.train, config, self._size_hw, self._recipe)
+        since, images = time.perf_counter(), 0
+        for batch in batches.stream(self._step, config.steps, chosen_workers(config)):
+            rate = self._update(batch)
+            self._step += 1
+            images += config.batch
+            is_last = self._step == config.steps
+            if self._step % config.log_every == 0 or is_last:
+                loss, now = self._mean_loss(), time.perf_counter()
+                self._record(step=self._step, loss=loss, lr=rate, images_per_s=round(images / (now - since), 2))
+                self._losses.clear()
+                since, images = now, 0
+            is_evaluated = self._step % config.eval_every == 0 or is_last
+            if is_evaluated:
+                self._evaluate()
+            if is_evaluated or self._step % config.checkpoint_every == 0:
+                self._checkpoint()
+            if is_evaluated:
+                since, images = time.perf_counter(), 0
+
+    def trained_net(self) -> Net:
+        """The network with the weights so far."""
+        from dongfeng.converters.torch import from_torch
+
+        return from_torch(self._kept(), self._net)
+
+    def restore(self) -> None:
+        """Go back to the run's checkpoint; to the beginning where there is none."""
+        from dongfeng.training.checkpoint import read_checkpoint, restore_module, restore_optimizer
+
+        run = self._folder()
+        if not run.checkpoint_file.exists():
+            run.rewind(0)
+            return
+        tensors, state = read_checkpoint(run.checkpoint_file)
+        parts = {part: _below(part, tensors) for part in ("model", "average", "optimizer")}
+        try:
+            restore_module(self._module, parts["model"])
+            if self._average is not None:
+                restore_module(self._average, parts["average"])
+            restore_optimizer(self._optimizer, parts["optimizer"])
+        except (KeyError, RuntimeError, IndexError) as error:
+            raise DongfengError(f"{run.checkpoint_file}: is of another network than {self._net.name!r}") from error
+        self._scaler.load_state_dict(state["scaler"])
+        self._step, self._losses, self.metrics = state["step"], state["losses"], state["metrics"]
+        self.log = run.rewind(self._step)
+
+    def _update(self, batch: Batch) -> float:
+        """One step of the optimizer; its learning rate."""
+        import torch
+
+        from dongfeng.training.loss import cross_entropy
+        from dongfeng.training.optimizer import learning_rate, update_average
+
+        config, kind = self._config, self._device.partition(":")[0]
+        torch.manual_seed((config.seed << 32) + self._step & _LARGEST_SEED)  # for Dropout
+        rate = learning_rate(config, self._step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["lr_mult"]
+        images, targets = self._inputs(batch)
+        with torch.autocast(kind, dtype=self._dtype, enabled=self._dtype != torch.float32):
+            scores = self._module(images)
+        loss = cross_entropy(scores, targets, config.label_smoothing, batch.pixels)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self._scaler.scale(loss))
+        if config.clip_norm:
+            self._scaler.unscale_(self._optimizer)
+            torch.nn.utils.clip_grad_norm_(self._module.parameters(), config.clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._average is not None:
+            update_average(self._average, self._module, config.average, self._step)
+        self._losses.append(loss.detach())
+        return rate
+
+    def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """A batch on the device: the network's input, in channels_last as it lies in memory already, and targets."""
+        import torch
+
+        images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2).float()
+        return images.sub_(self._mean_bgr).mul_(self._recipe.scale), torch.from_numpy(batch.targets).to(self._device)
+
+    def _mean_loss(self) -> float:
+        """Mean loss since the last line of the log.
+
+        Raises:
+            DongfengError: it is NaN or infinite.
+        """
+        self._losses[:] = [float(loss) for loss in self._losses]  # waits for a GPU, hence not at each step
+        for back, loss in enumerate(reversed(self._losses)):
+            if not math.isfinite(loss):
+                kept = "" if self._run_folder is None else f"; {self._run_folder.checkpoint_file} is from before"
+                raise DongfengError(
+                    f"the loss is {loss} at step {self._step - back}: use a lower lr than {self._config.lr:g}, or a "
+                    f"warm-up{kept}"
+                )
+        return math.fsum(self._losses) / max(1, len(self._losses))
+
+    def _evaluate(self) -> None:
+        from dongfeng.training.evaluation import evaluate
+
+        begun = time.perf_counter()
+        self._mean_loss()
+        self.metrics = evaluate(self._kept(), self._data.validation, self._recipe, self._size_hw, self._device)
+        self._record(step=self._step, **self.metrics, evaluation_s=round(time.perf_counter() - begun, 2))
+
+    def _checkpoint(self) -> None:
+        from dongfeng.training.checkpoint import optimizer_tensors, write_checkpoint
+
+        self._mean_loss()
+        if self._run_folder is None:
+            return
+        tensors = _above("model", self._module.state_dict())
+        if self._average is not None:
+            tensors |= _above("average", self._average.state_dict())
+        tensors |= _above("optimizer", optimizer_tensors(self._optimizer))
+        state = {
+            "step": self._step,
+            "losses": self._losses,
+            "metrics": self.metrics,
+            "scaler": self._scaler.state_dict(),
+        }
+        write_checkpoint(self._run_folder.checkpoint_file, tensors, state)
+
+    def _record(self, **record: Any) -> None:
+        self.log.append(record)
+        if self._run_folder is not None:
+            self._run_folder.log(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _kept(self) -> torch.nn.Module:
+        """The network that is evaluated and kept: the average, where there is one."""
+        if self._average is None:
+            return self._module
+        from dongfeng.converters.torch.batch_norm import BatchNorm
+
+        for module in self._average.modules():
+            if isinstance(module, BatchNorm):
+                module.settle()  # statistics are a quotient of sums, of which each has been averaged
+        return self._average
+
+    def _folder(self) -> RunFolder:
+        if self._run_folder is None:
+            raise DongfengError("a training without a folder cannot be resumed; give run_dir")
+        return self._run_folder
+
+
+def _above(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def _below(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name[len(part) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

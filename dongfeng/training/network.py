@@ -1,0 +1,250 @@
+"""The network that a training begins with: its architecture, its number of classes, its first weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dongfeng.architectures import ARCHITECTURES, backbone_net, build, segmentation_net
+from dongfeng.caffe.caffemodel import LayerBlobs
+from dongfeng.converters.random_weights import random_weights
+from dongfeng.errors import ConversionError, DongfengError, UnknownModel, WeightsMismatch
+from dongfeng.layers.layer import Array, Layer, frozen
+from dongfeng.net import Net
+from dongfeng.recipe import Recipe
+from dongfeng.runtime.score_blob import find_score_blob
+from dongfeng.training.config import TrainConfig
+from dongfeng.training.samples import Task
+
+_ENCODING = re.compile(r"[0-9,/:]+")
+_AFTER_SCORES = ("BatchNorm", "BN", "Scale")  # may stand between the layer that makes the scores and the blob
+_USUAL_MEAN_BGR = {"segmentation": (72.0, 83.0, 73.0), "classification": (104.0, 117.0, 123.0)}
+_USUAL_SCALE = 0.008
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network with weights.
+
+    Attributes:
+        net: The network.
+        loaded: Names of the layers whose weights come from a file.
+        fresh: Names of those with random weights.
+    """
+
+    net: Net
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+
+def build_net(config: TrainConfig) -> Net:
+    """The architecture that a configuration names, without weights, at the size that it names.
+
+    `config.net` is an architecture's name; or a path of a prototxt; or an encoding, the widths of the blocks of stages
+    3, 4 and 5, as `64,64/128,128/256,512` for a classifier, and `64,64/128,128/256,512:32,32,512` with the widths of
+    the decoder for a segmentation.
+
+    Raises:
+        DongfengError: there is no such architecture, or it does not fit the size.
+    """
+    name, size_hw = config.net, config.size_hw
+    if name is None:
+        raise DongfengError(f"which network is to be trained? Give a name ({', '.join(ARCHITECTURES)}) or a prototxt")
+    if _ENCODING.fullmatch(name):
+        return _from_encoding(name, size_hw)
+    if Path(name).suffix == ".prototxt":
+        from dongfeng.converters.caffe import read_caffe
+
+        if not Path(name).is_file():
+            raise UnknownModel(f"{name}: no such file")
+        net = read_caffe(name)
+    else:
+        net = build(name)
+        net = replace(net, recipe=_zoo_recipe(name))
+    if size_hw is None or size_hw == _size_hw(net):
+        return net
+    return net.resize(*size_hw)
+
+
+def input_size(net: Net) -> tuple[int, int]:
+    """Height and width of a network's one input.
+
+    Raises:
+        DongfengError: it has several inputs, an open size, or another number of channels than three.
+    """
+    shapes = list(net.inputs.values())
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3 or None in shapes[0][2:]:
+        listed = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())
+        raise DongfengError(f"{net.name}: has the inputs {listed}; training needs one of 1x3xHxW: give size_hw")
+    return _size_hw(net)
+
+
+def input_recipe(net: Net, config: TrainConfig, task: Task) -> Recipe:
+    """Input arithmetic: what the configuration says, else what the network knows, else what is usual."""
+    known = net.recipe or Recipe(_USUAL_MEAN_BGR[task], _USUAL_SCALE)
+    mean_bgr = known.mean_bgr if config.mean_bgr is None else config.mean_bgr
+    scale = known.scale if config.input_scale is None else config.input_scale
+    return Recipe(mean_bgr, scale)  # the whole image is resized: prototxts have no word for anything else
+
+
+def with_classes(net: Net, classes: int) -> Net:
+    """The network with another number of classes: its last learned layer, and the enlargements of its scores.
+
+    Raises:
+        ConversionError: the scores are not made by a convolution or an inner product.
+    """
+    scores = find_score_blob(net)
+    last = _score_layer(net, scores)
+    field = "convolution_param" if last.type == "Convolution" else "inner_product_param"
+    if getattr(last.params, field).num_output == classes:
+        return net
+    behind = {scores}
+    layers = []
+    for layer in net.layers:
+        if layer is last:
+            layer = _with(layer, field, num_output=classes)  # noqa: PLW2901
+        elif layer.type == "Deconvolution" and behind.intersection(layer.bottoms):
+            layer = _with(layer, "convolution_param", num_output=classes, group=classes)  # noqa: PLW2901
+        if behind.intersection(layer.bottoms):
+            behind.update(layer.tops)
+        layers.append(layer)
+    of_scores = set(_names_to_scores(net, scores))
+    return net.with_layers(replace(layer, blobs=()) if layer.name in of_scores else layer for layer in layers)
+
+
+def start(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "") -> Start:
+    """First weights: those the net has, else those of a file under the same layer names, else random ones.
+
+    Random ones are drawn as He et al. (2015) do; BatchNorm and Scale begin as the identity. Where the number of classes
+    differs, the layers that make the scores are random, and the file's are left.
+
+    Args:
+        net: The network; layers that have weights keep them.
+        records: Layers of a weight file.
+        seed: Of the random weights.
+        source: Name of the weight file, for messages.
+
+    Raises:
+        WeightsMismatch: weights of a layer have other shapes, or no layer of the file is in the net.
+    """
+    by_name = {record.name: record for record in records if record.blobs}
+    scores = set(_names_to_scores(net, find_score_blob(net)))
+    drawn = random_weights(net, seed)
+    layers, loaded, fresh = [], [], []
+    for own, layer in zip(net.layers, drawn.layers, strict=True):
+        blobs = own.blobs or _blobs_of(by_name.get(layer.name), layer, source, may_differ=layer.name in scores)
+        if layer.blobs and blobs is not None:
+            loaded.append(layer.name)
+        elif layer.blobs:
+            fresh.append(layer.name)
+        layers.append(replace(layer, blobs=_neutral(layer) if blobs is None else blobs))
+    if records and not loaded:
+        raise WeightsMismatch(f"{source}: no layer of this file is in the net {net.name!r}")
+    return Start(net.with_layers(layers), tuple(loaded), tuple(fresh))
+
+
+def _blobs_of(record: LayerBlobs | None, layer: Layer, source: str, *, may_differ: bool) -> tuple[Array, ...] | None:
+    """A file's weights in the shapes of a layer; None where it has none for it."""
+    if record is None or not layer.blobs:
+        return None
+    got, wanted = [blob.shape for blob in record.blobs], [blob.shape for blob in layer.blobs]
+    if [_plain(shape) for shape in got] == [_plain(shape) for shape in wanted]:
+        return tuple(frozen(blob.reshape(shape)) for blob, shape in zip(record.blobs, wanted, strict=True))
+    if may_differ:
+        return None
+    raise WeightsMismatch(
+        f'{source}: layer "{layer.name}": its weights are {got}, the net {wanted}; other architecture?'
+    )
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without leading ones, which old files have more of."""
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _neutral(layer: Layer) -> tuple[Array, ...]:
+    """Random weights as a training begins with: normalisation is the identity, biases are 0."""
+    if layer.type == "BatchNorm":
+        mean, variance, factor, *affine = layer.blobs
+        values = [np.zeros_like(mean), np.ones_like(variance), np.ones_like(factor)]
+        values += [np.ones_like(blob) if at == 0 else np.zeros_like(blob) for at, blob in enumerate(affine)]
+    elif layer.type == "BN":
+        values = [np.full_like(blob, value) for blob, value in zip(layer.blobs, (1, 0, 0, 1), strict=True)]
+    elif layer.type == "Scale":
+        values = [np.ones_like(blob) if at == 0 else np.zeros_like(blob) for at, blob in enumerate(layer.blobs)]
+    else:
+        values = [blob if at == 0 else np.zeros_like(blob) for at, blob in enumerate(layer.blobs)]
+    return tuple(frozen(value) for value in values)
+
+
+def _from_encoding(text: str, size_hw: tuple[int, int] | None) -> Net:
+    backbone, _, decoder = text.partition(":")
+    encoding = [_widths(stage, text) for stage in backbone.split("/")]
+    if not decoder:
+        return backbone_net(encoding, size_hw=size_hw or (224, 224))
+    return segmentation_net(encoding, _widths(decoder, text), size_hw=size_hw or (1024, 2048))
+
+
+def _widths(text: str, whole: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts):
+        raise DongfengError(f"net {whole}: expected widths as in 64,64/128,128/256,512 or 64,64/128/256:32,32,64")
+    return [int(part) for part in parts]
+
+
+def _zoo_recipe(name: str) -> Recipe | None:
+    from dongfeng.zoo.models import model_info
+
+    try:
+        return model_info(name).recipe
+    except UnknownModel:
+        return None
+
+
+def _size_hw(net: Net) -> tuple[int, int]:
+    height, width = next(iter(net.inputs.values()))[2:]
+    return height or 0, width or 0
+
+
+def _with(layer: Layer, field: str, **values: int) -> Layer:
+    """A layer with other parameters, and without its weights, which no longer fit."""
+    params = layer.params.replace(**{field: getattr(layer.params, field).replace(**values)})
+    return replace(layer, params=params, blobs=())
+
+
+def _makers(net: Net) -> Mapping[str, Layer]:
+    return {top: layer for layer in net.layers for top in layer.tops}
+
+
+def _score_layer(net: Net, scores: str) -> Layer:
+    """The learned layer that makes the scores."""
+    makers = _makers(net)
+    layer = makers.get(scores)
+    while layer is not None and layer.type in _AFTER_SCORES:
+        layer = makers.get(layer.bottoms[0])
+    if layer is None or layer.type not in ("Convolution", "InnerProduct"):
+        kind = "nothing" if layer is None else f'"{layer.name}" ({layer.type})'
+        raise ConversionError(f"net {net.name!r}: its scores are made by {kind}; expected Convolution or InnerProduct")
+    return layer
+
+
+def _names_to_scores(net: Net, scores: str) -> list[str]:
+    """Names of the layers whose weights have the number of classes in their shape."""
+    makers = _makers(net)
+    names = [_score_layer(net, scores).name]
+    blob = scores
+    while (layer := makers[blob]).type in _AFTER_SCORES:
+        names.append(layer.name)
+        blob = layer.bottoms[0]
+    behind = {scores}
+    for layer in net.layers:
+        if behind.intersection(layer.bottoms):
+            behind.update(layer.tops)
+            names.append(layer.name)
+    return names

@@ -1,0 +1,75 @@
+"""The folder of a training: its configuration, its log, its checkpoint, and in the end its network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dongfeng.errors import DongfengError
+from dongfeng.files import remove_leftovers, replacing
+from dongfeng.json_text import json_text
+from dongfeng.training.config import TrainConfig, read_config
+
+
+class RunFolder:
+    """Files of one training.
+
+    Attributes:
+        config_file: All settings, JSON.
+        log_file: What happened, a JSON object a line.
+        checkpoint_file: What it takes to go on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file, self.log_file = folder / "config.json", folder / "log.jsonl"
+        self.checkpoint_file = folder / "checkpoint.safetensors"
+
+    def check(self, config: TrainConfig, *, resume: bool) -> None:
+        """Make sure that a run can begin here, or that it is this one that goes on.
+
+        Raises:
+            DongfengError: there is a run already and it is not to be resumed, or it is another.
+        """
+        if not self.config_file.exists():
+            return
+        if not resume:
+            raise DongfengError(f"{self.folder}: holds a training already; resume it, or choose another folder")
+        difference = read_config(self.config_file).difference(config)
+        if difference is not None:
+            raise DongfengError(f"{self.folder}: holds another training: {difference}; choose another folder")
+
+    def open(self, config: TrainConfig) -> None:
+        """Make the folder, and write down what is done in it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers([self.config_file, self.log_file, self.checkpoint_file])
+        with replacing(self.config_file) as temporary:
+            temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
+
+    def rewind(self, step: int) -> list[dict[str, Any]]:
+        """Cut the log after a step, where a killed process has gone on beyond its checkpoint; what is left of it."""
+        kept = [record for record in self.records() if record["step"] <= step]
+        with replacing(self.log_file) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        return kept
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log, without a last line that is not whole."""
+        if not self.log_file.exists():
+            return []
+        lines = self.log_file.read_text(encoding="utf-8").split("\n")[:-1]
+        try:
+            return [dict(json.loads(line)) for line in lines]
+        except ValueError as error:
+            raise DongfengError(f"{self.log_file}: is no log of dongfeng train ({error})") from error
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
