@@ -11,14 +11,14 @@ from dongfeng.net import Net
 
 SIZE_HW = (256, 512)
 
-_ENCODING = ((32, 32), (64, 64), (96, 96))
-_DECODER = (32, 32, 64)
-_STEM = (16, 32)
-_PSP_KERNELS = (8, 4, 2, 1)  # 1, 2, 4 and 8 windows along 256 pixels at 1/32
+ENCODING = ((32, 32), (64, 64), (96, 96))
+DECODER = (32, 32, 64)
+STEM = (16, 32)
+PSP_KERNELS = (8, 4, 2, 1)  # 1, 2, 4 and 8 windows along 256 pixels at 1/32
 
 
 def toytown_net(*, name: str = "toytown_seg", merged: bool = False) -> Net:
     """The net, without weights, from `data` (1, 3, 256, 512) to `pred` and `pred_d8`, as `segmentation_net` gives."""
     return segmentation_net(
-        _ENCODING, _DECODER, name=name, merged=merged, size_hw=SIZE_HW, stem=_STEM, psp_kernels=_PSP_KERNELS
+        ENCODING, DECODER, name=name, merged=merged, size_hw=SIZE_HW, stem=STEM, psp_kernels=PSP_KERNELS
     )

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -99,7 +100,6 @@ def train(
     run = None if run_dir is None else RunFolder(Path(run_dir))
     if run is not None:
         run.check(config, resume=resume)
-        run.open(config)
     if data is None:
         data = open_data(
             config.data, size_hw=size_hw, seed=config.seed, validation_images=config.validation_images, note=note
@@ -107,7 +107,7 @@ def train(
     net = replace(net, recipe=input_recipe(net, config, data.train.task))
     _check_scores(net, data.train)
     device = chosen_device(config)
-    with training_mode(config, device):
+    with training_mode(config, device), nullcontext() if run is None else run.opened(config):
         trainer = _Trainer(start(net, (), seed=config.seed).net, config, data, run, device, on_record)
         if run is not None and resume:
             trainer.restore()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,29 @@ class RunFolder:
         if difference is not None:
             raise DongfengError(f"{self.folder}: holds another training: {difference}; choose another folder")
 
-    def open(self, config: TrainConfig) -> None:
-        """Make the folder, and write down what is done in it.
+    @contextmanager
+    def opened(self, config: TrainConfig) -> Iterator[None]:
+        """Make the folder, write down what is done in it, and keep other processes out of it.
 
         Raises:
+            DongfengError: another process trains in it.
             OSError: the folder cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers([self.config_file, self.log_file, self.checkpoint_file])
-        with replacing(self.config_file) as temporary:
-            temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
+        lock = FileLock(self.folder / ".lock")  # let go of by the system when its process ends, however that is
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DongfengError(f"{self.folder}: another process is training in this folder") from None
+        try:
+            remove_leftovers([self.config_file, self.log_file, self.checkpoint_file])
+            with replacing(self.config_file) as temporary:
+                temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
+            yield
+        finally:
+            lock.release()
 
     def rewind(self, step: int) -> list[dict[str, Any]]:
         """Cut the log after a step, where a killed process has gone on beyond its checkpoint; what is left of it."""

@@ -141,6 +141,20 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path: Path, subproce
     assert (killed / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
 
 
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path).opened(CONFIG),
+        pytest.raises(DongfengError, match="another process is training in this folder"),
+    ):
+        train(segmenter(3), CONFIG, tmp_path, data=SQUARES, resume=True)
+
+
+def test_a_net_that_does_not_fit_the_data_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="the data is a segmentation of 3 classes"):
+        train(segmenter(4), CONFIG, tmp_path / "run", data=SQUARES)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_overwritten_and_not_resumed_as_another(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=2)
     train(segmenter(3), config, tmp_path / "run", data=SQUARES)
@@ -157,7 +171,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(tmp_path: Path) -> 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
     train(segmenter(3), replace(CONFIG, steps=2), tmp_path, data=SQUARES)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "log.jsonl", "checkpoint.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "log.jsonl", "checkpoint.safetensors", ".lock"}
     with safetensors.safe_open(tmp_path / "checkpoint.safetensors", framework="np") as file:
         assert json.loads(file.metadata()["state"])["step"] == 2
     sources = "".join(path.read_text() for path in Path(str(dongfeng.training.__file__)).parent.glob("*.py"))
