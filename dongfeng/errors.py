@@ -14,6 +14,8 @@
       +-- UnknownModel (KeyError)             no such name in the zoo
       +-- ConversionError (ValueError)        a net that the target format cannot hold
       +-- DeviceError (ValueError)            an unknown device, or a profile or report that cannot be read
+      +-- SearchError (ValueError)            a search space or a search that cannot be
+      +-- TrainingDiverged (ArithmeticError)  a training whose loss is no longer finite
 
     DongfengWarning (UserWarning)             the result is defined, but perhaps not what was meant
 
@@ -92,6 +94,14 @@ class ConversionError(DongfengError, ValueError):
 
 class DeviceError(DongfengError, ValueError):
     """A device that is not known or cannot be measured, or a profile or report of one that cannot be read."""
+
+
+class SearchError(DongfengError, ValueError):
+    """A search space, or a search in one, that is not well defined."""
+
+
+class TrainingDiverged(DongfengError, ArithmeticError):
+    """A training whose loss became NaN or infinite."""
 
 
 class DongfengWarning(UserWarning):

@@ -164,22 +164,22 @@ def draw_shape(seed: int, index: int, size: int = 64) -> tuple[npt.NDArray[np.ui
     label = (index % len(CLASS_NAMES) * 7 + seed) % len(CLASS_NAMES)
     dice = Dice(seed, index)
     ground, ink = dice.paint(), dice.paint()
-    while sum(abs(a - b) for a, b in zip(ground, ink, strict=True)) < 70:
+    while sum(abs(a - b) for a, b in zip(ground, ink, strict=True)) < 130:
         ink = dice.paint()
     image = np.empty((size, size, 3), np.uint8)
     image[:] = ground[::-1]
     grain = dice.grain(size, size)
-    if dice.chance(0.4):
+    if dice.chance(0.3):
         image[_texture(dice, grain, size)] = dice.near(ground, 40)[::-1]
-    for _ in range(dice.whole(0, 4)):
+    for _ in range(dice.whole(0, 3)):
         _clutter(image, dice, dice.near(ground, 70) if dice.chance(0.6) else dice.paint())
     _stamp(image, dice, grain, _SHAPES[CLASS_NAMES[label]], ink)
-    if dice.chance(0.45):
+    if dice.chance(0.3):
         ends = [(dice.between(0.0, 1.0) * size, dice.between(0.0, 1.0) * size) for _ in range(2)]
         _paint(image, bar(ends[0], ends[1], size * dice.between(0.03, 0.08)), dice.paint())
     if dice.chance(0.7):
         image = blur(image)
-    return add_noise(image, dice, dice.between(4, 60)), label
+    return add_noise(image, dice, dice.between(4, 40)), label
 
 
 def _stamp(
@@ -190,11 +190,11 @@ def _stamp(
     cosine, sine = dice.pick(_TURNS)
     for _ in range(dice.whole(0, 3)):
         cosine, sine = -sine, cosine
-    radius = size * dice.between(0.2, 0.4)
+    radius = size * dice.between(0.3, 0.44)
     spare = size / 2 - radius
     middle_x, middle_y = (size / 2 + dice.between(-spare, spare) for _ in range(2))
     squeeze, skew = dice.between(0.78, 1.0), dice.between(-0.2, 0.2)
-    texture = _texture(dice, grain, size) if dice.chance(0.35) else None
+    texture = _texture(dice, grain, size) if dice.chance(0.25) else None
     second = dice.near(ink, 45)
     for part in parts:
         bent = [(x + skew * y, y * squeeze) for x, y in part]

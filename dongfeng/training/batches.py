@@ -68,9 +68,7 @@ class Batches:
         stride = self._config.label_stride
         top, left = np.random.default_rng([self._config.seed, _PHASE, step]).integers(stride, size=2).tolist()
         pixels = Pixels(self._size_hw, slice(top, None, stride), slice(left, None, stride))
-        return Batch(
-            images, np.stack([np.asarray(target)[pixels.rows, pixels.columns] for _, target in views]), pixels
-        )
+        return Batch(images, np.stack([np.asarray(target)[pixels.rows, pixels.columns] for _, target in views]), pixels)
 
     def stream(self, start: int, stop: int, workers: int) -> Iterator[Batch]:
         """The batches from `start` on, made ahead by `workers` threads."""

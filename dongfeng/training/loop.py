@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.errors import DongfengError, ShapeError
+from dongfeng.errors import DongfengError, ShapeError, TrainingDiverged
 from dongfeng.net import Net
 from dongfeng.recipe import Recipe
 from dongfeng.runtime.score_blob import find_score_blob
@@ -82,7 +82,8 @@ def train(
 
     Raises:
         BackendUnavailable: PyTorch is missing, or it cannot train so on this machine.
-        DongfengError: the data or the run's folder are not there or not of the right form; or the loss became NaN.
+        DongfengError: the data or the run's folder are not there or not of the right form.
+        TrainingDiverged: the loss became NaN or infinite.
         ShapeError: the network does not fit its input or the data.
         ImageError: an image cannot be read, or has labels outside of the classes.
 
@@ -246,13 +247,13 @@ class _Trainer:
         """Mean loss since the last line of the log.
 
         Raises:
-            DongfengError: it is NaN or infinite.
+            TrainingDiverged: it is NaN or infinite.
         """
         self._losses[:] = [float(loss) for loss in self._losses]  # waits for a GPU, hence not at each step
         for back, loss in enumerate(reversed(self._losses)):
             if not math.isfinite(loss):
                 kept = "" if self._run_folder is None else f"; {self._run_folder.checkpoint_file} is from before"
-                raise DongfengError(
+                raise TrainingDiverged(
                     f"the loss is {loss} at step {self._step - back}: use a lower lr than {self._config.lr:g}, or a "
                     f"warm-up{kept}"
                 )

@@ -8,7 +8,7 @@ import pytest
 from dongfeng.datasets.toyshapes import CLASS_NAMES, draw_shape
 from dongfeng.errors import DongfengError
 
-SHA256 = "c6614bbf399ae8a1cc45fdd651d9fff7a5b1f3538acf1fb97fcb78ae94b161fd"
+SHA256 = "9b755e4ac4fa8e105a878b7114cb09b3356f71f29ff8c905df2b59a0973b5ea3"
 
 
 def test_the_same_shapes_have_the_same_bytes_everywhere():

@@ -18,7 +18,7 @@ import dongfeng
 from dongfeng.caffe import caffemodel
 from dongfeng.converters.caffe import write_caffe
 from dongfeng.converters.random_weights import random_weights
-from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, ShapeError, WeightsMismatch
+from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, ShapeError, TrainingDiverged, WeightsMismatch
 from dongfeng.net import Net
 from dongfeng.runtime.preprocess import prepare
 from dongfeng.training import Data, TrainConfig, open_data, start, train, train_run, with_classes
@@ -181,7 +181,7 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
     config = replace(CONFIG, lr=1e30, momentum=0.0, checkpoint_every=1, log_every=50)
     with pytest.raises(
-        DongfengError, match=r"the loss is (nan|inf) at step \d+: use a lower lr than 1e\+30.*is from before"
+        TrainingDiverged, match=r"the loss is (nan|inf) at step \d+: use a lower lr than 1e\+30.*is from before"
     ):
         train(segmenter(3), config, tmp_path, data=SQUARES)
     with safetensors.safe_open(tmp_path / "checkpoint.safetensors", framework="np") as file:
