@@ -14,8 +14,8 @@ from dongfeng.bench.bare import bare_run
 from dongfeng.errors import DongfengWarning
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
+from dongfeng.zoo.fetch import local_weights
 from dongfeng.zoo.models import ModelInfo
-from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.pins import sha256_of
 
 Image = npt.NDArray[np.uint8]
@@ -70,12 +70,6 @@ class Contestant(NamedTuple):
         return self.file if isinstance(self.file, bytes) else self.file.read_bytes()
 
 
-def released_weights(info: ModelInfo) -> Path | None:
-    """The released weights of a model, if they are in the cache."""
-    path = weights_folder() / info.weights[0].name
-    return path if path.is_file() else None
-
-
 def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contestant:
     """Load a model and make its three calls: the network, the same with copies, and from a decoded image to labels.
 
@@ -87,7 +81,7 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
     Raises:
         DongfengError: it cannot run here; see `dongfeng.load`.
     """
-    released = released_weights(entry.info)
+    released = local_weights(entry.info)
     weights = None if released is not None else RANDOM
     image = drawn_image(_image_hw(entry))
     is_int8 = entry.precision == "int8"

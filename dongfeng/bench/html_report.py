@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dongfeng.bench.pictures import draw, picture_bytes
+from dongfeng.bench.pictures import draw
 from dongfeng.bench.scatter import number, panels_of, rows_of, shown, size_of
 from dongfeng.errors import DeviceError
+from dongfeng.figures import picture_bytes
 from dongfeng.files import replacing
+from dongfeng.html_page import Cells, inline_figure, page, section, table
 
-Cells = Sequence[str]
 _SUFFIXES = (".html", ".htm")
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #202124; background: #fff; margin: 2rem auto; max-width: 80rem;
-       padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; }
-h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.about, figcaption, .none { color: #5f6368; }
-figure { margin: 1.5rem 0; }
-figure svg { width: 100%; height: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid #e4e6e8; vertical-align: top; }
-th { font-weight: 600; vertical-align: bottom; }
-.number { text-align: right; }
-td.number { white-space: nowrap; }
-.bar { display: inline-block; height: .7em; background: #0072b2; }
-summary { cursor: pointer; margin-top: 2.2rem; font-size: 1.15rem; font-weight: 600; }
-"""
-
-
 _CAPTION = (
     "Up and to the left is better; what stands at one height is one network. The line joins the networks that no other "
     "of the same input size beats in both. Accuracy is what was published of the released fp32 weights, at the input "
@@ -59,15 +39,15 @@ def write_report(report: Mapping[str, Any], path: str | PathLike[str]) -> list[P
         BackendUnavailable: matplotlib is not installed; the message says how to get it.
         OSError: the folder is missing or cannot be written.
     """
-    page = Path(path)
-    if page.suffix.lower() not in _SUFFIXES:
-        raise DeviceError(f"{page}: expected a name that ends in .html; the pictures take its place with .svg and .png")
+    target = Path(path)
+    if target.suffix.lower() not in _SUFFIXES:
+        raise DeviceError(f"{target}: expected a name that ends in .html; the pictures are NAME.svg and NAME.png")
     figure = draw(panels_of(report), _device(report))
     svg, png = picture_bytes(figure, "svg"), picture_bytes(figure, "png")
     contents = {
-        page: _page(report, svg.decode("utf-8"), page.stem).encode("utf-8"),
-        page.with_suffix(".svg"): svg,
-        page.with_suffix(".png"): png,
+        target: _page(report, svg.decode("utf-8"), target.stem).encode("utf-8"),
+        target.with_suffix(".svg"): svg,
+        target.with_suffix(".png"): png,
     }
     with ExitStack() as stack:  # all of them are written before the first takes its name
         for file, content in contents.items():
@@ -79,23 +59,14 @@ def _page(report: Mapping[str, Any], svg: str, stem: str) -> str:
     title = f"Networks on {_device(report)}"
     about = " · ".join(part for part in (shown(report.get("created")), _profile(report)) if part)
     sections = [
-        f"<h1>{escape(title)}</h1>\n<p class=about>{escape(about)}</p>",
         _figure(report, svg, stem),
-        _section("Latency", _latency(report)),
+        section("Latency", _latency(report)),
         _layers(report),
         _list("Notes", report.get("notes")),
-        _section("Left out", _left_out(report)),
-        *(_section(name, _facts(report.get(key))) for name, key in _FACTS),
+        section("Left out", _left_out(report)),
+        *(section(name, _facts(report.get(key))) for name, key in _FACTS),
     ]
-    return (
-        "<!DOCTYPE html>\n"
-        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</body>\n</html>\n"
-    )
+    return page(title, about, sections)
 
 
 _FACTS = (
@@ -125,16 +96,13 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _figure(report: Mapping[str, Any], svg: str, stem: str) -> str:
-    """The picture, without what only a file of its own needs."""
-    drawing = re.sub(r"\A.*?(?=<svg)", "", svg, flags=re.DOTALL)
-    drawing = drawing.replace(
-        "<svg ", '<svg role="img" aria-label="Accuracy against latency; the tables hold the figures" ', 1
-    )
+    """The picture, and how to read it."""
     out = [row for row in rows_of(report) if number(row.get("accuracy_fraction")) is None]
     names = ", ".join(dict.fromkeys(shown(row.get("model")) for row in out))
     missing = f" Not shown, for want of a published accuracy: {escape(names)}." if names else ""
     beside = f"Also as {escape(stem)}.svg and {escape(stem)}.png."
-    return f"<figure>\n{drawing}\n<figcaption>{_CAPTION} {beside}{missing}</figcaption>\n</figure>"
+    label = "Accuracy against latency; the tables hold the figures"
+    return inline_figure(svg, label, f"{_CAPTION} {beside}{missing}")
 
 
 def _latency(report: Mapping[str, Any]) -> str:
@@ -150,7 +118,7 @@ def _latency(report: Mapping[str, Any]) -> str:
     )
     rows = rows_of(report)
     is_one = len({row.get("device") for row in rows}) == 1  # the title says which
-    return _table(
+    return table(
         heads, [_row(row | {"device": None} if is_one else row) for row in map(dict, rows)], range(5, len(heads))
     )
 
@@ -216,13 +184,13 @@ def _left_out(report: Mapping[str, Any]) -> str:
         )
         for row in rows
     ]
-    return _table(("model", "input", "backend", "precision", "reason"), cells) if cells else ""
+    return table(("model", "input", "backend", "precision", "reason"), cells) if cells else ""
 
 
 def _facts(value: object) -> str:
     """Names and values, of any depth."""
     rows = [(name.replace("_", " "), text) for name, text in _flat(_mapping(value))]
-    return _table(("", ""), rows) if rows else ""
+    return table(("", ""), rows) if rows else ""
 
 
 def _flat(facts: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, str]]:
@@ -247,25 +215,3 @@ def _fact(value: object) -> str:
 def _list(title: str, values: object) -> str:
     lines = [f"<li>{escape(str(value))}</li>" for value in values] if isinstance(values, list) else []
     return f"<h2>{title}</h2>\n<ul>\n" + "\n".join(lines) + "\n</ul>" if lines else ""
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{title}</h2>\n{body}" if body else ""
-
-
-def _table(heads: Cells, rows: Sequence[Cells], numeric: Iterable[int] = ()) -> str:
-    """A table without the columns in which nothing stands."""
-    columns = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    right = set(numeric)
-
-    def line(cells: Cells, tag: str) -> str:
-        marks = (f"<{tag} class=number>" if index in right else f"<{tag}>" for index in columns)
-        return (
-            "<tr>"
-            + "".join(f"{mark}{escape(cells[i])}</{tag}>" for mark, i in zip(marks, columns, strict=True))
-            + "</tr>"
-        )
-
-    head = f"<thead>{line(heads, 'th')}</thead>\n" if any(heads) else ""
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<div class=wide><table>\n{head}<tbody>\n{body}\n</tbody>\n</table></div>"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from io import BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from dongfeng.bench.scatter import KINDS, Kind, Panel, Point
-from dongfeng.errors import BackendUnavailable
+from dongfeng.figures import COLOURS, DPI, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-# Told apart by the colour-blind too. Source: Okabe and Ito, "Color Universal Design", 2008.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS: dict[Kind, str] = {"measured": "o", "published": "s", "predicted": "D"}
 _PANEL_INCHES = (7.2, 5.4)
-_DPI = 150
-_GREY = "#5f6368"
 _WIDE, _VERY_WIDE = 4.0, 40.0  # largest by smallest latency from which the axis has marks like 1, 2, 3, 5; 1, 2, 5
 _MARGIN = 1.35  # of the latencies, to either side
 _LONG_NAME = 24  # characters of which only two fit beside each other below a panel
@@ -56,44 +50,23 @@ def draw(panels: Sequence[Panel], device: str) -> Figure:
     Raises:
         BackendUnavailable: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise BackendUnavailable(
-            f'pictures need matplotlib, which cannot be imported ({reason}); run: pip install "dongfeng[plot]"'
-        ) from error
     columns = max(len(panels), 1)
-    figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1]), dpi=_DPI)
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-    figure.suptitle(f"Speed and accuracy on {device}", fontsize=13, parse_math=False)
+    figure = new_figure((_PANEL_INCHES[0] * columns, _PANEL_INCHES[1]), f"Speed and accuracy on {device}")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=False):
         _draw_panel(axis, panel)
     if not panels:
         axes[0].set_axis_off()
-        axes[0].text(0.5, 0.5, "no accuracy is published of these models", ha="center", color=_GREY)
+        axes[0].text(0.5, 0.5, "no accuracy is published of these models", ha="center", color=GREY)
     figure.draw_without_rendering()  # what stands where is known from here on
     for axis, panel in zip(axes, panels, strict=False):
         _label(axis, panel)
     return figure
 
 
-def picture_bytes(figure: Figure, format_: Literal["svg", "png"]) -> bytes:
-    """The picture as a file; the same report gives the same bytes."""
-    from matplotlib import rc_context
-
-    stream = BytesIO()
-    metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type")) if format_ == "svg" else {}
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "dongfeng"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(stream, format=format_, dpi=_DPI, metadata=metadata)
-    return stream.getvalue()
-
-
 def _draw_panel(axis: Axes, panel: Panel) -> None:
     for index, series in enumerate(panel.series):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         frontier = series.frontier
         axis.step(
             [point.ms for point in frontier],
@@ -108,9 +81,7 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
             _draw_point(axis, point, colour)
     _scale(axis, panel)
     axis.set_ylabel(panel.metric, parse_math=False)
-    axis.grid(visible=True, color="#e4e6e8", linewidth=0.7, zorder=0)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    plain_axes(axis)
     _legend(axis, panel)
 
 
@@ -161,9 +132,9 @@ def _legend(axis: Axes, panel: Panel) -> None:
     from matplotlib.lines import Line2D
 
     used = {place.kind for series in panel.series for point in series.points for place in point.places}
-    marks = [Line2D([], [], linestyle="none", label=kind, **_marker(kind, _GREY)) for kind in KINDS if kind in used]
+    marks = [Line2D([], [], linestyle="none", label=kind, **_marker(kind, GREY)) for kind in KINDS if kind in used]
     lines = [
-        Line2D([], [], color=_COLOURS[index % len(_COLOURS)], linewidth=1.4, label=f"frontier at {series.name}")
+        Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=1.4, label=f"frontier at {series.name}")
         for index, series in enumerate(panel.series)
     ]
     for handles, top in ((marks, -0.12), (lines, -0.175)):
@@ -250,7 +221,7 @@ def _box(axis: Axes, low_ms: float, high_ms: float, low: float, high: float, hal
     from matplotlib.transforms import Bbox
 
     (x0, y0), (x1, y1) = axis.transData.transform([(low_ms, low), (high_ms, high)])
-    more = half * _DPI / 72
+    more = half * DPI / 72
     return Bbox.from_extents(x0 - more, y0 - more, x1 + more, y1 + more)
 
 
