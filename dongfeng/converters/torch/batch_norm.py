@@ -114,7 +114,7 @@ class BatchNorm(nn.BatchNorm2d):
             self.settle()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        # Not that of PyTorch's BatchNorm, which wants num_batches_tracked of a dict that is plain, as safetensors gives.
+        # Not that of PyTorch's BatchNorm, which wants num_batches_tracked of a plain dict, such as safetensors gives.
         nn.Module._load_from_state_dict(self, *args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
