@@ -1,0 +1,162 @@
+"""`Candidates`: the architectures of a space inside a latency window, as arrays.
+
+Architectures are joined stage by stage. Every join knows how little and how much time the stages to come can take, so
+that what cannot end inside the window is dropped at once; no more than a chunk is ever held beside what is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dongfeng.errors import SearchError
+from dongfeng.search.latency import Floats, LatencyModel, Step
+from dongfeng.search.space import Encoding, Space
+from dongfeng.search.stages import Ints
+
+_CHUNK = 2_000_000  # pairs looked at in one go
+_MOST_CALLS = 500_000
+_EDGE = 1e-9  # a latency this near to the window's edge is inside: sums in another order differ by less
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Architectures inside a window; their numbers are positions in these arrays.
+
+    Attributes:
+        space: The space they are of.
+        rows: (stages, n) int32, rows in the space's stage tables.
+        latency_ms: (n,) float64.
+    """
+
+    space: Space
+    rows: Ints
+    latency_ms: Floats
+
+    def __len__(self) -> int:
+        return len(self.latency_ms)
+
+    def encoding(self, number: int) -> Encoding:
+        """The encoding of a candidate."""
+        pairs = zip(self.space.stages, self.rows[:, number], strict=True)
+        return tuple(stage.tuple_of(int(row)) for stage, row in pairs)
+
+
+def candidates(space: Space, model: LatencyModel, window_ms: tuple[float, float]) -> Candidates:
+    """Every architecture of a space whose latency is inside a window, both ends included.
+
+    Args:
+        space: The space.
+        model: As `latency_model` gives it. A callable is asked for every encoding, so the space must be small.
+        window_ms: Least and greatest latency in milliseconds.
+
+    Raises:
+        SearchError: there is none, the space is too large for a callable, or a step is missing from a mapping.
+    """
+    least_ms, most_ms = window_ms[0] * (1 - _EDGE), window_ms[1] * (1 + _EDGE)
+    if isinstance(model, Mapping):
+        costs = _Costs(space, model)
+        least_whole, most_whole = costs.range_ms
+        rows, latencies_ms = costs.join(least_ms, most_ms)
+    else:
+        rows, latencies_ms = _asked(space, model)
+        least_whole, most_whole = latencies_ms.min(), latencies_ms.max()
+        inside = (latencies_ms >= least_ms) & (latencies_ms <= most_ms)
+        rows, latencies_ms = rows[:, inside], latencies_ms[inside]
+    if not len(latencies_ms):
+        raise SearchError(
+            f"no architecture of the space takes {window_ms[0]:g} to {window_ms[1]:g} ms; "
+            f"they take {least_whole:.4g} to {most_whole:.4g} ms"
+        )
+    return Candidates(space, rows, latencies_ms)
+
+
+def _asked(space: Space, model: Callable[[Encoding], float]) -> tuple[Ints, Floats]:
+    if len(space) > _MOST_CALLS:
+        raise SearchError(
+            f"latency: a callable would be asked for {len(space)} encodings, more than {_MOST_CALLS}; "
+            "give a device, a profile, or a mapping of dongfeng.search.Step to milliseconds"
+        )
+    rows = _Costs(space, None).join(-math.inf, math.inf)[0]
+    everything = Candidates(space, rows, np.zeros(rows.shape[1]))
+    latencies_ms = np.array([float(model(everything.encoding(number))) for number in range(len(everything))])
+    if not np.isfinite(latencies_ms).all():
+        number = int(np.argmin(np.isfinite(latencies_ms)))
+        raise SearchError(f"latency of {everything.encoding(number)} is {latencies_ms[number]}; expected milliseconds")
+    return rows, latencies_ms
+
+
+class _Costs:
+    """Latencies of steps as arrays; a width is known by its `code`, 0 standing for no block."""
+
+    def __init__(self, space: Space, steps: Mapping[Step, float] | None) -> None:
+        """`steps` None: everything takes no time."""
+        widths = sorted({0, *(width for stage in space.widths for width in stage)})
+        self._code = np.zeros(widths[-1] + 1, dtype=np.int32)
+        self._code[widths] = np.arange(len(widths))
+        self._stages = space.stages
+        size = (len(space.stages) + 1, len(widths), len(widths))
+        self._enter_ms, within_ms = (np.full(size, math.nan if steps else 0.0) for _ in range(2))
+        for step, ms in (steps or {}).items():
+            if step.before in widths and step.width in widths:
+                table = self._enter_ms if step.opens else within_ms
+                table[step.stage, self._code[step.before], self._code[step.width]] = ms
+        within_ms[:, 0] = 0.0  # what leads to a stage's first block is in `enter`
+        self._inner_ms = []
+        for stage, table in zip(self._stages, within_ms, strict=False):
+            codes = self._code[stage.widths]
+            self._inner_ms.append(table[codes[:, :-1], codes[:, 1:]].sum(axis=1))
+        self._rest_ms = self._bounds()
+
+    @property
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest latency of the space."""
+        low, high = self._rest_ms[0]
+        return float(low[0]), float(high[0])
+
+    def join(self, least_ms: float, most_ms: float) -> tuple[Ints, Floats]:
+        """Rows (stages, n) and latencies (n,) of the architectures between two latencies."""
+        rows, ms, last = np.zeros((0, 1), np.int32), np.zeros(1), np.zeros(1, np.int32)
+        for number, stage in enumerate(self._stages):
+            low, high = self._rest_ms[number + 1]
+            chosen, added, sums = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0)]
+            for width in np.unique(last):
+                start, step_ms = self._choices(number, int(width))
+                ends = self._code[stage.last[start:]]
+                members = np.flatnonzero(last == width)
+                for part in np.array_split(members, len(members) * len(ends) // _CHUNK + 1):
+                    total = ms[part, None] + step_ms
+                    which, choice = np.nonzero((total + low[ends] <= most_ms) & (total + high[ends] >= least_ms))
+                    chosen.append(part[which])
+                    added.append((choice + start).astype(np.int32))
+                    sums.append(total[which, choice])
+            taken, new = np.concatenate(chosen), np.concatenate(added)
+            rows, ms, last = np.vstack([rows[:, taken], new]), np.concatenate(sums), stage.last[new]
+        return rows, ms + self._enter_ms[-1, self._code[last], 0]
+
+    def _choices(self, number: int, before: int) -> tuple[int, Floats]:
+        """The first tuple of a stage that may follow a width, and what each from there on adds, (rows,) ms."""
+        stage = self._stages[number]
+        start = int(np.searchsorted(stage.first, before))
+        entered = self._enter_ms[number, self._code[before], self._code[stage.first[start:]]]
+        return start, entered + self._inner_ms[number][start:]
+
+    def _bounds(self) -> list[tuple[Floats, Floats]]:
+        """Least and greatest latency of all that follows, per stage it begins with: two arrays over codes."""
+        head = self._enter_ms[-1, :, 0]
+        found = [(head, head)]
+        for number in reversed(range(len(self._stages))):
+            low, high = np.full(len(head), math.inf), np.full(len(head), -math.inf)
+            for before in {0} if number == 0 else set(self._stages[number - 1].last.tolist()):
+                start, step_ms = self._choices(number, before)
+                ends = self._code[self._stages[number].last[start:]]
+                if len(ends):
+                    low[self._code[before]] = (step_ms + found[0][0][ends]).min()
+                    high[self._code[before]] = (step_ms + found[0][1][ends]).max()
+            found.insert(0, (low, high))
+        if math.isnan(found[0][0][0]):
+            raise SearchError("latency: the mapping lacks steps of the space; give it an entry for each step")
+        return found

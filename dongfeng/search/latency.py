@@ -1,0 +1,172 @@
+"""Latency of every encoding of a space, as a sum over steps.
+
+A step is a block together with the block before it: that pair decides what the block's layers look like, and so what
+they cost. The head is a step too, after the last block. So a handful of numbers gives the latency of any encoding, and
+adding arrays of them that of all encodings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.devices import DeviceProfile, load_profile, units_latency_ms, units_of
+from dongfeng.devices.predict import Device
+from dongfeng.errors import SearchError
+from dongfeng.search.space import Encoding, Space
+
+Floats = npt.NDArray[np.float64]
+LatencyModel = Mapping["Step", float] | Callable[[Encoding], float]
+LatencySource = Device | LatencyModel
+
+_PROBES = 200  # encodings drawn to see whether the steps found are all there are
+_CHECKS = 24  # of the others, those whose nets are costed to see whether sums over steps are right
+_EXACT = 1e-9
+
+
+class Step(NamedTuple):
+    """A block and the one before it, or the head and the last block.
+
+    Attributes:
+        stage: Number of the stage, from 0; the number of stages for the head.
+        before: Width of the block before, 0 in front of the first.
+        width: Width of the block, 0 for the head.
+        opens: Whether the block is the first of its stage.
+    """
+
+    stage: int
+    before: int
+    width: int
+    opens: bool
+
+
+def steps_of(encoding: Encoding) -> list[Step]:
+    """The steps of an encoding, the head's included.
+
+    Example:
+        >>> [tuple(step) for step in steps_of(((64,), (64, 128), (128,)))][1:3]
+        [(1, 64, 64, True), (1, 64, 128, False)]
+    """
+    steps, before = [], 0
+    for stage, widths in enumerate(encoding):
+        for index, width in enumerate(widths):
+            steps.append(Step(stage, before, width, index == 0))
+            before = width
+    return [*steps, Step(len(encoding), before, 0, True)]
+
+
+def latency_model(space: Space, source: LatencySource) -> LatencyModel:
+    """What gives the latency of the space's encodings.
+
+    Args:
+        space: The space.
+        source: A device name, a profile or its path: measured into steps; a mapping of steps to milliseconds, or a
+            callable of an encoding: taken as it is.
+
+    Raises:
+        SearchError: latencies of the space's nets are not sums over steps.
+        DeviceError: there is no such device, or its profile is damaged.
+        UnsupportedLayer: the nets have layers whose latency is not modelled.
+    """
+    if isinstance(source, Mapping) or (callable(source) and not isinstance(source, DeviceProfile)):
+        return source
+    return step_latencies_ms(space, source if isinstance(source, DeviceProfile) else load_profile(source))
+
+
+def latency_ms(model: LatencyModel, encoding: Encoding) -> float:
+    """Milliseconds of one encoding.
+
+    Raises:
+        SearchError: the mapping lacks one of its steps.
+    """
+    if not isinstance(model, Mapping):
+        return float(model(encoding))
+    try:
+        return math.fsum(model[step] for step in steps_of(encoding))
+    except KeyError as exc:
+        raise SearchError(f"latency: the mapping has no {exc.args[0]}; give it one entry for each step") from None
+
+
+def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]:
+    """Milliseconds of every step of a space on a device.
+
+    Whole nets are costed, enough of them that every other encoding's steps are a linear combination of theirs, and
+    the equations solved. So nothing needs to be known of blocks, fusion or heads: a space is costed as soon as its nets
+    can be built. Single steps are not unique (what a block leaves behind could be counted with the next one), but sums
+    over encodings are; some encodings that were not used are costed as whole nets to make sure.
+
+    Raises:
+        SearchError: they are not sums over steps.
+    """
+
+    def net_ms(encoding: Encoding) -> float:
+        return units_latency_ms(profile, units_of(space.timed(encoding), profile.fusion))
+
+    encodings = list(dict.fromkeys([*covering(space), *_random_encodings(space, _PROBES)]))
+    steps = sorted({step for encoding in encodings for step in steps_of(encoding)})
+    column = {step: index for index, step in enumerate(steps)}
+    counts = np.zeros((len(encodings), len(steps)))
+    for row, encoding in zip(counts, encodings, strict=True):
+        for step in steps_of(encoding):
+            row[column[step]] += 1
+    chosen = _independent(counts)
+    measured = np.array([net_ms(encodings[index]) for index in chosen])
+    solved = np.linalg.lstsq(counts[chosen], measured, rcond=None)[0]
+    unused = sorted(set(range(len(encodings))) - set(chosen))
+    for index in unused[-_CHECKS:]:
+        whole, total = net_ms(encodings[index]), float(counts[index] @ solved)
+        if not math.isclose(whole, total, rel_tol=_EXACT):
+            raise SearchError(
+                f"latency of {encodings[index]} on {profile.name} is {whole:.6g} ms, but its blocks add up to "
+                f"{total:.6g} ms: a block's cost depends on more than the block before; give latency as a callable"
+            )
+    return dict(zip(steps, solved.tolist(), strict=True))
+
+
+def covering(space: Space) -> Iterator[Encoding]:
+    """Encodings in which each two widths meet in each place where they may, shallow ones first."""
+    widths = sorted({width for stage in space.widths for width in stage})
+    for extra in (0, 1, 2):
+        for stage, (least, most) in enumerate(space.depths):
+            for narrow, wide in itertools.combinations_with_replacement(widths, 2):
+                for turn in range(least + extra + 1):
+                    middle = (narrow,) * turn + (wide,) * (least + extra - turn)
+                    before = [(narrow,) * lowest for lowest, _ in space.depths[:stage]]
+                    after = [(wide,) * lowest for lowest, _ in space.depths[stage + 1 :]]
+                    for encoding in ((*before, middle, *after), (*space.example[:stage], middle, *after)):
+                        if least + extra <= most and encoding in space:
+                            yield encoding
+
+
+def _random_encodings(space: Space, count: int) -> list[Encoding]:
+    rng = np.random.default_rng(0)
+    found: list[Encoding] = []
+    while len(found) < count:
+        encoding: list[tuple[int, ...]] = []
+        for table in space.stages:
+            lowest = np.searchsorted(table.first, encoding[-1][-1]) if encoding else 0
+            if lowest == len(table):
+                break
+            encoding.append(table.tuple_of(int(rng.integers(lowest, len(table)))))
+        else:
+            found.append(tuple(encoding))
+    return found
+
+
+def _independent(counts: Floats) -> list[int]:
+    """Rows of which all others are linear combinations, the first possible ones."""
+    basis = np.zeros((0, counts.shape[1]))
+    chosen = []
+    for index, row in enumerate(counts):
+        rest = row - (row @ basis.T) @ basis
+        rest -= (rest @ basis.T) @ basis  # once more, against rounding
+        norm = float(np.linalg.norm(rest))
+        if norm > 1e-6:
+            basis = np.vstack([basis, rest / norm])
+            chosen.append(index)
+    return chosen
