@@ -1,0 +1,191 @@
+"""What the options of `dongfeng search` mean: spaces, windows, devices, evaluators."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dongfeng.cli.bench_arguments import share_progress
+from dongfeng.cli.output import note
+from dongfeng.errors import DongfengError
+
+if TYPE_CHECKING:
+    from dongfeng.devices import DeviceProfile
+    from dongfeng.search import Space
+
+TRAININGS = ("toyshapes", "toytown", "imagenet", "cityscapes")
+HERE = "here"
+
+
+def window_ms(text: str) -> tuple[float, float]:
+    """Least and greatest latency, from "2:7".
+
+    Example:
+        >>> window_ms("2:7")
+        (2.0, 7.0)
+    """
+    match = re.fullmatch(r"([0-9.]+):([0-9.]+)", text)
+    try:
+        least, most = float(match[1]), float(match[2])  # type: ignore[index]
+    except (TypeError, ValueError):
+        least, most = 1.0, 0.0
+    if not least <= most:
+        raise argparse.ArgumentTypeError(f"expected LEAST:GREATEST in milliseconds, such as 2:7, got {text!r}")
+    return least, most
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Widths of blocks, from "64,128,256"."""
+    if not re.fullmatch(r"[0-9]{1,5}(,[0-9]{1,5})*", text):
+        raise argparse.ArgumentTypeError(f"expected widths such as 64,128,256, got {text!r}")
+    return tuple(map(int, text.split(",")))
+
+
+def depths(text: str) -> tuple[tuple[int, int], ...]:
+    """Smallest and largest number of blocks of each stage, from "1:4,1:12,1:8"."""
+    if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,3}(,[0-9]{1,3}:[0-9]{1,3})*", text):
+        raise argparse.ArgumentTypeError(f"expected LEAST:MOST blocks per stage, such as 1:4,1:12,1:8, got {text!r}")
+    return tuple((int(least), int(most)) for least, most in (stage.split(":") for stage in text.split(",")))
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """A setting of the training, from "lr=0.1"."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as lr=0.01, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def named(text: str, what: str) -> Any:
+    """An object of the user's own, from "module:name"; the working folder counts as a place of modules.
+
+    Raises:
+        DongfengError: it cannot be imported.
+    """
+    module, _, name = text.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DongfengError(f"{what} {text}: cannot be imported ({error}); expected module:name") from error
+
+
+def space_of_arguments(args: argparse.Namespace) -> Space:
+    """The space that `--space` and its companions describe.
+
+    Raises:
+        DongfengError: there is no such space, or an option is not for it.
+    """
+    from dongfeng.search import Space
+
+    given = {name: getattr(args, name) for name in ("widths", "depths", "block") if getattr(args, name) is not None}
+    if args.space == "backbone":
+        if "block" in given:
+            blocks = given["block"].split(",")
+            given["block"] = blocks[0] if len(blocks) == 1 else tuple(blocks)
+        return Space.backbone(**given)
+    foreign = [name for name in given if args.space != "decoder" or name != "widths"]
+    if foreign:
+        raise DongfengError(f"--{foreign[0]}: is not for --space {args.space}")
+    if args.space == "decoder":
+        return Space.decoder(_backbone(args.backbone or "df1"), **given)
+    if ":" not in args.space:
+        raise DongfengError(f"--space {args.space}: expected backbone, decoder or module:name")
+    found = named(args.space, "--space")
+    space = found() if not isinstance(found, Space) and callable(found) else found
+    if not isinstance(space, Space):
+        raise DongfengError(f"--space {args.space}: expected a dongfeng.search.Space, or a function that returns one")
+    return space
+
+
+def _backbone(name: str) -> Any:
+    from dongfeng import architectures
+
+    known = {**architectures.CLASSIFIERS, "dflite": architectures.DFLITE}
+    if name not in known:
+        raise DongfengError(f"--backbone {name}: expected {', '.join(known)}")
+    return known[name]
+
+
+def latency_of_arguments(args: argparse.Namespace, space: Space, folder: Path) -> str | DeviceProfile:
+    """The device: a known one's name, a profile's path, or a profile of this machine, measured once for a run.
+
+    Raises:
+        DongfengError: this machine cannot be measured.
+    """
+    if args.device != HERE:
+        return str(args.device)
+    from dongfeng.bench.pinning import pinned
+    from dongfeng.devices import read_profile, write_profile
+    from dongfeng.search.here import measure_space
+
+    profile_file = folder / "device.json"
+    if profile_file.exists():
+        return read_profile(profile_file)
+    folder.mkdir(parents=True, exist_ok=True)
+    note(f"measuring the blocks of the space on this machine; they are kept in {profile_file}")
+    with pinned(args.threads or 1) as (threads, _), share_progress("measure") as step:
+        profile = measure_space(
+            space,
+            folder / "device.journal",
+            threads=threads,
+            rounds=args.rounds or 3,
+            on_progress=lambda done, total: step(done / total),
+        )
+    write_profile(profile, profile_file)
+    (folder / "device.journal").unlink(missing_ok=True)
+    return read_profile(profile_file)
+
+
+def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[..., float]:
+    """What `--evaluator` names.
+
+    Raises:
+        DongfengError: there is no such evaluator, or an option is not for it.
+        OSError: a table cannot be read.
+    """
+    from dongfeng.search.evaluators import TableEvaluator, training_evaluator
+
+    kind, colon, where = args.evaluator.partition(":")
+    settings = _training_settings(args)
+    if kind in TRAININGS:
+        return training_evaluator(space, args.evaluator, seed=args.seed, **settings)
+    if settings:
+        raise DongfengError(f"--steps, --size, --decoder, --recipe, --set: are for training, not for {args.evaluator}")
+    if kind == "table" and where:
+        return TableEvaluator(where)
+    if not colon or not where:
+        expected = "toyshapes, toytown, imagenet:ROOT, cityscapes:ROOT, table:FILE or module:function"
+        raise DongfengError(f"--evaluator {args.evaluator}: expected {expected}")
+    found = named(args.evaluator, "--evaluator")
+    evaluate = found() if isinstance(found, type) else found
+    if not callable(evaluate):
+        raise DongfengError(f"--evaluator {args.evaluator}: expected a function of an encoding, got {evaluate!r}")
+    return evaluate  # type: ignore[no-any-return]
+
+
+def _training_settings(args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if args.recipe is not None:
+        from dongfeng.training import TrainConfig, read_recipe
+
+        usual, recipe = TrainConfig().as_dict(), read_recipe(args.recipe).as_dict()
+        found |= {name: value for name, value in recipe.items() if value != usual[name] and name not in ("net", "data")}
+    found |= dict(args.set)
+    if args.steps is not None:
+        found["steps"] = args.steps
+    if args.size is not None:
+        found["size_hw"] = args.size
+    if args.decoder is not None:
+        found["decoder"] = args.decoder
+    return found

@@ -1,0 +1,95 @@
+"""A run in three pictures: its candidates and boundary, pruned against evaluated, hypervolume over evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dongfeng.figures import COLOURS, GREY, new_figure, plain_axes
+from dongfeng.search.frontier import frontier, hypervolume
+from dongfeng.search.run_folder import Progress, Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INCHES = (7.2, 4.8)
+_BLUE, _RED, _GREEN = COLOURS[:3]
+
+
+def draw_scatter(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+    """Every candidate's latency and accuracy, and the boundary."""
+    figure, axis = _axes("Candidates and their boundary")
+    ms, accuracy = _points(records)
+    axis.plot(ms, accuracy, "o", markersize=4, color=GREY, alpha=0.6, markeredgewidth=0, label="evaluated")
+    front = frontier(ms, accuracy)
+    line: Mapping[str, Any] = {"color": _BLUE, "linewidth": 1.4}
+    axis.step([*ms[front], window_ms[1]], [*accuracy[front], *accuracy[front][-1:]], where="post", alpha=0.6, **line)
+    axis.plot(ms[front], accuracy[front], "o", markersize=6, color=_BLUE, label="boundary")
+    axis.set_xlabel("latency (ms)")
+    axis.set_ylabel("accuracy")
+    axis.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def draw_pruning(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+    """How many were pruned, and how many were left, after each evaluation."""
+    figure, axis = _axes("Pruned against evaluated")
+    evaluated = [each.evaluated for each in progress]
+    axis.plot(evaluated, [each.pruned for each in progress], color=_RED, label="pruned")
+    axis.plot(evaluated, evaluated, color=_BLUE, label="evaluated")
+    axis.plot(evaluated, [each.remaining for each in progress], color=GREY, linestyle="--", label="left")
+    counts = [count for each in progress for count in (each.pruned, each.remaining)]
+    if max(counts, default=0) > 50 * max(evaluated, default=1):
+        axis.set_yscale("symlog", linthresh=1)
+    axis.set_xlabel("evaluations")
+    axis.set_ylabel("architectures")
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False)
+    return figure
+
+
+def draw_hypervolume(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+    """The area below the boundary after each evaluation, as a share of what it is in the end."""
+    figure, axis = _axes("Hypervolume over evaluations")
+    volumes = hypervolumes(records, window_ms)
+    last = volumes[-1] if len(volumes) and volumes[-1] > 0 else 1.0
+    axis.step(range(1, len(volumes) + 1), [volume / last for volume in volumes], where="post", color=_GREEN)
+    axis.set_xlabel("evaluations")
+    axis.set_ylabel("share of the hypervolume reached")
+    axis.set_ylim(0, 1.03)
+    return figure
+
+
+Draw = Callable[[Sequence[Record], Sequence[Progress], tuple[float, float]], "Figure"]
+PICTURES: Mapping[str, Draw] = MappingProxyType(
+    {"scatter": draw_scatter, "pruning": draw_pruning, "hypervolume": draw_hypervolume}
+)
+
+
+def hypervolumes(records: Sequence[Record], window_ms: tuple[float, float]) -> list[float]:
+    """Area between the boundary and the corner of the window's end and the least accuracy, after each evaluation."""
+    ms, accuracy = _points(records)
+    if not np.isfinite(accuracy).any():
+        return [0.0] * len(accuracy)
+    reference = (window_ms[1], float(np.nanmin(accuracy)))
+    found: list[float] = []
+    for count in range(1, len(ms) + 1):
+        is_new = not found or accuracy[count - 1] > reference[1]
+        found.append(hypervolume(ms[:count], accuracy[:count], reference) if is_new else found[-1])
+    return found
+
+
+def _points(records: Sequence[Record]) -> tuple[Any, Any]:
+    ordered = sorted(records, key=lambda record: record.number)
+    return np.array([each.latency_ms for each in ordered]), np.array([each.accuracy for each in ordered])
+
+
+def _axes(title: str) -> tuple[Figure, Axes]:
+    figure = new_figure(_INCHES, title)
+    axis = figure.subplots()
+    plain_axes(axis)
+    return figure, axis
