@@ -19,7 +19,10 @@ from pathlib import Path
 import pytest
 
 from dongfeng._version import __version__
+from dongfeng.zoo.manifest import manifest
 from tests.conftest import CHECKOUT
+
+LARGEST_WEIGHTS = 1_500_000  # bytes of a network that comes with the package
 
 CONSUMER = """\
 from __future__ import annotations
@@ -110,9 +113,13 @@ def test_wheels_hold_the_package_and_its_data_and_nothing_else(tree: Path, wheel
     assert from_tree == through_sdist
     held = {name for name in from_tree if not name.startswith(f"dongfeng-{__version__}.dist-info/")}
     package = {path.relative_to(tree).as_posix() for path in tree.glob("dongfeng/**/*") if path.is_file()}
-    networks = {f"dongfeng/data/prototxt/{path.name}" for path in tree.glob("prototxt/*.prototxt")}
-    assert networks
+    networks = {f"dongfeng/data/prototxt/{path.name}" for path in tree.glob("prototxt/*")}
+    weights = {name for name in networks if not name.endswith(".prototxt")}
+    assert networks - weights
+    assert weights == {f"dongfeng/data/prototxt/{name}" for name, file in manifest().files.items() if file.shipped}
     assert held == package | networks | {"dongfeng/data/weights_manifest.json"}
+    with zipfile.ZipFile(wheels["wheel from the tree"]) as wheel:
+        assert all(wheel.getinfo(name).file_size <= LARGEST_WEIGHTS for name in weights)
     assert "dongfeng/py.typed" in held
 
 
@@ -126,6 +133,14 @@ def test_an_install_finds_its_data_from_another_folder(tree: Path, installed: In
     listed = json.loads(run(installed.bin / "dongfeng", "models", "--json", cwd=installed.folder))
     assert [row["model"] for row in listed["rows"]] == seen["models"]
     assert run(installed.bin / "python", "-m", "dongfeng", "--version", cwd=installed.folder).split()[1] == __version__
+
+
+@pytest.mark.slow
+def test_an_install_has_all_that_the_demo_needs(installed: Installed) -> None:
+    """The tests switch the network off, and an empty folder is a new user's cache."""
+    command = [installed.bin / "dongfeng", "demo", "-o", "demo", "--count", "1", "--json"]
+    assert json.loads(run(*command, cwd=installed.folder))["scenes"] == 1
+    assert (installed.folder / "demo/contact_sheet.png").is_file()
 
 
 @pytest.mark.slow
@@ -157,7 +172,7 @@ def test_what_the_package_imports_is_what_it_requires() -> None:
     required = {_distribution(line) for line in config["options"]["install_requires"].split()}
     imported = {name for path in CHECKOUT.glob("dongfeng/**/*.py") for name in _third_party_imports(path)}
     # For `make proto`, HDF5 weights, images that are PIL's already, and what is in extras.
-    optional = {"grpc_tools", "h5py", "PIL", "matplotlib", "ncnn", "openvino"}
+    optional = {"grpc_tools", "h5py", "PIL", "matplotlib", "ncnn", "openvino", "ray", "safetensors", "torch"}
     other_names = {"cv2": "opencv-python-headless", "google": "protobuf"}
     needed = {other_names.get(name, name) for name in imported - optional}
     assert needed == required

@@ -93,7 +93,10 @@ def _print_recipe(recipe: Recipe) -> None:
 
 def _print_zoo(info: ModelInfo) -> None:
     _print_recipe(info.recipe)
-    print(f"{'weights':12}{', '.join(file.name for file in info.weights)}")
+    files = (f"{file.name} (in the package)" if file.shipped else file.name for file in info.weights)
+    print(f"{'weights':12}{', '.join(files)}")
+    if not info.published:
+        return
     print()
     columns = ("published", "value", "unit", "of", "on", "size", "source")
     rows = []

@@ -17,13 +17,17 @@ from dongfeng.cli import (
     cache,
     classify,
     convert,
+    demo,
     evaluate,
     export_trtexec,
     fetch,
     info,
     models,
     quantize,
+    search,
     segment,
+    toytown,
+    train,
 )
 from dongfeng.cli.arguments import Formatter
 from dongfeng.cli.output import complain, showwarning
@@ -39,12 +43,17 @@ COMMANDS: tuple[ModuleType, ...] = (
     quantize,
     segment,
     classify,
+    demo,
     evaluate,
+    search,
     export_trtexec,
+    toytown,
+    train,
 )
 
 EPILOG = """\
 examples:
+  dongfeng demo -o demo
   dongfeng segment --model pl1a_seg photo.jpg -o out
   dongfeng convert deploy.prototxt net.caffemodel -o net.onnx
   dongfeng info df1seg --size 512x1024

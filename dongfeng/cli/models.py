@@ -57,7 +57,7 @@ def _row(info: ModelInfo) -> dict[str, Any]:
         "classes": info.classes,
         "weights": [
             {"file": file.name, "format": file.format, "size_bytes": file.size_bytes, "sha256": file.sha256}
-            | {"licence": file.licence, "urls": list(file.urls)}
+            | {"licence": file.licence, "shipped": file.shipped, "urls": list(file.urls)}
             for file in info.weights
         ],
         "published": published_rows(info),

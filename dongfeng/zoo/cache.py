@@ -57,8 +57,9 @@ def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx", "eng
 
 
 def _files() -> Iterator[tuple[Path, Kind]]:
-    for name in manifest().files:
-        yield weights_folder() / name, "weights"
+    for file in manifest().files.values():
+        if not file.shipped:
+            yield weights_folder() / file.name, "weights"
     for path in sorted((weights_folder() / INCOMPLETE).glob("*")):
         if path.suffix != ".lock":  # deleting a lock that is held would let a second process in
             yield path, "incomplete"

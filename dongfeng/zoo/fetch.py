@@ -1,4 +1,4 @@
-"""Weights of a model as files in the cache: taken from there, else downloaded; never a bad file, never half a file."""
+"""Weights of a model as files: shipped, or in the cache, else downloaded; never a bad file, never half a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dongfeng.errors import WeightsUnavailable
 from dongfeng.zoo import drive, http, pins, progress
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
 from dongfeng.zoo.paths import weights_folder
+from dongfeng.zoo.shipped import shipped_file, shipped_path
 from dongfeng.zoo.transfer import Report, TransferError, one_line
 from dongfeng.zoo.verify import Rejected, check_file, verify_weights
 
@@ -20,7 +21,7 @@ INCOMPLETE = ".incomplete"  # folder, inside the weights folder, of unfinished d
 
 
 def fetch_weights(info: ModelInfo, *, progress: bool | None = None) -> Path:
-    """The file that holds a model's weights, downloaded on first use.
+    """The file that holds a model's weights, downloaded on first use unless it ships with the package.
 
     A file put into the cache by hand under its released name is verified like a download, and used.
     `DONGFENG_MIRROR` (an address that file names are appended to) is tried before the manifest's addresses;
@@ -36,13 +37,20 @@ def fetch_weights(info: ModelInfo, *, progress: bool | None = None) -> Path:
     return _fetch(info.weights[0], info, progress)
 
 
+def local_weights(info: ModelInfo) -> Path | None:
+    """Where the file that holds a model's weights is, if it is there; nothing is downloaded, nothing checked."""
+    file = info.weights[0]
+    path = shipped_path(file) if file.shipped else weights_folder() / file.name
+    return path if path.is_file() else None
+
+
 def fetch_files(info: ModelInfo, *, progress: bool | None = None) -> tuple[Path, ...]:
     """All released files of a model, as `fetch_weights` gets the first."""
     return tuple(_fetch(file, info, progress) for file in info.weights)
 
 
 def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool | None = None) -> Path:
-    """One released file, from the cache or downloaded into it.
+    """One file: that of the package, or from the cache or downloaded into it.
 
     Args:
         file: The file.
@@ -53,6 +61,8 @@ def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool
     Raises:
         WeightsUnavailable: as for `fetch_weights`.
     """
+    if file.shipped:
+        return shipped_file(file)
     return _Fetch(file, verify, weights_folder() / file.name).run(progress)
 
 

@@ -31,6 +31,7 @@ class FileInfo:
         size_bytes: Exact size; None where unknown.
         sha256: Hexadecimal digest; None where unknown (such a file is verified by its content).
         licence: As stated by its publisher; None where nothing is stated.
+        shipped: Whether it comes with the package, beside the network files; its size and hash are known then.
     """
 
     name: str
@@ -39,6 +40,7 @@ class FileInfo:
     size_bytes: int | None = None
     sha256: str | None = None
     licence: str | None = None
+    shipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def read_manifest(path: Path) -> Manifest:
 def _file(name: str, node: Node) -> FileInfo:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         node.fail("a file name has letters, digits, '.', '_' and '-' only")
-    fields = node.fields(("urls", "format", "size_bytes", "sha256", "licence"))
+    fields = node.fields(("urls", "format", "size_bytes", "sha256", "licence"), ("shipped",))
     urls = tuple(url.text() for url in fields["urls"].items())
     for url, where in zip(urls, fields["urls"].items(), strict=True):
         if not re.match(r"https?://[^/\s]+/", url):
@@ -192,6 +194,9 @@ def _file(name: str, node: Node) -> FileInfo:
         digest.fail("only a caffemodel can be verified without a hash")
     if not digest.is_null and not re.fullmatch(r"[0-9a-f]{64}", digest.text()):
         digest.fail("expected 64 hexadecimal digits in lower case")
+    shipped = "shipped" in fields and fields["shipped"].boolean()
+    if shipped and (urls or size.is_null or digest.is_null):
+        node.fail("a shipped file has no urls, and its size_bytes and sha256 are known")
     return FileInfo(
         name=name,
         urls=urls,
@@ -199,6 +204,7 @@ def _file(name: str, node: Node) -> FileInfo:
         size_bytes=None if size.is_null else size.positive_integer(),
         sha256=None if digest.is_null else digest.text(),
         licence=None if licence.is_null else licence.text(),
+        shipped=shipped,
     )
 
 

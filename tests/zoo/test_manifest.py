@@ -30,7 +30,8 @@ def good() -> dict[str, Any]:
 def test_every_released_weight_file_is_listed_under_its_name(shared: Path) -> None:
     released = {path.stem for path in (shared / "release" / "prototxt").iterdir()}
     files = manifest().files
-    assert {name.removesuffix(".caffemodel") for name in files if name.endswith(".caffemodel")} == released
+    caffemodels = {name for name, file in files.items() if file.format == "caffemodel" and not file.shipped}
+    assert {name.removesuffix(".caffemodel") for name in caffemodels} == released
     for name in released:
         (file,) = model_info(name).weights
         assert file.name == f"{name}.caffemodel"
@@ -55,6 +56,8 @@ def test_input_recipe(name: str) -> None:
     recipe = info.recipe
     if name == "pl1a_seg":
         expected: tuple[object, ...] = ((384, 640), (103.94, 116.78, 123.68), None, None, "Decoder_score", "x8")
+    elif name == "toytown_seg":
+        expected = ((256, 512), (72, 83, 73), None, None, "Decoder_score", "x8")
     elif info.task == "classification":
         expected = ((224, 224), (104, 117, 123), 256, (224, 224), "fc", None)
     else:
@@ -69,7 +72,7 @@ def test_input_recipe(name: str) -> None:
     )
     assert recipe.scale == 0.008
     assert info.classes == ("imagenet" if info.task == "classification" else "cityscapes")
-    assert info.merged is (name.startswith(("dflite", "pl1a")))
+    assert info.merged is (name.startswith(("dflite", "pl1a", "toytown")))
 
 
 # --- published results, read from the tables they come from ---------------------------------------------------------
@@ -257,6 +260,17 @@ def test_manifest_is_read_once() -> None:
         ),
         pytest.param(
             lambda m: m["files"]["df1.caffemodel"].update(urls=["ftp://x/y"]), r"urls\[0\]: ftp://x/y is no", id="url"
+        ),
+        pytest.param(
+            lambda m: m["files"]["df1.caffemodel"].update(shipped=True), r"df1.caffemodel: a shipped file", id="shipped"
+        ),
+        pytest.param(
+            lambda m: m["files"]["toytown_seg_mergebn.caffemodel"].update(sha256=None),
+            r"toytown_seg_mergebn.caffemodel: a shipped file has no urls, and its size_bytes and sha256 are known",
+            id="shipped, no hash",
+        ),
+        pytest.param(
+            lambda m: m["files"]["df1.caffemodel"].update(shipped="no"), r"shipped: expected true or false", id="ships"
         ),
         pytest.param(lambda m: m["files"]["df1.caffemodel"].update(size_bytes=0), r"size_bytes: expected", id="size 0"),
         pytest.param(lambda m: m["files"].update({"../x": {}}), r"a file name has letters", id="file name"),

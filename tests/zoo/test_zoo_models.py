@@ -14,7 +14,7 @@ NAMES = [
     *("df1", "df2", "df2a"),
     *("dflite_seg", "dflite_seg_d8", "df1seg", "df1seg_d8"),
     *("df2seg1", "df2seg1_d8", "df2seg2", "df2seg2_d8"),
-    "pl1a_seg",
+    *("pl1a_seg", "toytown_seg"),
 ]
 
 

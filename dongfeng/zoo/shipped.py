@@ -1,0 +1,35 @@
+"""Weights that ship with the package: they lie beside the network files, and are never downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dongfeng.errors import WeightsUnavailable
+from dongfeng.zoo import pins
+from dongfeng.zoo.manifest import FileInfo
+from dongfeng.zoo.paths import data_root
+from dongfeng.zoo.verify import Rejected, check_file
+
+
+def shipped_path(file: FileInfo) -> Path:
+    """Where a shipped file is, in a wheel, an installed sdist and a checkout alike."""
+    return data_root() / "prototxt" / file.name
+
+
+def shipped_file(file: FileInfo) -> Path:
+    """A shipped file, checked against the manifest; neither network nor cache is needed.
+
+    Raises:
+        WeightsUnavailable: it is missing or damaged; the message says to reinstall.
+    """
+    path = shipped_path(file)
+    try:
+        # Its hash is always known, so its content is never asked.
+        check_file(path, file, pins.sha256_of(path), None, lambda _: None)
+    except FileNotFoundError as error:
+        raise WeightsUnavailable(f"{path}: no such file; it ships with the package: reinstall dongfeng") from error
+    except OSError as error:
+        raise WeightsUnavailable(f"{path}: {error.strerror}; it ships with the package: reinstall dongfeng") from error
+    except Rejected as error:
+        raise WeightsUnavailable(f"{path}: {error}; it ships with the package: reinstall dongfeng") from error
+    return path
