@@ -13,6 +13,7 @@ from dongfeng.cli.arguments import Commands, add_command, add_json, positive, si
 from dongfeng.cli.output import note, print_json, print_table, progress
 from dongfeng.cli.search_arguments import (
     HERE,
+    RAY,
     depths,
     evaluator_of_arguments,
     latency_of_arguments,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from dongfeng.search.loop import Told
     from dongfeng.search.report import Run
 
-RAY = "ray"
 ACTIONS = ("run", "status", "report", "export")
 PICK, BUDGET = 3, 200
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dongfeng.search import Space
 
 TRAININGS = ("toyshapes", "toytown", "imagenet", "cityscapes")
-HERE = "here"
+HERE, RAY = "here", "ray"
 
 
 def window_ms(text: str) -> tuple[float, float]:
@@ -152,13 +152,17 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[.
 
     Raises:
         DongfengError: there is no such evaluator, or an option is not for it.
+        BackendUnavailable: it trains, and PyTorch is missing.
         OSError: a table cannot be read.
     """
     from dongfeng.search.evaluators import TableEvaluator, training_evaluator
+    from dongfeng.training.settings import check_installed
 
     kind, colon, where = args.evaluator.partition(":")
     settings = _training_settings(args)
     if kind in TRAININGS:
+        if args.workers != RAY:  # its workers train, and are other machines
+            check_installed()
         return training_evaluator(space, args.evaluator, seed=args.seed, **settings)
     if settings:
         raise DongfengError(f"--steps, --size, --decoder, --recipe, --set: are for training, not for {args.evaluator}")

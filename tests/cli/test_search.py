@@ -196,6 +196,14 @@ def test_a_table_is_an_evaluator(search: Run) -> None:
     assert "error: t.csv: has no accuracy for 64" in err
 
 
+def test_without_pytorch_nothing_is_begun(search: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dongfeng.training.settings.find_spec", lambda name: None)
+    code, _, err = search(*GIVEN, "--evaluator", "toyshapes", "--out", "run")
+    assert code == 1
+    assert 'training needs torch and safetensors; run: pip install "dongfeng[torch]"' in err
+    assert not Path("run").exists()
+
+
 @pytest.mark.slow
 def test_a_search_by_training_with_latencies_of_this_machine(search: Run) -> None:
     """Trainings are real, and as small as they can be; what was measured of this machine lies in the folder already."""
