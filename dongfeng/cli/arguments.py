@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -94,3 +95,14 @@ def shard(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) > int(match[2]):
         raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """A setting and its value, as JSON where it is such, from "lr=0.1"."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as lr=0.01, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

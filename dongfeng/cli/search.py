@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive, size_hw
+from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
 from dongfeng.cli.output import note, print_json, print_table, progress
 from dongfeng.cli.search_arguments import (
     HERE,
@@ -17,7 +17,6 @@ from dongfeng.cli.search_arguments import (
     depths,
     evaluator_of_arguments,
     latency_of_arguments,
-    setting,
     space_of_arguments,
     widths,
     window_ms,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -52,17 +51,6 @@ def depths(text: str) -> tuple[tuple[int, int], ...]:
     if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,3}(,[0-9]{1,3}:[0-9]{1,3})*", text):
         raise argparse.ArgumentTypeError(f"expected LEAST:MOST blocks per stage, such as 1:4,1:12,1:8, got {text!r}")
     return tuple((int(least), int(most)) for least, most in (stage.split(":") for stage in text.split(",")))
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """A setting of the training, from "lr=0.1"."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as lr=0.01, got {text!r}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def named(text: str, what: str) -> Any:

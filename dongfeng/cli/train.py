@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive, size_hw
+from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
 from dongfeng.cli.frame_progress import SECONDS_PER_LINE
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.errors import DongfengError
@@ -56,7 +55,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU for the network")
     parser.add_argument("--workers", type=positive, metavar="N", help="threads that prepare images")
     parser.add_argument("--checkpoint-every", type=positive, metavar="N", help="updates between checkpoints")
-    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="K=V", help="any other setting")
+    parser.add_argument("--set", action="append", default=[], type=setting, metavar="K=V", help="any other setting")
     parser.add_argument("--half", action="store_true", help="write the weights in half precision")
     add_json(parser)
     return parser
@@ -108,16 +107,6 @@ def _config(args: argparse.Namespace) -> TrainConfig:
     if args.size is not None:
         given["size_hw"] = args.size
     return config.updated(given | dict(args.set), source="options")
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as lr=0.01, got {text!r}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _shown(metrics: Mapping[str, Any]) -> str:

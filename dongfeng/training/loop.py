@@ -26,6 +26,7 @@ from dongfeng.training.settings import (
     chosen_device,
     chosen_dtype,
     chosen_workers,
+    memory_layout,
     training_mode,
 )
 
@@ -148,7 +149,8 @@ class _Trainer:
         self._size_hw, self._recipe = input_size(net), net.recipe or Recipe()
         self._dtype = chosen_dtype(config, device)
         module: Any = to_torch(net, outputs=[find_score_blob(net)])
-        self._module: torch.nn.Module = module.to(device, memory_format=torch.channels_last).train()
+        self._layout = memory_layout(module, device)
+        self._module: torch.nn.Module = module.to(device, memory_format=self._layout).train()
         self._average: torch.nn.Module | None = copy.deepcopy(self._module) if config.average else None
         self._optimizer = make_optimizer(self._module, config)
         self._scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=self._dtype == torch.float16)
@@ -237,10 +239,11 @@ class _Trainer:
         return rate
 
     def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch on the device: the network's input, in channels_last as it lies in memory already, and targets."""
+        """A batch on the device: the network's input, and targets."""
         import torch
 
-        images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2).float()
+        images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2)
+        images = images.float().contiguous(memory_format=self._layout)  # channels are last already
         return images.sub_(self._mean_bgr).mul_(self._recipe.scale), torch.from_numpy(batch.targets).to(self._device)
 
     def _mean_loss(self) -> float:

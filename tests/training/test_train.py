@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import dongfeng
+from dongfeng.architectures import backbone_net
 from dongfeng.caffe import caffemodel
 from dongfeng.converters.caffe import write_caffe
 from dongfeng.converters.random_weights import random_weights
@@ -176,6 +177,27 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
         assert json.loads(file.metadata()["state"])["step"] == 2
     sources = "".join(path.read_text() for path in Path(str(dongfeng.training.__file__)).parent.glob("*.py"))
     assert not re.search(r"import pickle|torch\.(save|load)\(", sources)
+
+
+@pytest.mark.parametrize(("width", "layout"), [(8, "contiguous_format"), (16, "channels_last")])
+def test_narrow_nets_keep_clear_of_a_layout_that_corrupts_memory(width: int, layout: str) -> None:
+    from dongfeng.converters.torch import to_torch
+    from dongfeng.training.settings import memory_layout
+
+    module = to_torch(random_weights(backbone_net([[width], [width], [16]], size_hw=(32, 32), stem=(16, 16)), 0))
+    assert memory_layout(module, "cpu") is getattr(torch, layout)
+    assert memory_layout(module, "cuda") is torch.channels_last
+
+
+def test_a_narrow_net_trains_on_large_images(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+    """With its channels last this ends in a corrupted heap, so it has a process of its own."""
+    code = (
+        "from dongfeng.architectures import segmentation_net; from dongfeng.training import TrainConfig, train\n"
+        "net = segmentation_net([[8], [8], [16]], (8, 8, 8), size_hw=(256, 512), stem=(6, 12), psp_kernels=(8, 4, 2, 1))\n"
+        "train(net, TrainConfig(data='toytown:8', steps=2, batch=8, validation_images=2, threads=1, label_stride=2))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
