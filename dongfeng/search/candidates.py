@@ -18,7 +18,7 @@ from dongfeng.search.space import Encoding, Space
 from dongfeng.search.stages import Ints
 
 _CHUNK = 2_000_000  # pairs looked at in one go
-_MOST_CALLS = 500_000
+_MOST_CALLS = 2_000_000  # the default space takes some ten seconds
 _EDGE = 1e-9  # a latency this near to the window's edge is inside: sums in another order differ by less
 
 

@@ -106,7 +106,7 @@ class Space:
     @classmethod
     def decoder(
         cls,
-        backbone: Backbone,
+        backbone: Backbone | Sequence[Sequence[int]],
         widths: Sequence[int] = _DECODER_WIDTHS,
         *,
         size_hw: tuple[int, int] = (1024, 2048),
@@ -117,7 +117,7 @@ class Space:
         Latencies are of the net up to its scores at full size, as the published ones.
 
         Args:
-            backbone: Encoding and block of the backbone, such as `dongfeng.architectures.DF1`.
+            backbone: Such as `dongfeng.architectures.DF1`; or the encoding of one with basic blocks.
             widths: Widths that channel controllers may have.
             size_hw: Height and width of the input, multiples of 32.
             classes: Number of classes.
@@ -126,6 +126,8 @@ class Space:
             SearchError: the widths describe no space.
             ShapeError: the backbone or the size is not of this form.
         """
+        if not isinstance(backbone, Backbone):
+            backbone = Backbone(tuple(tuple(stage) for stage in backbone))  # type: ignore[arg-type]  # add_backbone counts
         builder = partial(_decoded, backbone=backbone, size_hw=size_hw, classes=classes)
         space = cls((tuple(widths),) * 3, ((1, 1),) * 3, builder, "Decoder_score.up8")
         space.build(space.example)

@@ -93,6 +93,7 @@ def test_released_decoders_are_members_and_built_as_released(name: str) -> None:
     assert encoding in space
     assert space.build(encoding) == build(name)
     assert space.timed(encoding).outputs == ("Decoder_score.up8",)
+    assert Space.decoder(backbone.encoding).build(encoding) == build(name)
 
 
 def depthwise_net(encoding: Encoding) -> Net:
