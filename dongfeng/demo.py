@@ -14,6 +14,7 @@ from dongfeng.files import replacing
 from dongfeng.runtime.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
+from dongfeng.training.drawn import VALIDATION_SEED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from dongfeng.runtime.model import Model
 
 MODEL = "toytown_seg"
-HELD_OUT_SEED = 2**31 - 1  # which training refuses to learn from
+HELD_OUT_SEED = VALIDATION_SEED  # which training refuses to learn from
 SHEET_ROWS = 5
 _FIRST_INDEX = 1000  # training validates itself on those before
 _CALIBRATION_SEED, _CALIBRATION_SCENES = 0, 10  # as training takes them, so that nothing held out is given away

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and folders that one process works in at a time."""
 
 from __future__ import annotations
 
@@ -40,6 +40,30 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
+    """Make a folder, and keep other processes out of it that ask for it in this way.
+
+    The lock is let go of by the system when its process ends, however that is.
+
+    Raises:
+        Exception: `busy`, where another process is in it.
+        OSError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(paths: Iterable[str | PathLike[str]]) -> None:

@@ -36,7 +36,7 @@ def read_class_folders(folder: Path) -> dict[Path, int]:
     foreign = [path for path in classes if path.name not in index]
     if foreign:
         raise DongfengError(f"{foreign[0]}: is none of the 1000 classes of ILSVRC2012")
-    images = {path: index[at.name] for at in classes for path in _images(at)}
+    images = {path: index[at.name] for at in classes for path in images_in(at)}
     if not images:
         raise DongfengError(f"{folder}: the folders of its {len(classes)} classes hold no images")
     return images
@@ -91,7 +91,8 @@ def _check_folder(folder: Path) -> None:
         raise DongfengError(f"{folder}: no such folder")
 
 
-def _images(folder: Path) -> Sequence[Path]:
+def images_in(folder: Path) -> Sequence[Path]:
+    """The images that lie in a folder, by name."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )

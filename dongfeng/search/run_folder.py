@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from os import PathLike
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dongfeng.errors import SearchError
-from dongfeng.files import remove_leftovers, replacing
+from dongfeng.files import alone_in, remove_leftovers, replacing
 from dongfeng.json_text import json_text
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.result import Candidate
@@ -80,24 +81,18 @@ class RunFolder:
         self.folder = Path(folder)
         self.config_file, self.log_file = self.folder / "config.json", self.folder / "candidates.jsonl"
         self.front_file, self.progress_file = self.folder / "front.csv", self.folder / "progress.csv"
-        self._lock: Any = None
+        self._held = ExitStack()
 
     def __enter__(self) -> RunFolder:
-        """Make sure that this process alone writes here; the system gives way when it dies."""
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise SearchError(f"{self.folder}: another process is at this search; wait for it, or stop it") from None
+        """Make sure that this process alone writes here."""
+        busy = SearchError(f"{self.folder}: another process is at this search; wait for it, or stop it")
+        self._held.enter_context(alone_in(self.folder, busy))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._held.close()
 
     def open(self, config: Mapping[str, Any]) -> list[Record]:
         """Begin a run, or go on with it.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dongfeng.datasets import cityscapes
 from dongfeng.datasets.cityscapes_folder import Frame, Truth, find_frames, find_truth
 from dongfeng.datasets.imagenet import class_names, wordnet_ids
-from dongfeng.datasets.imagenet_folder import SUFFIXES
+from dongfeng.datasets.imagenet_folder import images_in
 from dongfeng.datasets.label_png import read_label_png
 from dongfeng.errors import DongfengError, ImageError
 from dongfeng.runtime.images import read_image
@@ -88,12 +88,7 @@ def open_imagenet(root: Path, split: str, count: int | None) -> FolderSamples:
     foreign = [name for name in _class_folders(folder) if name not in numbers]
     if foreign:
         raise DongfengError(f"{folder / foreign[0]}: is a class that {root / 'train'} does not have")
-    images = [
-        (path, numbers[name])
-        for name in _class_folders(folder)
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    images = [(path, numbers[name]) for name in _class_folders(folder) for path in images_in(folder / name)]
     if not images:
         raise DongfengError(f"{folder}: holds no images; expected CLASS/*.jpg below it")
     return FolderSamples(_spread(images, count), class_names() if known else trained)

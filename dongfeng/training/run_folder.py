@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dongfeng.errors import DongfengError
-from dongfeng.files import remove_leftovers, replacing
+from dongfeng.files import alone_in, remove_leftovers, replacing
 from dongfeng.json_text import json_text
 from dongfeng.training.config import TrainConfig, read_config
 
@@ -50,21 +50,12 @@ class RunFolder:
             DongfengError: another process trains in it.
             OSError: the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")  # let go of by the system when its process ends, however that is
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise DongfengError(f"{self.folder}: another process is training in this folder") from None
-        try:
+        busy = DongfengError(f"{self.folder}: another process is training in this folder")
+        with alone_in(self.folder, busy):
             remove_leftovers([self.config_file, self.log_file, self.checkpoint_file])
             with replacing(self.config_file) as temporary:
                 temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
             yield
-        finally:
-            lock.release()
 
     def rewind(self, step: int) -> list[dict[str, Any]]:
         """Cut the log after a step, where a killed process has gone on beyond its checkpoint; what is left of it."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dongfeng.converters.torch.layer_types import Operation
 from dongfeng.errors import ConversionError
+from dongfeng.layers.infer import needed_layers
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Network(Block):
         super().__init__(parts, steps, inputs, outputs)
         self.name = name
         self.features = tuple(features)
-        self.feature_steps = with_drops(_needed(steps, features), features) if features else ()
+        self.feature_steps = with_drops(needed_layers(steps, features), features) if features else ()
 
     def forward(self, input: Tensor) -> Any:  # type: ignore[override]  # torch.fx wants to know how many inputs
         """The scores before any softmax: (N, classes), or (N, classes, H, W).
@@ -133,16 +134,6 @@ class ManyInputNetwork(Network):
     def forward(self, *inputs: Tensor) -> Any:
         """The outputs."""
         return self._run(self.steps, inputs, self.outputs)
-
-
-def _needed(steps: Sequence[Step], wanted: Sequence[str]) -> list[Step]:
-    needed = set(wanted)
-    kept = []
-    for step in reversed(steps):
-        if needed.intersection(step.tops):
-            kept.append(step)
-            needed.update(step.bottoms)
-    return kept[::-1]
 
 
 # Names that a part cannot have, for modules have them already.

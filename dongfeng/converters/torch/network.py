@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 
 import numpy as np
@@ -17,6 +17,7 @@ from dongfeng.converters.torch.leaves import Leaf, blob_attributes, leaves_of
 from dongfeng.converters.torch.outputs import checked_outputs, feature_blobs, score_blobs
 from dongfeng.converters.weights import fill
 from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Array, Layer
 from dongfeng.net import Net
 
@@ -28,7 +29,7 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     """The network of `net` in evaluation mode; see `to_torch`."""
     wanted = score_blobs(net) if outputs is None else checked_outputs(net, outputs)
     features = feature_blobs(net)
-    leaves = _needed(leaves_of(fill(net), RESERVED), net, wanted)
+    leaves = _needed(leaves_of(fill(net), RESERVED), wanted)
     made = {*net.inputs, *(top for leaf in leaves for top in leaf.tops)}
     features = features if made.issuperset(features) else ()
     operations = _operations(leaves, {*wanted, *features})
@@ -40,7 +41,7 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     return kind(parts, steps, tuple(net.inputs), wanted, features, net.name).eval()
 
 
-def _needed(leaves: Sequence[Leaf], net: Net, wanted: Iterable[str]) -> list[Leaf]:
+def _needed(leaves: Sequence[Leaf], wanted: Collection[str]) -> list[Leaf]:
     """The leaves that the wanted blobs depend on.
 
     Raises:
@@ -53,12 +54,7 @@ def _needed(leaves: Sequence[Leaf], net: Net, wanted: Iterable[str]) -> list[Lea
                 f'blob "{blob}" lies between {" and ".join(layer.name for layer in inner[blob].layers)}, which are one '
                 f'module; take "{inner[blob].tops[0]}"'
             )
-    needed, kept = set(wanted), []
-    for leaf in reversed(leaves):
-        if needed.intersection(leaf.tops):
-            kept.append(leaf)
-            needed.update(leaf.bottoms)
-    return kept[::-1]
+    return needed_layers(leaves, wanted)
 
 
 def _operations(leaves: Sequence[Leaf], seen: set[str]) -> list[Operation]:
