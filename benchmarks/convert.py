@@ -25,7 +25,7 @@ import onnx
 
 import dongfeng
 from dongfeng.architectures import build
-from dongfeng.converters.random_weights import random_weights
+from dongfeng.net.random_weights import random_weights
 
 LIMIT_S, LIMIT_FILE_SIZES = 3.0, 5.0
 MODEL, SIZE = "df2seg2", "1024x2048"

@@ -32,9 +32,9 @@ import cv2
 import numpy as np
 
 import dongfeng
-from dongfeng.converters.ncnn import write_ncnn
-from dongfeng.converters.random_weights import random_weights
-from dongfeng.runtime.backends import backend_type
+from dongfeng.backends import backend_type
+from dongfeng.formats.ncnn import write_ncnn
+from dongfeng.net.random_weights import random_weights
 from dongfeng.zoo.models import model_info
 
 SCORES, PROBABILITIES, LABELS = "Decoder_score", "prob", "pred"

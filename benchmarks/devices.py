@@ -32,9 +32,9 @@ from dongfeng.devices import (
     unit_latency_ms,
 )
 from dongfeng.devices.journal import Journal
-from dongfeng.devices.logs import read_logs
 from dongfeng.devices.measure import Stopwatch
-from dongfeng.devices.shipped import build_gtx1080ti, build_titanx, build_tx2, tx2_left_out
+from dongfeng.tools.published_logs import read_logs
+from dongfeng.tools.shipped_profiles import build_gtx1080ti, build_titanx, build_tx2, tx2_left_out
 
 DF1, DFLITE_SEG = ("df1seg", "df1seg_d8"), ("dflite_seg", "dflite_seg_d8")
 DF2 = ("df2seg1", "df2seg2")

@@ -23,14 +23,14 @@ import onnx
 import onnxruntime
 
 import dongfeng
-from dongfeng.converters.fold import fold
-from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.quantize import agreement, quantize
-from dongfeng.converters.quantize.graph import relative_error, scores
-from dongfeng.runtime.images import read_image
-from dongfeng.runtime.preprocess import prepare
-from dongfeng.runtime.score_blob import find_score_blob
-from dongfeng.runtime.upsample import upsample_labels
+from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.fold import fold
+from dongfeng.net.preprocess import prepare
+from dongfeng.net.score_blob import find_score_blob
+from dongfeng.passes.quantize import agreement, quantize
+from dongfeng.passes.quantize.graph import relative_error, scores
+from dongfeng.runtime.images.read import read_image
+from dongfeng.runtime.labels.upsample import upsample_labels
 
 REPEATS = 60
 

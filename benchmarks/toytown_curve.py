@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from dongfeng.architectures import segmentation_net
 from dongfeng.architectures.toytown import DECODER, ENCODING, PSP_KERNELS, SIZE_HW, STEM
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.training import train
 from dongfeng.training.config import read_recipe
 from dongfeng.training.samples import open_data

@@ -37,7 +37,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
-from dongfeng.runtime.upsample import argmax_last, upsample_labels  # noqa: E402
+from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels  # noqa: E402
 
 Float = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]

@@ -16,35 +16,35 @@ from dongfeng._version import __version__
 
 if TYPE_CHECKING:
     from dongfeng import errors
-    from dongfeng.converters.caffe import read_caffe, write_caffe
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.ncnn import read_ncnn
-    from dongfeng.converters.onnx import to_onnx
-    from dongfeng.converters.verify import verify
-    from dongfeng.net import Layer, LayerCost, Net
+    from dongfeng.formats.caffe import read_caffe, write_caffe
+    from dongfeng.formats.ncnn import read_ncnn
+    from dongfeng.formats.onnx import to_onnx
+    from dongfeng.net.fold import fold
+    from dongfeng.net.graph import Layer, LayerCost, Net
     from dongfeng.runtime.load import load
     from dongfeng.runtime.results import Classification, Segmentation
     from dongfeng.runtime.run import run
     from dongfeng.runtime.torch_net import from_torch, to_torch
+    from dongfeng.verification.verify import verify
     from dongfeng.zoo.models import list_models
 
 _HOMES = {
     "Classification": "dongfeng.runtime.results",
-    "Layer": "dongfeng.net",
-    "LayerCost": "dongfeng.net",
-    "Net": "dongfeng.net",
+    "Layer": "dongfeng.net.graph",
+    "LayerCost": "dongfeng.net.graph",
+    "Net": "dongfeng.net.graph",
     "Segmentation": "dongfeng.runtime.results",
-    "fold": "dongfeng.converters.fold",
+    "fold": "dongfeng.net.fold",
     "from_torch": "dongfeng.runtime.torch_net",
     "list_models": "dongfeng.zoo.models",
     "load": "dongfeng.runtime.load",
-    "read_caffe": "dongfeng.converters.caffe",
-    "read_ncnn": "dongfeng.converters.ncnn",
+    "read_caffe": "dongfeng.formats.caffe",
+    "read_ncnn": "dongfeng.formats.ncnn",
     "run": "dongfeng.runtime.run",
-    "to_onnx": "dongfeng.converters.onnx",
+    "to_onnx": "dongfeng.formats.onnx",
     "to_torch": "dongfeng.runtime.torch_net",
-    "verify": "dongfeng.converters.verify",
-    "write_caffe": "dongfeng.converters.caffe",
+    "verify": "dongfeng.verification.verify",
+    "write_caffe": "dongfeng.formats.caffe",
 }
 
 __all__ = [

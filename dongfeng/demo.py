@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from dongfeng.datasets.cityscapes import to_label_ids
 from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics, average
-from dongfeng.files import replacing
-from dongfeng.runtime.contact_sheet import Judged, contact_sheet
+from dongfeng.runtime.images.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
+from dongfeng.support.files import replacing
 from dongfeng.training.drawn import VALIDATION_SEED
 
 if TYPE_CHECKING:

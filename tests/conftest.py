@@ -9,6 +9,8 @@ import pytest
 
 import dongfeng
 
+pytest_plugins = ["tests.small_files"]
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 
 import dongfeng
-from dongfeng.converters.onnx import MAX_OPSET, MIN_OPSET
+from dongfeng.formats.onnx import MAX_OPSET, MIN_OPSET
 
 
 def is_readable(opset: int) -> bool:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import dongfeng
 import dongfeng.reference
-from dongfeng.converters.feeds import feed_arrays
-from dongfeng.converters.fold import folded_blobs
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import DongfengWarning, ShapeError, UnsupportedLayer
+from dongfeng.net.feeds import feed_arrays
+from dongfeng.net.fold import folded_blobs
+from dongfeng.net.random_weights import random_weights
 from tests.nets import read_text
 from tests.networks.drafts import Draft, drafts, family_names, grow
 from tests.opsets import NEWEST

@@ -167,7 +167,7 @@ def test_converted_to_caffe_or_ncnn_it_says_the_same(
 
 def test_tensorrt_rtx_builds_it_in_half_precision(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tensorrt_rtx")
-    from dongfeng.converters.tensorrt import read_sidecar
+    from dongfeng.backends.tensorrt import read_sidecar
 
     assert main(["convert", "toytown_seg", "-o", "net.engine", "--precision", "fp16", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]

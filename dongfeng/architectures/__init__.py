@@ -15,7 +15,7 @@ from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.architectures.pl1a import pl1a_net
 from dongfeng.architectures.toytown import toytown_net
 from dongfeng.errors import UnknownModel
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 __all__ = [
     "ARCHITECTURES",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dongfeng.architectures.blocks import BLOCKS, Feature
 from dongfeng.architectures.builder import NetBuilder
 from dongfeng.errors import ShapeError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 Encoding = Sequence[Sequence[int]]
 Blocks = str | Sequence[str]

@@ -7,7 +7,7 @@ from typing import Any
 
 from dongfeng.caffe.message import message
 from dongfeng.layers.layer import Layer, Shape
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 _BATCH_NORM = {"moving_average_fraction": 0.9, "eps": 1e-4}
 _FROZEN = {"lr_mult": 0.0, "decay_mult": 0.0}

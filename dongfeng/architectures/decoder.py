@@ -12,7 +12,7 @@ from dongfeng.architectures.blocks import Feature, Mixer, conv3x3
 from dongfeng.architectures.builder import NetBuilder
 from dongfeng.architectures.psp import KERNELS, add_psp
 from dongfeng.errors import ShapeError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 
 def segmentation_net(

@@ -10,7 +10,7 @@ from dongfeng.architectures.blocks import Feature, separable
 from dongfeng.architectures.builder import NetBuilder
 from dongfeng.architectures.decoder import add_decoder
 from dongfeng.architectures.psp import add_psp
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 SIZE_HW = (384, 640)
 CLASSES = 19

@@ -7,7 +7,7 @@ Its weights are where small things are told apart, in stem, stage 3 and decoder;
 from __future__ import annotations
 
 from dongfeng.architectures.decoder import segmentation_net
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 SIZE_HW = (256, 512)
 

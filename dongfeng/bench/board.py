@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dongfeng.backends.tensorrt.trtexec.boards import BOARDS
 from dongfeng.bench.report import Report, Row, new_row
-from dongfeng.converters.fold import fold
-from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.random_weights import random_weights
-from dongfeng.converters.tensorrt.trtexec import BOARDS
 from dongfeng.devices import timed_net
+from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.fold import fold
+from dongfeng.net.random_weights import random_weights
 
 _OPSET = 13  # what the oldest boards read
 
@@ -84,7 +84,7 @@ def _of(row: Row, precision: str) -> Row:
 
 
 def _measure(row: Row, precision: str, board: Board, device: str, on_step: Callable[[str], object] | None) -> Row:
-    from dongfeng.bench.remote import measure_remote
+    from dongfeng.backends.tensorrt.trtexec.remote import measure_remote
 
     height, width = (row[f"computed_{side}"] or row[side] for side in ("height", "width"))
     net = random_weights(fold(timed_net(row["model"], (height, width))))

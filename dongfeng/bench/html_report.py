@@ -12,9 +12,9 @@ from typing import Any
 from dongfeng.bench.pictures import draw
 from dongfeng.bench.scatter import number, panels_of, rows_of, shown, size_of
 from dongfeng.errors import DeviceError
-from dongfeng.figures import picture_bytes
-from dongfeng.files import replacing
-from dongfeng.html_page import Cells, inline_figure, page, section, table
+from dongfeng.support.files import replacing
+from dongfeng.support.html_page import Cells, inline_figure, page, section, table
+from dongfeng.support.plots import picture_bytes
 
 _SUFFIXES = (".html", ".htm")
 _CAPTION = (

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from dongfeng.bench.scatter import KINDS, Kind, Panel, Point
-from dongfeng.figures import COLOURS, DPI, GREY, new_figure, plain_axes
+from dongfeng.support.plots import COLOURS, DPI, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

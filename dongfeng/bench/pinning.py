@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dongfeng.backends import cpu_count
 from dongfeng.bench.host import core_leaders
-from dongfeng.runtime.backends import cpu_count
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from dongfeng.caffe.wire import (
     varint,
 )
 from dongfeng.errors import CaffemodelError
-from dongfeng.files import replacing
+from dongfeng.support.files import replacing
 
 __all__ = ["LayerBlobs", "WeightsFile", "read", "read_file", "write"]
 

@@ -13,7 +13,7 @@ from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
     from dongfeng.devices import DeviceProfile
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
 
 EPILOG = """\
 Measures the blocks that backbones are made of, at 224x224, on this machine and one backend; df-bench --device FILE and
@@ -103,9 +103,9 @@ def _from_trtexec(args: argparse.Namespace) -> DeviceProfile:
 def _exported(model: str, size: tuple[int, int] | None) -> Net:
     """The network as `dongfeng export-trtexec` writes it: down to its scores."""
     from dongfeng.architectures import build
-    from dongfeng.converters.fold import fold
     from dongfeng.layers.infer import needed_layers
-    from dongfeng.runtime.score_blob import find_score_blob
+    from dongfeng.net.fold import fold
+    from dongfeng.net.score_blob import find_score_blob
     from dongfeng.zoo.models import model_info
 
     info = model_info(model)

@@ -17,8 +17,8 @@ from dongfeng.errors import ConversionError, ShapeError, WeightsUnavailable
 if TYPE_CHECKING:
     import onnx
 
-    from dongfeng.converters.verdict import BlobError, Verdict
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
+    from dongfeng.verification.verdict import BlobError, Verdict
 
 CAFFE = (".prototxt", ".caffemodel")
 NCNN = (".param", ".bin")
@@ -123,8 +123,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_onnx(args: argparse.Namespace, source: Source, net: Net, out: Path) -> None:
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.formats.onnx import to_onnx
+    from dongfeng.net.fold import fold
 
     is_folded = args.fold is not False
     made_of = fold(net) if is_folded else net
@@ -159,9 +159,9 @@ def _check_options(args: argparse.Namespace, out: Path) -> None:
 
 def _write_engine(args: argparse.Namespace, source: Source, net: Net, out: Path) -> None:
     """The net down to its scores, as an engine."""
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.onnx import to_onnx
-    from dongfeng.runtime.score_blob import find_score_blob
+    from dongfeng.formats.onnx import to_onnx
+    from dongfeng.net.fold import fold
+    from dongfeng.net.score_blob import find_score_blob
 
     made_of = net if args.fold is False else fold(net)
     model = to_onnx(
@@ -180,8 +180,8 @@ def _write_verified(args: argparse.Namespace, net: Net, model: onnx.ModelProto, 
     Raises:
         ConversionError: a layer differs.
     """
-    from dongfeng.converters.verify import store_verdict, verify
-    from dongfeng.files import replacing
+    from dongfeng.support.files import replacing
+    from dongfeng.verification.verify import store_verdict, verify
 
     verdict = verify(net, model, args.verify or None, folded=is_folded)
     if verdict.passed:
@@ -225,9 +225,9 @@ def _metadata(args: argparse.Namespace, source: Source, net: Net) -> dict[str, s
     """What `dongfeng.load` has to know to run the file as the zoo's model."""
     if source.info is None:
         return {}
+    from dongfeng.net.score_blob import find_score_blob
     from dongfeng.runtime.metadata import to_metadata
     from dongfeng.runtime.nets import zoo_spec
-    from dongfeng.runtime.score_blob import find_score_blob
 
     scores = find_score_blob(net)
     ((_, _, height, width),) = net.inputs.values()
@@ -236,8 +236,8 @@ def _metadata(args: argparse.Namespace, source: Source, net: Net) -> dict[str, s
 
 
 def _write_ncnn(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> None:
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.ncnn import write_ncnn
+    from dongfeng.formats.ncnn import write_ncnn
+    from dongfeng.net.fold import fold
 
     write_ncnn(net if args.fold is False else fold(net), *targets, outputs=args.output)
     if args.json:
@@ -247,8 +247,8 @@ def _write_ncnn(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> 
 
 
 def _write_caffe(args: argparse.Namespace, net: Net, targets: Sequence[Path]) -> None:
-    from dongfeng.converters.caffe import write_caffe
-    from dongfeng.converters.fold import fold
+    from dongfeng.formats.caffe import write_caffe
+    from dongfeng.net.fold import fold
 
     write_caffe(fold(net) if args.fold else net, *targets)
     if args.json:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import onnx
 
-    from dongfeng.converters.tensorrt import EngineReport
+    from dongfeng.backends.tensorrt import EngineReport
 
 SUFFIXES = (".engine", ".plan")
 DEFAULT_IMAGES = 10
@@ -66,7 +66,7 @@ def write_engine(args: argparse.Namespace, model: onnx.ModelProto | Path, out: P
         model: The float model, with what says how an image becomes its input; or an ONNX file.
         out: The file.
     """
-    from dongfeng.converters.tensorrt import build_engine
+    from dongfeng.backends.tensorrt import build_engine
 
     if isinstance(model, Path) and not model.is_file():
         raise UnknownModel(f"{model}: no such file")

@@ -38,10 +38,10 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.onnx import to_onnx
-    from dongfeng.converters.tensorrt.trtexec import board_named, write_bundle
-    from dongfeng.runtime.score_blob import find_score_blob
+    from dongfeng.backends.tensorrt.trtexec.boards import board_named, write_bundle
+    from dongfeng.formats.onnx import to_onnx
+    from dongfeng.net.fold import fold
+    from dongfeng.net.score_blob import find_score_blob
 
     board = board_named(args.board)
     source = read_source(args.net, args.weights or args.weights_file, released=True)

@@ -13,8 +13,8 @@ from dongfeng.cli.source import NET_HELP, WEIGHTS_HELP, read_source
 if TYPE_CHECKING:
     from dongfeng.layers.infer import LayerCost
     from dongfeng.layers.layer import Shape
-    from dongfeng.net import Net
-    from dongfeng.recipe import Recipe
+    from dongfeng.net.graph import Net
+    from dongfeng.net.recipe import Recipe
     from dongfeng.zoo.models import ModelInfo
 
 EPILOG = """\

@@ -54,7 +54,7 @@ def find_video(inputs: Sequence[str]) -> Path | int | None:
     Raises:
         DongfengError: there is a video, and something else as well.
     """
-    from dongfeng.runtime.video import is_video
+    from dongfeng.runtime.images.video import is_video
 
     def is_camera(text: str) -> bool:
         return text.isascii() and text.isdigit() and not Path(text).exists()

@@ -11,13 +11,13 @@ from dongfeng.cli.arguments import Commands, add_command, add_json, add_size, ad
 from dongfeng.cli.inputs import find_images
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.errors import ConversionError, ImageError
-from dongfeng.json_text import json_text
+from dongfeng.support.json_text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from dongfeng.converters.quantize import Agreement, Quantized
+    from dongfeng.passes.quantize import Agreement, Quantized
     from dongfeng.runtime.model import Model
 
 FLAVOURS = ("cpu", "tensorrt")
@@ -58,8 +58,8 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.files import replacing
     from dongfeng.runtime.load import load
+    from dongfeng.support.files import replacing
 
     out = Path(args.out)
     if out.suffix != ".onnx":
@@ -95,7 +95,7 @@ def _images(inputs: Sequence[str]) -> list[Path]:
 
 
 def _quantize(args: argparse.Namespace, model: Model, images: Sequence[Path]) -> Quantized:
-    from dongfeng.converters.quantize import quantize
+    from dongfeng.passes.quantize import quantize
 
     note(f"calibrating with {len(images)} images")
     batches = (_input(model, path) for path in images)
@@ -106,10 +106,10 @@ def _float_model(args: argparse.Namespace, model: Model) -> Any:
     """The ONNX model that `load` runs: folded, down to the scores, with what says how to run it."""
     import onnx
 
-    from dongfeng.converters.fold import fold
-    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.formats.onnx import to_onnx
+    from dongfeng.net.fold import fold
+    from dongfeng.net.score_blob import find_score_blob
     from dongfeng.runtime.metadata import ModelSpec, to_metadata
-    from dongfeng.runtime.score_blob import find_score_blob
 
     if model.net is None:
         return onnx.load(args.model)
@@ -120,8 +120,8 @@ def _float_model(args: argparse.Namespace, model: Model) -> Any:
 
 
 def _input(model: Model, path: Path) -> npt.NDArray[np.float32]:
-    from dongfeng.runtime.images import read_image
-    from dongfeng.runtime.preprocess import prepare
+    from dongfeng.net.preprocess import prepare
+    from dongfeng.runtime.images.read import read_image
 
     return prepare(read_image(path), model.recipe, model.size_hw)
 
@@ -141,7 +141,7 @@ def _report(
     }
     snr: dict[str, float] = {}
     if held_out:
-        from dongfeng.converters.quantize import agreement, layer_snr_db
+        from dongfeng.passes.quantize import agreement, layer_snr_db
         from dongfeng.runtime.load import load
 
         note(f"comparing on {len(held_out)} images")

@@ -13,7 +13,7 @@ from dongfeng.cli.inference import Shown, add_arguments, over_images, report
 from dongfeng.cli.inputs import Image, find_images, find_video, output_names
 from dongfeng.cli.segment_video import refuse_video, segment_video
 from dongfeng.cli.settings import run_settings
-from dongfeng.files import remove_leftovers
+from dongfeng.support.files import remove_leftovers
 
 if TYPE_CHECKING:
     from dongfeng.runtime.results import Segmentation
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _segment(args: argparse.Namespace, outputs: Mapping[Image, Path], problems: list[str]) -> list[dict[str, object]]:
     from dongfeng.datasets.label_png import png_form
-    from dongfeng.runtime.marked_png import is_whole_with_mark, write_marked_png
+    from dongfeng.runtime.images.marked_png import is_whole_with_mark, write_marked_png
 
     mark = json.dumps({**run_settings(args), "kind": args.kind})
 
@@ -98,7 +98,7 @@ def _segment(args: argparse.Namespace, outputs: Mapping[Image, Path], problems: 
 
 def _is_earlier_output(image: Image, inputs: Iterable[str], folder: Path) -> bool:
     """Whether an image that was found in the folder of the outputs is one of them."""
-    from dongfeng.runtime.marked_png import mark_of
+    from dongfeng.runtime.images.marked_png import mark_of
 
     is_inside = image.path.resolve().is_relative_to(folder.resolve()) and str(image.path) not in inputs
     return is_inside and mark_of(image.path) is not None

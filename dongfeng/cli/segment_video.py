@@ -17,10 +17,10 @@ from dongfeng.cli.output import complain, print_json
 from dongfeng.errors import DongfengError, ImageError
 
 if TYPE_CHECKING:
-    from dongfeng.runtime.images import Image
+    from dongfeng.runtime.images.read import Image
+    from dongfeng.runtime.images.video import Video
     from dongfeng.runtime.model import Model
     from dongfeng.runtime.results import Segmentation
-    from dongfeng.runtime.video import Video
 
 Write = Callable[[int, "Segmentation"], None]
 PICTURES = ("overlay", "color")
@@ -40,7 +40,7 @@ def refuse_video(args: argparse.Namespace) -> None:
 
 def segment_video(args: argparse.Namespace, source: Path | int) -> int:
     """Segment the frames of a video file, or of the camera of that number, and report; the exit status."""
-    from dongfeng.runtime.video import Video
+    from dongfeng.runtime.images.video import Video
 
     output, every = Path(args.output), args.every or 1
     _check(args, source, output)
@@ -81,7 +81,7 @@ def _check(args: argparse.Namespace, source: Path | int, output: Path) -> None:
 
 def _is_video_name(output: Path) -> bool:
     """Whether an output is to be a video file, rather than a folder."""
-    from dongfeng.runtime.video import is_video
+    from dongfeng.runtime.images.video import is_video
 
     return is_video(output)
 
@@ -89,8 +89,8 @@ def _is_video_name(output: Path) -> bool:
 @contextmanager
 def _sink(args: argparse.Namespace, output: Path, video: Video) -> Iterator[Write]:
     """Where the results go: a function that takes the number of a frame and its result."""
-    from dongfeng.files import remove_leftovers
-    from dongfeng.runtime.video import writing_video
+    from dongfeng.runtime.images.video import writing_video
+    from dongfeng.support.files import remove_leftovers
 
     every = args.every or 1
     if _is_video_name(output):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dongfeng.errors import ConversionError, UnknownModel
 
 if TYPE_CHECKING:
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
     from dongfeng.zoo.models import ModelInfo
 
 NET_HELP = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
@@ -68,9 +68,9 @@ def _from_zoo(name: str, weights: str | None, *, released: bool) -> Source:
 
 
 def _from_file(path: Path, weights: str | None) -> Source:
-    from dongfeng.converters.caffe import read_caffe
-    from dongfeng.converters.ncnn import read_ncnn
-    from dongfeng.converters.random_weights import random_weights
+    from dongfeng.formats.caffe import read_caffe
+    from dongfeng.formats.ncnn import read_ncnn
+    from dongfeng.net.random_weights import random_weights
     from dongfeng.runtime.nets import given_weights
 
     read = read_caffe if path.suffix == ".prototxt" else read_ncnn

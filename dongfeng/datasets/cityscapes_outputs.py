@@ -16,7 +16,7 @@ from typing import Any, Literal
 from dongfeng.datasets.cityscapes_folder import Frame
 from dongfeng.datasets.label_png import png_form, whole_png_form
 from dongfeng.errors import DongfengError
-from dongfeng.files import remove_leftovers, replacing
+from dongfeng.support.files import remove_leftovers, replacing
 
 Kind = Literal["label_ids", "color", "overlay"]
 LABEL_IDS: Kind = "label_ids"

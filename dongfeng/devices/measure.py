@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.converters.fold import fold
-from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.random_weights import random_weights
+from dongfeng.backends import auto_backend, backend_type
 from dongfeng.devices.journal import BUSY, Journal, Sample
 from dongfeng.devices.predict import units_latency_ms
 from dongfeng.devices.probe import can_probe, probe
@@ -31,8 +29,10 @@ from dongfeng.devices.space import UnitSpace
 from dongfeng.devices.unit import Unit, conv_unit
 from dongfeng.devices.units import units_of
 from dongfeng.errors import DeviceError
-from dongfeng.net import Net
-from dongfeng.runtime.backends import auto_backend, backend_type
+from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.fold import fold
+from dongfeng.net.graph import Net
+from dongfeng.net.random_weights import random_weights
 
 OnProgress = Callable[[int, int], object]  # how many measurements are done, and of how many
 

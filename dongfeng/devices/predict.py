@@ -12,7 +12,7 @@ from dongfeng.devices.published import PublishedPoint
 from dongfeng.devices.table import Basis
 from dongfeng.devices.unit import Unit
 from dongfeng.devices.units import placed_units
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 Device = str | PathLike[str] | DeviceProfile
 

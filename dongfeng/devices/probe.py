@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dongfeng.architectures.builder import NetBuilder
 from dongfeng.devices.unit import Unit
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 _KINDS = ("conv", "fc", "average pool", "max pool")
 _FEW, _MANY = 2, 6

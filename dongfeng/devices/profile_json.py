@@ -14,8 +14,8 @@ from dongfeng.devices.roofline import Roofline
 from dongfeng.devices.unit import Unit
 from dongfeng.devices.units import FUSIONS
 from dongfeng.errors import DeviceError, ManifestError
-from dongfeng.files import replacing
-from dongfeng.json_text import json_text
+from dongfeng.support.files import replacing
+from dongfeng.support.json_text import json_text
 from dongfeng.zoo.schema import Node, parse
 
 FORMAT = "dongfeng.device/1"

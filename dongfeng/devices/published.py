@@ -9,7 +9,7 @@ from types import MappingProxyType
 from dongfeng.architectures import build
 from dongfeng.devices.resnet import resnet
 from dongfeng.layers.infer import needed_layers
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.zoo.models import model_info
 
 # Where the timed networks end, by the head of the zoo's model: softmax and labels were not in them.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dongfeng.architectures.builder import NetBuilder
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 _BLOCKS: Mapping[int, tuple[int, ...]] = MappingProxyType({18: (2, 2, 2, 2), 50: (3, 4, 6, 3)})
 

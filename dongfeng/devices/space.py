@@ -10,7 +10,7 @@ from dongfeng.architectures.backbone import Encoding, backbone_net
 from dongfeng.devices.published import cut
 from dongfeng.devices.unit import Unit
 from dongfeng.devices.units import units_of
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 WIDTHS = (64, 128, 256, 512, 1024)
 _CLASSIFIER_HW = (224, 224)  # the one size whose last map the classifier's pooling covers

@@ -14,7 +14,7 @@ from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, averaged, w
 from dongfeng.devices.roofline import Roofline
 from dongfeng.devices.units import PlacedUnit, placed_units
 from dongfeng.errors import DeviceError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 _BETWEEN_NAMES = re.compile(r"[\s+|,(){}\[\]]+")  # "Conv_0 + PWN(Clip_3)", "a || b"
 _TIMES = ("medianMs", "averageMs")  # the first that is there

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-from dongfeng.converters.fold import fold
 from dongfeng.devices.unit import Unit
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType
 from dongfeng.layers.infer import layer_types
 from dongfeng.layers.shapes import Window, read_window
-from dongfeng.net import Net
+from dongfeng.net.fold import fold
+from dongfeng.net.graph import Net
 
 Fusion = Literal["fused", "layers"]
 FUSIONS: tuple[Fusion, ...] = ("fused", "layers")

@@ -8,7 +8,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import canonical, require_same_shapes, show, spread
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 from dongfeng.reference.weights import weights

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ConversionError, ShapeError, UnsupportedLayer, WeightsMismatch
-from dongfeng.net import Layer, Net
+from dongfeng.net.graph import Layer, Net
 from dongfeng.reference.arithmetic import overwritten_first
 from dongfeng.reference.registry import COMPUTATIONS, Array
 

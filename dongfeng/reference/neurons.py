@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import spread
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 from dongfeng.reference.weights import weights

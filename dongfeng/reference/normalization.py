@@ -8,7 +8,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, WeightsMismatch
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import canonical, require_axes, spread
 from dongfeng.reference.neurons import is_training
 from dongfeng.reference.pooling import Pool, average_pool

@@ -9,7 +9,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import require_axes, show
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dongfeng.errors import ShapeError
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import count, show
 from dongfeng.reference.neurons import sigmoid
 from dongfeng.reference.registry import AnyArray, Array, forward_of

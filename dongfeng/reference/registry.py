@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ShapeError
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 
 Array = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]

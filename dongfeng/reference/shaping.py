@@ -10,7 +10,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer, WeightsMismatch
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import canonical, count, show
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 from dongfeng.reference.weights import filled, weights

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dongfeng.errors import ShapeError
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import canonical, count, show
 from dongfeng.reference.normalization import softmax_of
 from dongfeng.reference.registry import AnyArray, Array, forward_of

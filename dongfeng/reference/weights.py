@@ -9,7 +9,7 @@ import numpy as np
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import WeightsMismatch
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import show
 from dongfeng.reference.registry import Array
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ImageError
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.images import ChannelOrder, read_image
-from dongfeng.runtime.preprocess import prepare
+from dongfeng.net.preprocess import prepare
+from dongfeng.net.recipe import Recipe
+from dongfeng.runtime.images.read import ChannelOrder, read_image
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from dongfeng.backends import backend_type, lanes_for
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning, ImageError, ShapeError, UnknownModel
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.backends import backend_type, lanes_for
+from dongfeng.net.preprocess import for_size
+from dongfeng.net.recipe import Recipe
 from dongfeng.runtime.calibration import as_calibration
 from dongfeng.runtime.class_names import classes_of
-from dongfeng.runtime.images import ChannelOrder
+from dongfeng.runtime.images.read import ChannelOrder
 from dongfeng.runtime.metadata import TASKS, ModelSpec, from_metadata
 from dongfeng.runtime.model import Model
 from dongfeng.runtime.onnx_file import check_input, choose_output, labels_output, takes_images, with_output
@@ -29,11 +30,10 @@ from dongfeng.runtime.prepare_model import (
     prepare_prototxt,
     prepare_zoo,
 )
-from dongfeng.runtime.preprocess import for_size
 
 if TYPE_CHECKING:
-    from dongfeng.runtime.backends import Backend, BackendType
-    from dongfeng.runtime.engine_file import Engine
+    from dongfeng.backends import Backend, BackendType
+    from dongfeng.backends.tensorrt.engine_file import Engine
 
 _ENGINES = (".engine", ".plan")
 # What a backend reads, where it is not any ONNX file.
@@ -210,7 +210,7 @@ def _engine(name: str, options: _Options) -> Engine | None:
     """
     if Path(name).suffix not in _ENGINES:
         return None
-    from dongfeng.runtime.engine_file import read_engine
+    from dongfeng.backends.tensorrt.engine_file import read_engine
 
     if options.weights is not None or options.calibration is not None:
         raise ConversionError(f"{name}: an engine holds its weights; leave out weights= and calibration=")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dongfeng.errors import ConversionError
-from dongfeng.recipe import Recipe
+from dongfeng.net.recipe import Recipe
 
 TASKS = ("segmentation", "classification")
 HEADS = ("x8", "d8")

@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import BackendUnavailable, ShapeError
-from dongfeng.recipe import Recipe
+from dongfeng.net.preprocess import fit, prepare
+from dongfeng.net.recipe import Recipe
 from dongfeng.runtime.class_names import Classes
-from dongfeng.runtime.images import ChannelOrder, Image, read_image
-from dongfeng.runtime.preprocess import fit, prepare
+from dongfeng.runtime.images.read import ChannelOrder, Image, read_image
+from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
 from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
 from dongfeng.runtime.stream import Stream
-from dongfeng.runtime.upsample import argmax_last, upsample_labels, upsample_nearest
 
 if TYPE_CHECKING:
-    from dongfeng.net import Net
-    from dongfeng.runtime.backends import Backend
+    from dongfeng.backends import Backend
+    from dongfeng.net.graph import Net
 
 Float = npt.NDArray[np.float32]
 Result = Segmentation | Classification

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import WeightsMismatch, WeightsUnavailable
+from dongfeng.net.preprocess import for_size
 from dongfeng.runtime.metadata import ModelSpec
-from dongfeng.runtime.preprocess import for_size
 
 if TYPE_CHECKING:
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
     from dongfeng.zoo.manifest import ModelInfo
 
 
@@ -81,7 +81,7 @@ def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
     from dongfeng.architectures import build
 
     if source.path is None:
-        from dongfeng.converters.random_weights import random_weights
+        from dongfeng.net.random_weights import random_weights
 
         return random_weights(build(info.architecture, merged=info.merged), source.seed)
     if source.path.suffix == ".bin":
@@ -89,11 +89,11 @@ def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
             raise WeightsMismatch(
                 f"{source.path}: {info.name} takes a .caffemodel; only pl1a_seg was released for ncnn"
             )
-        from dongfeng.converters.ncnn import load_ncnn_weights
+        from dongfeng.formats.ncnn import load_ncnn_weights
 
         return load_ncnn_weights(build(info.architecture), source.path)
     from dongfeng.caffe import caffemodel
-    from dongfeng.converters.weights import assign_weights
+    from dongfeng.net.weights import assign_weights
 
     records = caffemodel.read(source.path)
     unmerged = build(info.architecture)

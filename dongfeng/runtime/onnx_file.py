@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dongfeng.backends import Tensor
 from dongfeng.errors import ConversionError, ShapeError
-from dongfeng.runtime.backends import Tensor
 
 if TYPE_CHECKING:
     import onnx
 
-    from dongfeng.runtime.backends import Shape
+    from dongfeng.backends import Shape
 
 _QUANTIZED_NODES = (b"QuantizeLinear", b"QLinearConv", b"ConvInteger")
 
@@ -100,7 +100,7 @@ def choose_output(outputs: Mapping[str, Tensor], score_blob: str | None, source:
 
 def takes_images(metadata: Mapping[str, str]) -> bool:
     """Whether a model's input are images as they are in memory, (1, H, W, 3) uint8, BGR: its metadata says so."""
-    from dongfeng.converters.with_head import METADATA_IMAGE
+    from dongfeng.passes.head import METADATA_IMAGE
 
     try:
         about = json.loads(metadata.get(METADATA_IMAGE, "null"))
@@ -111,7 +111,7 @@ def takes_images(metadata: Mapping[str, str]) -> bool:
 
 def labels_output(metadata: Mapping[str, str], outputs: Mapping[str, Tensor]) -> str | None:
     """The output that is the label map at the network's size; None where there is none."""
-    from dongfeng.converters.with_head import LABELS, METADATA_LABELS
+    from dongfeng.passes.head import LABELS, METADATA_LABELS
 
     return LABELS if METADATA_LABELS in metadata and LABELS in outputs else None
 

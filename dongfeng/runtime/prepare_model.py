@@ -1,7 +1,7 @@
 """A zoo name or a network file as an ONNX file, or a packed ncnn network, in the cache, converted on first use.
 
 What is converted is the folded net, for one input size, down to its scores: label maps are made from those by
-`dongfeng.runtime.upsample`. For int8 it is quantized with the calibration images. Where the file is there already,
+`dongfeng.runtime.labels`. For int8 it is quantized with the calibration images. Where the file is there already,
 neither the net nor the onnx package is touched.
 """
 
@@ -24,20 +24,20 @@ from dongfeng.errors import (
     UnsupportedLayer,
     WeightsUnavailable,
 )
-from dongfeng.files import replacing
-from dongfeng.recipe import Recipe
-from dongfeng.runtime import ncnn_file
+from dongfeng.formats.ncnn import archive as ncnn_file
+from dongfeng.net.preprocess import for_size
+from dongfeng.net.recipe import Recipe
 from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
 from dongfeng.runtime.nets import given_weights, zoo_net, zoo_spec, zoo_weights
 from dongfeng.runtime.onnx_file import is_quantized
-from dongfeng.runtime.preprocess import for_size
+from dongfeng.support.files import replacing
 from dongfeng.zoo.paths import cache_root, onnx_folder
 
 if TYPE_CHECKING:
     import onnx
 
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
     from dongfeng.zoo.manifest import ModelInfo
 
 Size = tuple[int, int]
@@ -132,13 +132,13 @@ def prepare_prototxt(path: Path, weights: object, size_hw: Size | None, form: Fo
     source = given_weights(weights)
 
     def net() -> Net:
-        from dongfeng.converters.caffe import read_caffe
-        from dongfeng.converters.random_weights import random_weights
+        from dongfeng.formats.caffe import read_caffe
+        from dongfeng.net.random_weights import random_weights
 
         plain = _sized(read_caffe(path), size_hw, path)
         if source.path is None:
             return random_weights(plain, source.seed)
-        from dongfeng.converters.weights import load_caffemodel
+        from dongfeng.net.weights import load_caffemodel
 
         return load_caffemodel(plain, source.path)
 
@@ -161,8 +161,8 @@ def prepare_ncnn(path: Path, weights: object, size_hw: Size | None, form: Form) 
     source = given_weights(weights if weights is not None else path.with_name(f"{stem}.bin"))
 
     def net() -> Net:
-        from dongfeng.converters.ncnn import read_ncnn
-        from dongfeng.converters.random_weights import random_weights
+        from dongfeng.formats.ncnn import read_ncnn
+        from dongfeng.net.random_weights import random_weights
 
         if source.path is None:
             return random_weights(_sized(read_ncnn(path), size_hw, path), source.seed)
@@ -246,13 +246,13 @@ def _cached(name: str, digest: str, make: Callable[[], bytes], suffix: str) -> P
 
 def _digest(key: tuple[object, ...], spec: ModelSpec, form: Form) -> str:
     """Everything that changes the converted file, in 20 hexadecimal digits."""
-    from dongfeng.converters.onnx import CONVERTER_VERSION
+    from dongfeng.formats.onnx import CONVERTER_VERSION
 
     plain = [hashlib.sha256(part).hexdigest() if isinstance(part, bytes) else part for part in key]
     precision: object = "fp32"
     if form.calibration is not None:
-        from dongfeng.converters.quantize.calibrate import QUANTIZER_VERSION
-        from dongfeng.converters.quantize.saturation import saturates
+        from dongfeng.passes.quantize.calibrate import QUANTIZER_VERSION
+        from dongfeng.passes.quantize.saturation import saturates
 
         precision = ["int8", _flavour(form), form.calibration.digest(), QUANTIZER_VERSION, saturates()]
     heads = [form.takes_images, form.format == "tensorrt"]
@@ -280,8 +280,8 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     """The folded net down to its scores."""
-    from dongfeng.converters.fold import fold
-    from dongfeng.runtime.score_blob import find_score_blob
+    from dongfeng.net.fold import fold
+    from dongfeng.net.score_blob import find_score_blob
 
     recipe = spec.recipe or net.recipe
     net = fold(net)
@@ -289,10 +289,10 @@ def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     spec = replace(spec, recipe=recipe, score_blob=score_blob)
     metadata = to_metadata(spec)
     if form.format == "ncnn":
-        from dongfeng.converters.ncnn.write import to_ncnn
+        from dongfeng.formats.ncnn.write import to_ncnn
 
         return ncnn_file.pack(*to_ncnn(net, outputs=[score_blob]), metadata, {score_blob: net.shapes()[score_blob]})
-    from dongfeng.converters.onnx import to_onnx
+    from dongfeng.formats.onnx import to_onnx
 
     model = to_onnx(net, opset=OPSET, outputs=[score_blob], metadata=metadata)
     height, width = next(iter(net.inputs.values()))[2:]  # that there is one image is checked by who runs it
@@ -306,7 +306,7 @@ def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
 
 def _with_head(model: onnx.ModelProto, form: Form, spec: ModelSpec, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
     """The model with what can be computed beside the network: the input arithmetic, and the labels on a GPU."""
-    from dongfeng.converters.with_head import Head
+    from dongfeng.passes.head import Head
 
     has_labels = form.format == "tensorrt" and spec.task == "segmentation"
     return Head(recipe, labels_hw=size_hw if has_labels else None, keep_scores=True).put_on(model)
@@ -314,7 +314,7 @@ def _with_head(model: onnx.ModelProto, form: Form, spec: ModelSpec, recipe: Reci
 
 def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
     """The model in int8."""
-    from dongfeng.converters.quantize import quantize
+    from dongfeng.passes.quantize import quantize
 
     images = form.calibration.batches(for_size(recipe, size_hw), size_hw) if form.calibration else ()
     return quantize(model, images, flavour=_flavour(form)).model

@@ -130,7 +130,7 @@ class Segmentation:
             raise ImageError(
                 f'{target}: cannot write {kind} as "{target.suffix}"; the suffix has to be one of {", ".join(suffixes)}'
             )
-        from dongfeng.files import replacing
+        from dongfeng.support.files import replacing
 
         encoded = encode(self.picture_bgr(kind), target)
         target.parent.mkdir(parents=True, exist_ok=True)

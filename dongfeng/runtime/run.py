@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.converters.feeds import feed_arrays, shaped_like
-from dongfeng.converters.onnx import to_onnx
+from dongfeng.formats.onnx import to_onnx
 from dongfeng.layers.layer import Array
-from dongfeng.net import Net
+from dongfeng.net.feeds import feed_arrays, shaped_like
+from dongfeng.net.graph import Net
 
 
 def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | None = None) -> dict[str, Array]:

@@ -7,15 +7,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.converters import torch as converter
 from dongfeng.errors import UnknownModel
-from dongfeng.net import Net
+from dongfeng.formats import torch as converter
+from dongfeng.net.graph import Net
 from dongfeng.runtime.nets import given_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from dongfeng.converters.torch.blocks import Network
+    from dongfeng.formats.torch.blocks import Network
 
 Source = str | PathLike[str] | Net
 
@@ -95,10 +95,10 @@ def _net(source: Source, weights: object) -> Net:
         return net
     given = given_weights(weights)
     if given.path is None:
-        from dongfeng.converters.random_weights import random_weights
+        from dongfeng.net.random_weights import random_weights
 
         return random_weights(net, given.seed)
-    from dongfeng.converters.weights import load_caffemodel
+    from dongfeng.net.weights import load_caffemodel
 
     return load_caffemodel(net, given.path)
 
@@ -107,7 +107,7 @@ def _structure(source: str | PathLike[str]) -> Net:
     """The net that a zoo name or prototxt stands for, without weights."""
     path = Path(source)
     if path.suffix == ".prototxt":
-        from dongfeng.converters.caffe import read_caffe
+        from dongfeng.formats.caffe import read_caffe
 
         if not path.is_file():
             raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dongfeng.converters.caffe import write_caffe
 from dongfeng.errors import SearchError
+from dongfeng.formats.caffe import write_caffe
 from dongfeng.search.result import Candidate
 from dongfeng.search.space import Space
 

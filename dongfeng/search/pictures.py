@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dongfeng.figures import COLOURS, GREY, new_figure, plain_axes
 from dongfeng.search.frontier import frontier, hypervolume
 from dongfeng.search.run_folder import Progress, Record
+from dongfeng.support.plots import COLOURS, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dongfeng.errors import SearchError
-from dongfeng.figures import picture_bytes
-from dongfeng.files import replacing
-from dongfeng.html_page import inline_figure, page, section, table
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.pictures import PICTURES
 from dongfeng.search.result import Candidate, Result
 from dongfeng.search.run_folder import Progress, Record, RunFolder
+from dongfeng.support.files import replacing
+from dongfeng.support.html_page import inline_figure, page, section, table
+from dongfeng.support.plots import picture_bytes
 
 _CAPTIONS: Mapping[str, str] = {
     "scatter": "Each point is an evaluated architecture; the line joins those that none beats in both. Up and to the "

@@ -17,12 +17,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dongfeng.errors import SearchError
-from dongfeng.files import alone_in, remove_leftovers, replacing
-from dongfeng.json_text import json_text
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.result import Candidate
 from dongfeng.search.run_config import FORMAT, difference
 from dongfeng.search.space import Encoding
+from dongfeng.support.files import alone_in, remove_leftovers, replacing
+from dongfeng.support.json_text import json_text
 
 
 @dataclass(frozen=True)

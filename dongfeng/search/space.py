@@ -11,7 +11,7 @@ from dongfeng.architectures.backbone import STEM, Backbone, Blocks, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.devices.published import cut
 from dongfeng.errors import SearchError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.search.stages import StageTuples
 
 Encoding = tuple[tuple[int, ...], ...]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ImageError
-from dongfeng.recipe import Recipe
+from dongfeng.net.recipe import Recipe
 from dongfeng.training.augment import augment
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.samples import IGNORE, Samples, Target

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dongfeng.errors import DongfengError
-from dongfeng.files import replacing
+from dongfeng.support.files import replacing
 
 if TYPE_CHECKING:
     import torch

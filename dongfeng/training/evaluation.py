@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.preprocess import prepare
+from dongfeng.net.preprocess import prepare
+from dongfeng.net.recipe import Recipe
 from dongfeng.training.batches import check_labels
 from dongfeng.training.samples import IGNORE, Image, Samples
 

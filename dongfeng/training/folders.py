@@ -16,7 +16,7 @@ from dongfeng.datasets.imagenet import class_names, wordnet_ids
 from dongfeng.datasets.imagenet_folder import images_in
 from dongfeng.datasets.label_png import read_label_png
 from dongfeng.errors import DongfengError, ImageError
-from dongfeng.runtime.images import read_image
+from dongfeng.runtime.images.read import read_image
 from dongfeng.training.samples import Image, Target, Task
 
 _T = TypeVar("_T")

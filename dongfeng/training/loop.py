@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dongfeng.errors import DongfengError, ShapeError, TrainingDiverged
-from dongfeng.net import Net
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.score_blob import find_score_blob
+from dongfeng.net.graph import Net
+from dongfeng.net.recipe import Recipe
+from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.batches import Batch, Batches
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.network import input_recipe, input_size, start
@@ -141,7 +141,7 @@ class _Trainer:
     ) -> None:
         import torch
 
-        from dongfeng.converters.torch import to_torch
+        from dongfeng.formats.torch import to_torch
         from dongfeng.training.optimizer import make_optimizer
 
         self._net, self._config, self._data, self._run_folder = net, config, data, run
@@ -185,7 +185,7 @@ class _Trainer:
 
     def trained_net(self) -> Net:
         """The network with the weights so far."""
-        from dongfeng.converters.torch import from_torch
+        from dongfeng.formats.torch import from_torch
 
         return from_torch(self._kept(), self._net)
 
@@ -299,7 +299,7 @@ class _Trainer:
         """The network that is evaluated and kept: the average, where there is one."""
         if self._average is None:
             return self._module
-        from dongfeng.converters.torch.batch_norm import BatchNorm
+        from dongfeng.formats.torch.batch_norm import BatchNorm
 
         for module in self._average.modules():
             if isinstance(module, BatchNorm):

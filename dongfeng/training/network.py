@@ -11,12 +11,12 @@ import numpy as np
 
 from dongfeng.architectures import ARCHITECTURES, backbone_net, build, segmentation_net
 from dongfeng.caffe.caffemodel import LayerBlobs
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import ConversionError, DongfengError, UnknownModel, WeightsMismatch
 from dongfeng.layers.layer import Array, Layer, frozen
-from dongfeng.net import Net
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.score_blob import find_score_blob
+from dongfeng.net.graph import Net
+from dongfeng.net.random_weights import random_weights
+from dongfeng.net.recipe import Recipe
+from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.samples import Task
 
@@ -57,7 +57,7 @@ def build_net(config: TrainConfig) -> Net:
     if _ENCODING.fullmatch(name):
         return _from_encoding(name, size_hw)
     if Path(name).suffix == ".prototxt":
-        from dongfeng.converters.caffe import read_caffe
+        from dongfeng.formats.caffe import read_caffe
 
         if not Path(name).is_file():
             raise UnknownModel(f"{name}: no such file")

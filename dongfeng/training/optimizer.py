@@ -27,7 +27,7 @@ def make_optimizer(module: torch.nn.Module, config: TrainConfig) -> torch.optim.
     """The optimizer of a network's weights, with Caffe's decay_mult for each."""
     import torch
 
-    from dongfeng.converters.torch import parameter_groups
+    from dongfeng.formats.torch import parameter_groups
 
     groups = parameter_groups(module, config.weight_decay)
     if config.optimizer == "adamw":

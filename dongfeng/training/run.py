@@ -16,7 +16,7 @@ from dongfeng.training.samples import Note, open_data
 from dongfeng.training.settings import check_installed
 
 if TYPE_CHECKING:
-    from dongfeng.net import Net
+    from dongfeng.net.graph import Net
 
 _LISTED = 8  # layer names that a message spells out
 
@@ -58,7 +58,7 @@ def train_run(
     Raises:
         DongfengError: as `train`, `build_net`, `open_data` and `start` do.
     """
-    from dongfeng.converters.caffe import write_caffe
+    from dongfeng.formats.caffe import write_caffe
 
     check_installed()
     RunFolder(run_dir).check(config, resume=resume)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dongfeng.errors import DongfengError
-from dongfeng.files import alone_in, remove_leftovers, replacing
-from dongfeng.json_text import json_text
+from dongfeng.support.files import alone_in, remove_leftovers, replacing
+from dongfeng.support.json_text import json_text
 from dongfeng.training.config import TrainConfig, read_config
 
 

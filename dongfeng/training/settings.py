@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from dongfeng.backends import cpu_count
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.backends import cpu_count
 from dongfeng.training.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from dongfeng.errors import ManifestError
-from dongfeng.recipe import Recipe
+from dongfeng.net.recipe import Recipe
 from dongfeng.zoo.paths import MANIFEST, data_root
 from dongfeng.zoo.schema import Node, parse
 

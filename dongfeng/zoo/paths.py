@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dongfeng.cache_folder import cache_root
 from dongfeng.errors import ManifestError
+from dongfeng.support.cache_folder import cache_root
 
 __all__ = ["MANIFEST", "cache_root", "data_root", "engines_folder", "onnx_folder", "weights_folder"]
 

@@ -77,7 +77,7 @@ def verify_weights(path: Path, info: ModelInfo) -> None:
     import numpy as np
 
     from dongfeng.architectures import build
-    from dongfeng.converters.weights import load_caffemodel
+    from dongfeng.net.weights import load_caffemodel
 
     net = build(info.architecture, merged=info.merged)
     for layer in load_caffemodel(net, path, require_all=True).layers:

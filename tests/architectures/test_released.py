@@ -10,8 +10,8 @@ import pytest
 
 import dongfeng
 from dongfeng.architectures import ARCHITECTURES, DECODERS, DF1, DF2, DF2A, DFLITE, build
-from dongfeng.architectures.__main__ import FILES, main
 from dongfeng.errors import UnknownModel
+from dongfeng.tools.prototxt import FILES, main
 
 PROTOTXT = Path(__file__).resolve().parents[2] / "prototxt"
 OURS = ("pl1a_seg", "df-lite_seg", "toytown_seg", "toytown_seg_mergebn")  # no prototxt of these was released

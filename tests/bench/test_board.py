@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 import pytest
 
-from dongfeng.bench import remote
+from dongfeng.backends.tensorrt.trtexec import remote
 from dongfeng.bench.board import Board, measure_on_board
 from dongfeng.bench.device_report import add_measured, device_report
 

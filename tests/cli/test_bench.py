@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from dongfeng import devices
-from dongfeng.bench import remote
+from dongfeng.backends.tensorrt.trtexec import remote
 from dongfeng.bench.report import ROW_KEYS
 from dongfeng.cli.bench import main
-from dongfeng.converters.fold import fold
 from dongfeng.devices import conv_unit, load_profile, placed_units
-from tests.bench.sshd import running
+from dongfeng.net.fold import fold
+from tests.backends.sshd import running
 from tests.conftest import CHECKOUT
 from tests.devices.test_trtexec import exported
 from tests.test_docs import blocks

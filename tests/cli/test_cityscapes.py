@@ -302,7 +302,7 @@ def test_a_model_of_other_classes_is_an_error(
 
 
 def _with_weights(net: dongfeng.Net) -> dongfeng.Net:
-    from dongfeng.converters.random_weights import random_weights
+    from dongfeng.net.random_weights import random_weights
 
     return random_weights(net)
 

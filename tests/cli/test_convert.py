@@ -14,7 +14,7 @@ import pytest
 
 import dongfeng
 from dongfeng.cli.main import main
-from dongfeng.converters.fold import fold
+from dongfeng.net.fold import fold
 from tests.conftest import CHECKOUT
 
 SMALL = ["pl1a_seg", "--weights", "random:5", "--size", "64x128"]

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dongfeng.backends.tensorrt import read_sidecar
 from dongfeng.cli.main import main
-from dongfeng.converters.tensorrt import read_sidecar
 
 pytest.importorskip("tensorrt_rtx")
 

@@ -109,7 +109,7 @@ def test_what_cannot_be_evaluated_is_one_line(
 def test_a_classifier_of_other_classes_is_an_error(
     labels: dict[str, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dongfeng.converters.random_weights import random_weights
+    from dongfeng.net.random_weights import random_weights
 
     Path("net.prototxt").write_text(
         """

@@ -12,11 +12,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from dongfeng.backends.tensorrt.trtexec.boards import BOARDS, board_named, commands, write_bundle
 from dongfeng.cli import export_trtexec
-from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.random_weights import random_weights
-from dongfeng.converters.tensorrt.trtexec import BOARDS, board_named, commands, write_bundle
 from dongfeng.errors import ConversionError, WeightsUnavailable
+from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.random_weights import random_weights
 from tests.nets import data, layer, read_text
 
 NET = data(1, 3, 8, 8) + layer(

@@ -165,7 +165,7 @@ def test_frames_of_another_size_do_not_fit_into_a_video(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = [np.zeros((96, 160, 3), np.uint8)] * 3 + [np.zeros((48, 80, 3), np.uint8)]
-    monkeypatch.setattr("dongfeng.runtime.video.Video.frames", lambda *_: enumerate(sizes))
+    monkeypatch.setattr("dongfeng.runtime.images.video.Video.frames", lambda *_: enumerate(sizes))
     assert main(["segment", *MODEL, "drive.mp4", "-o", "out.mp4"]) == 1
     assert error(capsys).startswith("error: out.mp4: frame 4 has 48x80 pixels, those before it 96x160; ")
     assert sorted(files(folder)) == ["drive.mp4"]

@@ -12,7 +12,7 @@ from dongfeng.devices.measure import Stopwatch
 from dongfeng.devices.probe import can_probe, probe
 from dongfeng.devices.unit import Unit
 from dongfeng.errors import BackendUnavailable, DeviceError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 
 POOL = Unit("average pool", (7, 7), (1, 1), 1, 64, 64, (7, 7), (1, 1))
 FC = Unit("fc", (1, 1), (1, 1), 1, 512, 1000, (1, 1), (1, 1))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from dongfeng.architectures import build
-from dongfeng.converters.fold import fold
 from dongfeng.devices import conv_unit, placed_units, timed_net, units_of
 from dongfeng.devices.published import cut
 from dongfeng.devices.unit import Unit
 from dongfeng.errors import ShapeError, UnsupportedLayer
-from dongfeng.net import Layer, Net
+from dongfeng.net.fold import fold
+from dongfeng.net.graph import Layer, Net
 from tests.nets import read_text
 from tests.networks.catalog import NETWORKS
 from tests.networks.prototxt import Prototxt

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 import dongfeng
-from dongfeng.converters.onnx import MAX_OPSET, MIN_OPSET
 from dongfeng.errors import DongfengError
+from dongfeng.formats.onnx import MAX_OPSET, MIN_OPSET
 from dongfeng.runtime.run import feed_arrays, shaped_like
 from tests.golden.test_cases import CASES, assert_matches, load_meta, read_case
 from tests.opsets import is_readable

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dongfeng
-from dongfeng.converters.weights import load_caffemodel
+from dongfeng.net.weights import load_caffemodel
 from tests.conftest import require_shared
 
 RELEASE = require_shared() / "golden/release" if require_shared() else None

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from dongfeng.converters.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS
 from dongfeng.errors import UnsupportedLayer
+from dongfeng.formats.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS
 from dongfeng.layers import LayerType, registered_types
-from dongfeng.layers.__main__ import describe, main, render
 from dongfeng.layers.advice import ADVICE
 from dongfeng.layers.base import type_class
+from dongfeng.tools.layers_page import describe, main, render
 from tests.conftest import CHECKOUT
 from tests.nets import data, layer, read_text
 

@@ -14,11 +14,11 @@ import dongfeng
 from dongfeng.caffe import schema
 from dongfeng.caffe.message import message
 from dongfeng.caffe.prototxt import format_text, parse
-from dongfeng.converters.random_weights import random_weights
-from dongfeng.converters.verify import verify
 from dongfeng.errors import PrototxtError, UnsupportedLayer
 from dongfeng.layers import base, declare_params
+from dongfeng.net.random_weights import random_weights
 from dongfeng.reference import registry
+from dongfeng.verification.verify import verify
 from tests.conftest import CHECKOUT
 from tests.nets import data, layer, read_text
 from tests.test_docs import run_console, run_python

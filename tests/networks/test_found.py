@@ -9,8 +9,8 @@ import pytest
 
 import dongfeng
 import dongfeng.reference
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import ConversionError, ShapeError, UnsupportedLayer, WeightsMismatch
+from dongfeng.net.random_weights import random_weights
 from tests.nets import data, layer, read_text
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import dongfeng
 import dongfeng.reference
-from dongfeng.converters.random_weights import random_weights
+from dongfeng.net.random_weights import random_weights
 from tests.nets import read_text
 from tests.networks import classification, mobile
 from tests.networks.agreement import assert_agrees, assert_same_detections

@@ -9,8 +9,8 @@ import onnx
 
 import dongfeng
 import dongfeng.reference
-from dongfeng.converters.random_weights import random_weights
-from dongfeng.recipe import Recipe
+from dongfeng.net.random_weights import random_weights
+from dongfeng.net.recipe import Recipe
 from tests.nets import read_text
 from tests.networks.agreement import assert_agrees
 from tests.networks.catalog import NETWORKS, feeds_of

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dongfeng.caffe.message import message
-from dongfeng.net import Layer
+from dongfeng.net.graph import Layer
 from dongfeng.reference import run_layer
 
 

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
+from dongfeng.runtime.labels.upsample import upsample_labels
 from dongfeng.runtime.load import load
-from dongfeng.runtime.upsample import upsample_labels
 
 
 def test_labels_of_a_released_network_are_those_of_caffe(shared, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from dongfeng.datasets.cityscapes import CLASSES, PALETTE
 from dongfeng.errors import ImageError
-from dongfeng.runtime.contact_sheet import COLUMNS, Judged, contact_sheet
+from dongfeng.runtime.images.contact_sheet import COLUMNS, Judged, contact_sheet
 from dongfeng.runtime.results import Segmentation, Timing
 
 HEIGHT, WIDTH = 60, 410  # wide enough for the words

@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 import pytest
 
-from dongfeng.converters.tensorrt import build_engine
-from dongfeng.converters.with_head import Head
+from dongfeng.backends import backend_type
+from dongfeng.backends.onnxruntime import OnnxRuntime
+from dongfeng.backends.tensorrt import build_engine
 from dongfeng.errors import ShapeError
-from dongfeng.recipe import Recipe
-from dongfeng.runtime.backends import backend_type
-from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
+from dongfeng.net.recipe import Recipe
+from dongfeng.passes.head import Head
+from dongfeng.runtime.labels.upsample import upsample_labels
 from dongfeng.runtime.load import _FORMATS, load
 from dongfeng.runtime.prepare_model import Form, prepare_zoo
-from dongfeng.runtime.upsample import upsample_labels
 from dongfeng.zoo.models import model_info
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*random weights:dongfeng.errors.DongfengWarning")

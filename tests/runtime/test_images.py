@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as Pil
 
 from dongfeng.errors import ImageError
-from dongfeng.runtime.images import read_image
+from dongfeng.runtime.images.read import read_image
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), np.uint8)  # BGR

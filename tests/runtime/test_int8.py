@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from dongfeng.converters.quantize import calibrate
+from dongfeng.backends import backend_type
 from dongfeng.errors import BackendUnavailable, ConversionError, ImageError
-from dongfeng.runtime.backends import backend_type
+from dongfeng.passes.quantize import calibrate
 from dongfeng.runtime.load import load
 from dongfeng.runtime.onnx_file import is_quantized
 from dongfeng.zoo.paths import onnx_folder
@@ -73,7 +73,7 @@ def test_a_network_is_quantized_once_for_the_same_images(
     (file,) = onnx_folder().glob("*.onnx")
     assert is_quantized(file)
     with monkeypatch.context() as patch:
-        patch.setattr("dongfeng.converters.quantize.quantize", None)  # calling it would fail
+        patch.setattr("dongfeng.passes.quantize.quantize", None)  # calling it would fail
         np.testing.assert_array_equal(load_(list(images[:2])), first)
         np.testing.assert_array_equal(load_(list(images[:2]), threads=1), first)
         patch.setattr(calibrate, "QUANTIZER_VERSION", 10**6)

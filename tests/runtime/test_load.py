@@ -17,10 +17,6 @@ import pytest
 
 import dongfeng
 from dongfeng.architectures import build
-from dongfeng.converters.caffe import write_caffe
-from dongfeng.converters.fold import fold
-from dongfeng.converters.onnx import to_onnx
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.datasets import cityscapes
 from dongfeng.errors import (
     BackendUnavailable,
@@ -32,7 +28,11 @@ from dongfeng.errors import (
     WeightsMismatch,
     WeightsUnavailable,
 )
-from dongfeng.recipe import Recipe
+from dongfeng.formats.caffe import write_caffe
+from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.fold import fold
+from dongfeng.net.random_weights import random_weights
+from dongfeng.net.recipe import Recipe
 from dongfeng.runtime import prepare_model
 from dongfeng.runtime.load import load
 from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
@@ -243,7 +243,7 @@ def test_the_cache_is_keyed_by_what_changes_the_model(home, monkeypatch):
     assert count() == 1
     assert count(weights="random:1") == 2
     assert count(size=(64, 64)) == 3
-    monkeypatch.setattr("dongfeng.converters.onnx.CONVERTER_VERSION", 999)
+    monkeypatch.setattr("dongfeng.formats.onnx.CONVERTER_VERSION", 999)
     assert count() == 4
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dongfeng.runtime.marked_png import is_whole_with_mark, mark_of, write_marked_png
+from dongfeng.runtime.images.marked_png import is_whole_with_mark, mark_of, write_marked_png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from dongfeng.backends import lanes_for
+from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.errors import BackendUnavailable, ImageError
-from dongfeng.runtime.backends import lanes_for
-from dongfeng.runtime.backends.onnxruntime import OnnxRuntime
 from dongfeng.runtime.load import load, load_stream
 from dongfeng.runtime.model import Model
 from dongfeng.runtime.stream import Stream

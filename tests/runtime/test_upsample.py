@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.ndimage import map_coordinates
 
 from dongfeng.errors import DongfengError, ShapeError
-from dongfeng.runtime import upsample, upsample_cells
-from dongfeng.runtime.upsample import argmax_last, upsample_labels, upsample_nearest
+from dongfeng.runtime.labels import cells as upsample_cells
+from dongfeng.runtime.labels import upsample
+from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
 
 Float = npt.NDArray[np.float32]
 

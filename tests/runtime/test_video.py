@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dongfeng.errors import ImageError
-from dongfeng.runtime.video import CODECS, USUAL_FPS, Video, writing_video
+from dongfeng.runtime.images.video import CODECS, USUAL_FPS, Video, writing_video
 
 COUNT = 40
 SUFFIXES = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "FFV1", ".mov": "mp4v", ".webm": "VP80"}
@@ -209,7 +209,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from dongfeng.runtime.video import writing_video
+from dongfeng.runtime.images.video import writing_video
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 rng = np.random.default_rng(0)
 try:

@@ -15,7 +15,7 @@ import pytest
 
 from dongfeng.architectures import DF1, backbone_net
 from dongfeng.errors import DongfengError, SearchError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.search import Encoding, Space, search
 from dongfeng.search.describe import describe, describe_latency
 from dongfeng.search.encoding_text import encoding_text, parse_encoding

@@ -9,7 +9,7 @@ from dongfeng.architectures.blocks import Feature, separable
 from dongfeng.architectures.builder import NetBuilder
 from dongfeng.devices import load_profile
 from dongfeng.errors import SearchError, ShapeError
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.search import Encoding, Space
 from dongfeng.search.candidates import candidates
 from dongfeng.search.latency import step_latencies_ms

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dongfeng.errors import ImageError
-from dongfeng.recipe import Recipe
+from dongfeng.net.recipe import Recipe
 from dongfeng.training.augment import augment
 from dongfeng.training.batches import Batches
 from dongfeng.training.config import TrainConfig

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from dongfeng.converters.weights import bilinear
+from dongfeng.net.weights import bilinear
 from dongfeng.training.batches import Pixels
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.loss import cross_entropy

@@ -17,11 +17,11 @@ import pytest
 import dongfeng
 from dongfeng.architectures import backbone_net
 from dongfeng.caffe import caffemodel
-from dongfeng.converters.caffe import write_caffe
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, ShapeError, TrainingDiverged, WeightsMismatch
-from dongfeng.net import Net
-from dongfeng.runtime.preprocess import prepare
+from dongfeng.formats.caffe import write_caffe
+from dongfeng.net.graph import Net
+from dongfeng.net.preprocess import prepare
+from dongfeng.net.random_weights import random_weights
 from dongfeng.training import Data, TrainConfig, open_data, start, train, train_run, with_classes
 from dongfeng.training.run_folder import RunFolder
 
@@ -88,7 +88,7 @@ def test_the_input_is_that_of_the_runtime() -> None:
     from dongfeng.training.batches import Batches
     from dongfeng.training.loop import _Trainer
 
-    net = replace(start(segmenter(3), (), seed=0).net, recipe=dongfeng.recipe.Recipe((72.0, 83.0, 73.0), 0.008))
+    net = replace(start(segmenter(3), (), seed=0).net, recipe=dongfeng.net.recipe.Recipe((72.0, 83.0, 73.0), 0.008))
     config = replace(CONFIG, random_scale=(1.0, 1.0), flip=False, jitter=0.0, batch=2)
     trainer = _Trainer(net, config, SQUARES, None, "cpu", None)
     batch = Batches(SQUARES.train, config, SIZE_HW, net.recipe).batch(0)
@@ -181,7 +181,7 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "layout"), [(8, "contiguous_format"), (16, "channels_last")])
 def test_narrow_nets_keep_clear_of_a_layout_that_corrupts_memory(width: int, layout: str) -> None:
-    from dongfeng.converters.torch import to_torch
+    from dongfeng.formats.torch import to_torch
     from dongfeng.training.settings import memory_layout
 
     module = to_torch(random_weights(backbone_net([[width], [width], [16]], size_hw=(32, 32), stem=(16, 16)), 0))

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from dongfeng.architectures.builder import NetBuilder
-from dongfeng.converters.caffe import write_caffe
 from dongfeng.datasets.cityscapes import LABEL_IDS
-from dongfeng.net import Net
+from dongfeng.formats.caffe import write_caffe
+from dongfeng.net.graph import Net
 from dongfeng.training.samples import Data, Image, Target
 
 SIZE_HW = (32, 64)

@@ -13,9 +13,9 @@ import pytest
 import dongfeng
 from dongfeng.architectures import build
 from dongfeng.caffe import caffemodel
-from dongfeng.converters.random_weights import random_weights
 from dongfeng.errors import WeightsUnavailable
-from dongfeng.zoo import __main__ as program
+from dongfeng.net.random_weights import random_weights
+from dongfeng.tools import ship_weights as program
 from dongfeng.zoo import paths
 from dongfeng.zoo.cache import list_cache
 from dongfeng.zoo.fetch import fetch_files, fetch_weights, local_weights

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dongfeng.architectures.backbone import STEM, Blocks, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.errors import DongfengError, TrainingDiverged
-from dongfeng.net import Net
+from dongfeng.net.graph import Net
 from dongfeng.search.describe import describe
 from dongfeng.search.evaluators.outcome import candidate_seed
 from dongfeng.search.space import Encoding, Space

@@ -1,0 +1,165 @@
+"""OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dongfeng.backends import Array, Float, Tensor, cpu_count, first_line, not_a_choice, on_cpu_only
+from dongfeng.backends.self_check import three_numbers, wrong_numbers
+from dongfeng.errors import BackendUnavailable
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISIONS = {"u8": "int8", "i8": "int8", "f16": "fp16", "bf16": "bf16", "f32": "fp32"}  # the lowest first
+_MATRIX_TYPES = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
+_RESULT_SUFFIX = "/sink_port_0"
+
+
+class OpenVino:
+    """An ONNX model on OpenVINO; see `Backend`.
+
+    With one lane, calls from several threads take turns: one alone has all the threads there are. What a quantized
+    model leaves in float is computed in bf16 on a CPU that has it.
+    """
+
+    name = "openvino"
+    prefers_images = False  # a little quicker, but 2026.4 then computes fully connected layers in less than fp32
+    device = "cpu"
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        threads: int | None = None,
+        lanes: int = 1,
+    ) -> None:
+        precision = "fp32" if precision == "auto" else precision
+        if (reason := self.why_unavailable(precision, device)) is not None:
+            raise BackendUnavailable(reason)
+        graph, compiled = _compile(model, precision, threads, lanes)
+        self.lanes = lanes
+        self.precision = _precision_of(compiled)
+        if self.precision != precision:
+            what = "the model" if isinstance(model, bytes) else str(model)
+            raise BackendUnavailable(f"{what}: asked for {precision}, OpenVINO would compute it in {self.precision}")
+        self.inputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.inputs}
+        self.outputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.outputs}
+        self.metadata: Mapping[str, str] = _metadata_of(graph)
+        self._compiled: Any = compiled
+        self._idle: deque[Any] = deque()  # infer requests that nobody uses; each holds its buffers
+
+    def run(self, inputs: Array, output: str) -> Float:
+        """One output for one input; see `Backend.run`."""
+        return np.asarray(self.infer(inputs, [output])[output], np.float32)
+
+    def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Several outputs for one input; see `Backend.infer`."""
+        from openvino import Tensor as Data
+
+        compiled, idle = self._compiled, self._idle
+        if compiled is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        try:
+            request = idle.pop() if idle else compiled.create_infer_request()
+        except IndexError:  # another thread was faster
+            request = compiled.create_infer_request()
+        try:
+            request.set_input_tensor(Data(np.ascontiguousarray(inputs), shared_memory=True))
+            request.infer()
+            results = {name: np.array(request.get_tensor(name).data) for name in outputs}  # the buffers are its own
+        except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+            raise BackendUnavailable(f"OpenVINO failed on the CPU: {first_line(error)}") from error
+        idle.append(request)
+        return results
+
+    def close(self) -> None:
+        """Free the model; a call that is going on keeps it until it is done."""
+        self._compiled = None
+        self._idle = deque()
+
+    @staticmethod
+    def why_unavailable(precision: str, device: str) -> str | None:
+        """Why this precision and device cannot run here; see `BackendType`."""
+        if (reason := not_a_choice(precision, device) or on_cpu_only("openvino", device)) is not None:
+            return reason
+        try:
+            from openvino import Core
+        except ImportError as error:
+            return f'OpenVINO cannot be imported ({first_line(error)}); run: pip install "dongfeng[openvino]"'
+        if precision == "fp16":
+            return 'OpenVINO computes in fp32, bf16 or int8 on a CPU; use precision="fp32" or "bf16"'
+        if precision == "bf16" and not _has_bf16(Core()):
+            return 'this CPU does not compute in bf16 (it has neither AVX-512 BF16 nor AMX); use precision="fp32"'
+        return None
+
+    @staticmethod
+    def check() -> str | None:
+        """Compute three numbers; see `BackendType`."""
+        if (reason := OpenVino.why_unavailable("fp32", "cpu")) is not None:
+            return reason
+        from dongfeng.formats.onnx import to_onnx
+
+        return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString()))
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _compile(model: Path | bytes, precision: str, threads: int | None, lanes: int) -> tuple[Any, Any]:
+    """The graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
+    import openvino
+
+    core = openvino.Core()
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "bf16" if _has_bf16(core) else "f32"),
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": lanes,
+    }
+    if threads is not None or lanes > 1:
+        options["INFERENCE_NUM_THREADS"] = threads or cpu_count()
+    try:
+        graph = core.read_model(model if isinstance(model, bytes) else str(model))
+        return graph, core.compile_model(graph, "CPU", options)
+    except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+        what = "the model" if isinstance(model, bytes) else str(model)
+        raise BackendUnavailable(f"{what}: OpenVINO cannot load it: {first_line(error)}") from error
+
+
+def _precision_of(compiled: Any) -> str:
+    """What the layers that multiply matrices really run in: the lowest, for some may stay in fp32."""
+    found = set()
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        info = operation.get_rt_info()
+        if _value(info["layerType"]) in _MATRIX_TYPES:
+            found.add(_value(info["runtimePrecision"]))
+    lowest = next((kind for kind in _PRECISIONS if kind in found), None)
+    kind = lowest or compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return _PRECISIONS.get(kind, kind)
+
+
+def _metadata_of(graph: Any) -> dict[str, str]:
+    """The metadata of the ONNX file, which OpenVINO keeps under `framework`."""
+    info = graph.get_rt_info()
+    return {key: str(_value(value)) for key, value in info["framework"].items()} if "framework" in info else {}
+
+
+def _value(entry: Any) -> Any:
+    return getattr(entry, "value", entry)
+
+
+def _name(port: Any) -> str:
+    """The name that the file gives; a port that was several values has them all."""
+    own = str(port.node.get_friendly_name()).removesuffix(_RESULT_SUFFIX)
+    return own if own in port.get_names() else str(port.get_any_name())
+
+
+def _tensor(port: Any) -> Tensor:
+    shape = tuple(dim.get_length() if dim.is_static else None for dim in port.get_partial_shape())
+    return Tensor(shape, port.get_element_type().to_string() == "f32")

@@ -1,0 +1,284 @@
+"""`build_engine`: an ONNX model as an engine file that says what it is, audited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng._version import __version__
+from dongfeng.backends.tensorrt import built_here
+from dongfeng.backends.tensorrt.audit import Audit, Kernel, Source, audit, parse_builder, parse_inspector
+from dongfeng.backends.tensorrt.library import TARGETS, import_library
+from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
+from dongfeng.backends.tensorrt.sidecar import Port, Sidecar, sidecar_path
+from dongfeng.backends.tensorrt.worker import Job, Result
+from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning
+from dongfeng.passes.head import Head
+from dongfeng.support.files import replacing
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """An engine that was built.
+
+    Attributes:
+        path: The engine file; its sidecar is beside it, `PATH.json`.
+        sidecar: What the sidecar says.
+        audit: What the engine computes in.
+        build_s: Seconds that the build took, calibration not counted.
+    """
+
+    path: Path
+    sidecar: Sidecar
+    audit: Audit
+    build_s: float
+
+
+def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is built for
+    model: onnx.ModelProto | str | PathLike[str],
+    path: str | PathLike[str],
+    *,
+    precision: str = "fp32",
+    target: str = "tensorrt_rtx",
+    compute_capability: Sequence[str | float] = (),
+    workspace_mb: int | None = None,
+    dynamic: tuple[int, int, int] | None = None,
+    batches: Iterable[npt.NDArray[np.float32]] = (),
+    in_float: Collection[str] | None = None,
+    head: Head | None = None,
+    tf32: bool = False,
+    rebuild: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> EngineReport:
+    """Build an engine file from a float ONNX model, and look what it computes in.
+
+    All types are those of the ONNX model that the engine is built from, which is made here: the library has no choice.
+    The engine and its sidecar appear together, or neither.
+
+    Args:
+        model: The model or its file; BatchNorm has to be folded for int8.
+        path: Engine file to write.
+        precision: "fp32"; "fp16": inputs and outputs stay float32; "int8": convolutions in eight bits, what stays in
+            float in fp16.
+        target: "tensorrt_rtx", which builds without a GPU, or "tensorrt", which builds for the GPU it runs on.
+        compute_capability: GPUs to build for, such as "8.6"; default: TensorRT-RTX's own, 8.0 and later.
+        workspace_mb: Most scratch memory, in MiB (2**20 bytes).
+        dynamic: Least, best and largest batch, for a model whose batch is open.
+        batches: For int8: inputs to calibrate with, (N, C, H, W) float32, as the network takes them, about ten. None
+            are needed for a model that is quantized already, with zero points 0 and float biases.
+        in_float: For int8: nodes that stay in float; None: found by measurement.
+        head: What to compute in the engine before and after the network.
+        tf32: Whether fp32 may be computed in TF32, with ten bits of mantissa.
+        rebuild: The command that builds it again, for whoever cannot load it; default: one for the command line.
+        progress: Called with what is being done.
+
+    Returns:
+        Where it is, what it is, and what it computes in.
+
+    Raises:
+        BackendUnavailable: the library is not installed, or the target or precision does not exist.
+        ConversionError: the library refuses the model, with its reason; or nothing came out in the precision asked for.
+        OSError: the file cannot be read or written.
+    """
+    path = Path(path)
+    wanted = _Wanted(precision, target, _capabilities(compute_capability), workspace_mb, dynamic, tf32)
+    wanted.check()
+    import_library(target)  # before any work is done
+    float_model, onnx_sha256 = read_model(model)
+    ready = in_precision(float_model, precision, batches, in_float=in_float, progress=progress)
+    if head is not None:
+        ready = head.put_on(ready)
+    progress(f"build for {TARGETS[target]}")
+    start = time.perf_counter()
+    with replacing(path) as plan, replacing(sidecar_path(path)) as sidecar_file:
+        result = _in_a_process(ready, plan, wanted, path)
+        build_s = time.perf_counter() - start
+        found = _audited(result, ready, precision, path)
+        content = plan.read_bytes()
+        metadata = {entry.key: entry.value for entry in ready.metadata_props}
+        sidecar = _sidecar(
+            wanted, result, found, content, onnx_sha256, metadata, rebuild or wanted.command(metadata, path)
+        )
+        sidecar_file.write_text(sidecar.to_json(), encoding="utf-8")
+        built_here.record(sidecar.plan_sha256, path)
+    return EngineReport(path, sidecar, found, build_s)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What was asked for."""
+
+    precision: str
+    target: str
+    compute_capabilities: tuple[str, ...]
+    workspace_mb: int | None
+    dynamic: tuple[int, int, int] | None
+    tf32: bool
+
+    def check(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise BackendUnavailable(
+                f'engines are built in {", ".join(PRECISIONS)}; the precision is "{self.precision}"'
+            )
+        if self.dynamic is not None and not 1 <= self.dynamic[0] <= self.dynamic[1] <= self.dynamic[2]:
+            raise ConversionError(
+                f"dynamic batch {'x'.join(map(str, self.dynamic))}: expected MINxOPTxMAX, growing, such as 1x4x8"
+            )
+        if self.workspace_mb is not None and self.workspace_mb < 1:
+            raise ConversionError(f"the workspace is {self.workspace_mb} MB; expected at least 1")
+
+    def command(self, metadata: Mapping[str, str], path: Path) -> str:
+        """The command line that builds such an engine."""
+        name = json.loads(metadata.get("dongfeng.name", '"NET"'))
+        words = ["dongfeng", "convert", str(name), "-o", str(path), "--precision", self.precision]
+        words += ["--target", self.target]
+        for capability in self.compute_capabilities:
+            words += ["--compute-capability", capability]
+        if self.workspace_mb is not None:
+            words += ["--workspace", str(self.workspace_mb)]
+        if self.dynamic is not None:
+            words += ["--dynamic", "x".join(map(str, self.dynamic))]
+        return shlex.join([*words, *(["--images", "DIR"] if self.precision == "int8" else [])])
+
+
+def _capabilities(given: Sequence[str | float]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{value:.1f}" if isinstance(value, float) else str(value) for value in given))
+
+
+def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Path) -> Result:
+    """Run the worker.
+
+    Raises:
+        ConversionError: it refuses, or dies; its whole log is kept beside the engine.
+    """
+    with tempfile.TemporaryDirectory(prefix="dongfeng-engine-") as name:
+        folder = Path(name)
+        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        job = Job(
+            target=wanted.target,
+            onnx=str(folder / "model.onnx"),
+            plan=str(plan),
+            log=str(folder / "log"),
+            result=str(folder / "result.json"),
+            tf32=wanted.tf32,
+            workspace_mb=wanted.workspace_mb,
+            compute_capability=list(wanted.compute_capabilities),
+            dynamic=None if wanted.dynamic is None else list(wanted.dynamic),
+        )
+        (folder / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
+        command = [sys.executable, "-m", "dongfeng.backends.tensorrt.worker", str(folder / "job.json")]
+        done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+        if Path(job.result).is_file():
+            result = Result(**json.loads(Path(job.result).read_text(encoding="utf-8")))
+            if not result.problem:
+                return result
+            problem = result.problem
+        else:
+            problem = _died(done)
+        kept = _keep_log(folder / "log", path)
+    raise ConversionError(f"{path}: {TARGETS[wanted.target]}: {problem}{kept}")
+
+
+def _environment() -> dict[str, str]:
+    """One in which the child finds this dongfeng, wherever it works."""
+    here = str(Path(__file__).resolve().parents[3])
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, others] if others else [here])}
+
+
+def _died(done: subprocess.CompletedProcess[str]) -> str:
+    """What can be said of a process that has left no result."""
+    said = done.stderr.strip().splitlines()
+    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
+    why = ", most likely for want of memory" if done.returncode == -9 else f": {said[-1]}" if said else ""
+    return f"the building process died ({how}){why}"
+
+
+def _keep_log(log: Path, path: Path) -> str:
+    """Keep the log of a failed build beside the engine that is not there."""
+    kept = path.with_name(f"{path.name}.log")
+    try:
+        kept.write_bytes(log.read_bytes())
+    except OSError:
+        return ""
+    return f" (whole log: {kept})"
+
+
+def _audited(result: Result, model: onnx.ModelProto, precision: str, path: Path) -> Audit:
+    """What the engine computes in.
+
+    Raises:
+        ConversionError: the precision asked for is nowhere in it, or nobody can say.
+    """
+    nodes = nodes_of(model)
+    sources: dict[Source, list[Kernel]] = {
+        "inspector": parse_inspector(result.inspector) if result.inspector else [],
+        "builder": parse_builder(result.layers),
+    }
+    audits = [audit(kernels, nodes, precision, source) for source, kernels in sources.items() if kernels]
+    if not audits:
+        raise ConversionError(
+            f"{path}: version {result.library_version} of the library does not list what the engine computes in, so "
+            "its precision is not known"
+        )
+    # The inspector counts for more, if it knows every layer.
+    found = next((one for one in audits if None not in {layer.precision for layer in one.layers}), audits[-1])
+    if found.layers and len(found.exceptions) == len(found.layers):
+        raise ConversionError(f"{path}: nothing came out in {precision}: {found.summary()}")
+    surprising = [layer for layer in found.exceptions if not (precision == "int8" and layer.precision == "fp16")]
+    if surprising:
+        warnings.warn(f"{path}: {found.summary()}", DongfengWarning, stacklevel=3)
+    return found
+
+
+def _sidecar(
+    wanted: _Wanted,
+    result: Result,
+    found: Audit,
+    plan: bytes,
+    onnx_sha256: str,
+    metadata: Mapping[str, str],
+    rebuild: str,
+) -> Sidecar:
+    ports = [
+        {name: Port(tuple(port["shape"]), port["dtype"]) for name, port in side.items()}
+        for side in (result.inputs, result.outputs)
+    ]
+    return Sidecar(
+        target=wanted.target,
+        library_version=result.library_version,
+        dongfeng_version=__version__,
+        precision=wanted.precision,
+        tf32=wanted.tf32,
+        compute_capabilities=wanted.compute_capabilities,
+        built_on=result.built_on,
+        onnx_sha256=onnx_sha256,
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+        plan_bytes=len(plan),
+        inputs=ports[0],
+        outputs=ports[1],
+        dynamic=wanted.dynamic,
+        rebuild=rebuild,
+        metadata=metadata,
+        audit=found.as_dict(),
+    )

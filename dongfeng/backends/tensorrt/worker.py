@@ -1,0 +1,182 @@
+"""Builds one engine in a process of its own: `python -m dongfeng.backends.tensorrt.worker JOB`.
+
+A build that fails can change a later one in the same process, and may end the process. JOB is a JSON file of `Job`; the
+plan, the log and the result are written where it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from dongfeng.backends.tensorrt.library import configure, import_library, logger, network_flags
+from dongfeng.errors import ConversionError, DongfengError
+
+_SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to build, and where to put it."""
+
+    target: str
+    onnx: str
+    plan: str
+    log: str
+    result: str
+    tf32: bool
+    workspace_mb: int | None
+    compute_capability: list[str]
+    dynamic: list[int] | None
+
+
+@dataclass
+class Result:
+    """What came of it; `problem` is empty where there is a plan."""
+
+    problem: str = ""
+    library_version: str = ""
+    layers: str = ""  # the builder's list of kernels
+    inspector: str = ""  # the engine's own, where there is a GPU
+    built_on: str | None = None  # compute capability of that GPU
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+class _Log:
+    """Every message into a file; what the result needs of them is kept."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.layers = ""
+        self.serious: list[tuple[str, str]] = []
+
+    def __call__(self, severity: str, message: str) -> None:
+        self._file.write(f"[{severity}] {message}\n")
+        self._file.flush()  # what was said before a crash is what matters
+        if message.startswith("Layers:"):
+            self.layers = message
+        if severity in _SERIOUS:
+            self.serious.append((severity, " ".join(message.split())))
+
+    def last_error(self) -> str:
+        errors = [message for severity, message in self.serious if severity != "WARNING"]
+        return errors[0] if errors else "it gave no reason"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Build what the job says; that it failed is said in the result."""
+    job = Job(**json.loads(Path(argv[0]).read_text(encoding="utf-8")))
+    result = Result()
+    with Path(job.log).open("w", encoding="utf-8") as file:
+        try:
+            _build(job, _Log(file), result)
+        except DongfengError as error:
+            result.problem = str(error)
+    Path(job.result).write_text(json.dumps(asdict(result)), encoding="utf-8")
+    return 0
+
+
+def _build(job: Job, log: _Log, result: Result) -> None:
+    library = import_library(job.target)
+    result.library_version = str(library.__version__)
+    builder = library.Builder(logger(library, log))
+    if builder is None:
+        raise ConversionError(f"there is no builder: {log.last_error()}")
+    network = builder.create_network(network_flags(library))
+    _parse(library, network, Path(job.onnx), log)
+    config = builder.create_builder_config()
+    configure(
+        library,
+        config,
+        tf32=job.tf32,
+        workspace_mb=job.workspace_mb,
+        compute_capability=job.compute_capability,
+    )
+    _set_batch(builder, network, config, job.dynamic)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ConversionError(f"the builder refused the network: {log.last_error()}")
+    result.layers = log.layers
+    result.inputs = {tensor.name: _port(library, tensor) for tensor in _inputs(network)}
+    result.outputs = {tensor.name: _port(library, tensor) for tensor in _outputs(network)}
+    content = bytes(plan)
+    Path(job.plan).write_bytes(content)
+    with contextlib.suppress(Exception):  # the engine is there; the builder's list says what is in it as well
+        result.inspector, result.built_on = _inspected(library, content, log)
+
+
+def _parse(library: Any, network: Any, onnx: Path, log: _Log) -> None:
+    parser = library.OnnxParser(network, logger(library, log))
+    if parser.parse(onnx.read_bytes()):
+        return
+    problems = [parser.get_error(index) for index in range(parser.num_errors)]
+    said = [
+        f"{problem.node_operator() or 'model'} {problem.node_name()!r}: {' '.join(problem.desc().split())}"
+        for problem in problems
+    ]
+    raise ConversionError(f"the parser refused the model: {'; '.join(said) or log.last_error()}")
+
+
+def _set_batch(builder: Any, network: Any, config: Any, dynamic: list[int] | None) -> None:
+    """Say how large an open batch may be; the library itself only warns of what does not fit.
+
+    Raises:
+        ConversionError: the batch is open and its size not given, or the other way round, or more than the batch is.
+    """
+    inputs, outputs = _inputs(network), _outputs(network)
+    is_open = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)]
+    if not is_open and dynamic is None:
+        return
+    sized = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)[1:]]
+    if sized:
+        raise ConversionError(f'input "{sized[0]}" leaves its height and width open; export it with one size')
+    if dynamic is None:
+        raise ConversionError(f'input "{is_open[0]}" leaves its batch open; say how large it may be, such as 1x1x8')
+    if not is_open:
+        raise ConversionError('the model has a fixed batch; export it with an open one: to_onnx(..., dynamic="batch")')
+    fixed = [tensor.name for tensor in outputs if tensor.shape[0] != -1]
+    if fixed:
+        raise ConversionError(f'output "{fixed[0]}" has a batch of {tuple(outputs[0].shape)[0]} whatever the input has')
+    profile = builder.create_optimization_profile()
+    for tensor in inputs:
+        if tensor.name in is_open:
+            profile.set_shape(tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in dynamic))
+    config.add_optimization_profile(profile)
+
+
+def _inputs(network: Any) -> list[Any]:
+    return [network.get_input(index) for index in range(network.num_inputs)]
+
+
+def _outputs(network: Any) -> list[Any]:
+    return [network.get_output(index) for index in range(network.num_outputs)]
+
+
+def _port(library: Any, tensor: Any) -> dict[str, Any]:
+    import numpy as np
+
+    return {"shape": list(tensor.shape), "dtype": np.dtype(library.nptype(tensor.dtype)).name}
+
+
+def _inspected(library: Any, plan: bytes, log: _Log) -> tuple[str, str | None]:
+    """The engine's own list of layers, as JSON, and the GPU's compute capability, where there is a GPU."""
+    from dongfeng.backends.tensorrt.gpu import compute_capability
+
+    capability = compute_capability()
+    if capability is None:
+        return "", None
+    engine = library.Runtime(logger(library, log)).deserialize_cuda_engine(plan)
+    if engine is None:
+        return "", capability
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engine_information(library.LayerInformationFormat.JSON)), capability
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""Between a `Net` (or its ONNX) and everything else."""

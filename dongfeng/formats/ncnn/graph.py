@@ -1,0 +1,173 @@
+"""From the layers of an ncnn file to a `Net`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dongfeng.caffe.message import message
+from dongfeng.errors import ConversionError, PrototxtError, ShapeError, UnsupportedLayer
+from dongfeng.formats.ncnn.layers import CONVERTERS
+from dongfeng.formats.ncnn.param import NcnnLayer
+from dongfeng.formats.ncnn.parts import Bottoms, OpenSize, Part
+from dongfeng.layers.base import layer_type
+from dongfeng.layers.infer import output_shapes
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.net.graph import Net
+
+_GUESS: Shape = (1, None, None, None)
+_CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
+_ADAPTIVE = 7  # parameter of Pooling: the result keeps three axes
+
+
+def build_net(layers: Sequence[NcnnLayer], *, name: str, source: str) -> Net:
+    """A `Net` that computes what ncnn computes, without weights; blobs keep their names.
+
+    ncnn's `Split` layers vanish: a `Net`'s blob may have several readers.
+
+    Raises:
+        UnsupportedLayer: naming all layers and parameters that Caffe's layers cannot express.
+        ConversionError: the file contradicts itself.
+        ShapeError: blobs do not fit together.
+    """
+    _check_wiring(layers, source)
+    unknown = [layer for layer in layers if layer.type not in CONVERTERS and layer.type != "Input"]
+    if unknown:
+        raise UnsupportedLayer([f"{_where(layer, source)}: unsupported layer type" for layer in unknown])
+    graph = _Graph(source, _channels_by_reader(layers))
+    for layer in without_splits(layers):
+        graph.add(layer)
+    if graph.problems:
+        raise UnsupportedLayer(graph.problems)
+    return Net.from_inplace(name, graph.inputs, graph.layers, source=source)
+
+
+def without_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
+    """The layers without Split, whose tops' readers read its bottom; one with a top that nobody reads stays."""
+    read = {bottom for layer in layers for bottom in layer.bottoms}
+    origin: dict[str, str] = {}
+    kept = []
+    for layer in layers:
+        bottoms = tuple(origin.get(bottom, bottom) for bottom in layer.bottoms)
+        if layer.type == "Split" and set(layer.tops) <= read:
+            origin.update(dict.fromkeys(layer.tops, bottoms[0]))
+        else:
+            kept.append(NcnnLayer(layer.type, layer.name, bottoms, layer.tops, layer.params, layer.line))
+    return kept
+
+
+@dataclass
+class _Graph:
+    """The net under construction, in Caffe's in-place form."""
+
+    source: str
+    channels: Mapping[str, int]  # of blobs whose reader tells them
+    inputs: dict[str, Shape] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    vectors: set[str] = field(default_factory=set)  # blobs with one axis in ncnn and four here
+    guessed: set[str] = field(default_factory=set)  # blobs that depend on a layer with a problem
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, layer: NcnnLayer) -> None:
+        """Convert one layer; what Caffe cannot express is added to `problems`."""
+        where = _where(layer, self.source)
+        try:
+            if layer.type == "Input":
+                self._add_input(layer)
+            else:
+                self._add_parts(layer, CONVERTERS[layer.type](layer.params, self._bottoms(layer)))
+            unread = ", ".join(f"{number}={value}" for number, value in layer.params.unread().items())
+            if unread:
+                raise UnsupportedLayer([f"parameter {unread} has no counterpart in Caffe"])
+        except UnsupportedLayer as exc:
+            is_consequence = isinstance(exc, OpenSize) and self.guessed.intersection(layer.bottoms)
+            self._guess(layer, [] if is_consequence else [f"{where}: {problem}" for problem in exc.problems])
+        except ShapeError:
+            if not self.guessed.intersection(layer.bottoms):
+                raise
+            self._guess(layer, [])
+        except (ConversionError, PrototxtError) as exc:  # the latter: a number that no field of Caffe's takes
+            raise ConversionError(f"{where}: {exc}") from exc
+
+    def _guess(self, layer: NcnnLayer, problems: list[str]) -> None:
+        """Go on with open shapes, so that one problem does not hide the others."""
+        self.problems += problems
+        self.guessed.update(layer.tops)
+        self.shapes.update(dict.fromkeys(layer.tops, _GUESS))
+
+    def _add_input(self, layer: NcnnLayer) -> None:
+        (top,) = layer.tops
+        w, h, c = (layer.params.integer(number, 0) for number in (0, 1, 2))
+        if min(w, h, c) < 0:
+            raise UnsupportedLayer([f"w {w}, h {h}, c {c}"])
+        shape: Shape = (1, c or self.channels.get(top), h or None, w or None)
+        if not c and (w or h):
+            shape = (1, h, w) if h else (1, w)
+        self.inputs[top] = self.shapes[top] = shape
+
+    def _bottoms(self, layer: NcnnLayer) -> Bottoms:
+        shapes = [self.shapes[bottom] for bottom in layer.bottoms]
+        rank = 1 if self.vectors.issuperset(layer.bottoms) else len(shapes[0]) - 1
+        return Bottoms(shapes, rank, len(layer.tops))
+
+    def _add_parts(self, layer: NcnnLayer, parts: Sequence[Part]) -> None:
+        made = [
+            Layer(
+                name=layer.name + part.suffix,
+                type=part.type,
+                bottoms=layer.tops if index else layer.bottoms,
+                tops=layer.tops,
+                params=message("LayerParameter", **part.params),
+                line=layer.line,
+                file=self.source,
+            )
+            for index, part in enumerate(parts)
+        ]
+        tops = output_shapes(layer_type(made[0]), [self.shapes[bottom] for bottom in layer.bottoms])
+        self.layers += made
+        self.shapes.update(zip(layer.tops, tops, strict=True))
+        is_pooled = made[0].params.pooling_param.global_pooling and not layer.params.integer(_ADAPTIVE, 0)
+        if is_pooled or (self.vectors.issuperset(layer.bottoms) and layer.type != "InnerProduct"):
+            self.vectors.update(layer.tops)
+        if self.guessed.intersection(layer.bottoms):
+            self.guessed.update(layer.tops)
+
+
+def _channels_by_reader(layers: Sequence[NcnnLayer]) -> dict[str, int]:
+    """Channels of the blobs that a convolution reads, from the number of its weights."""
+    channels: dict[str, int] = {}
+    for layer in layers:
+        if layer.type not in _CONVOLUTIONS:
+            continue
+        p = layer.params
+        kernel_w = p.integer(1, 0)
+        group = p.integer(7, 1) if layer.type == "ConvolutionDepthWise" else 1
+        per_channel = p.integer(0, 0) * kernel_w * p.integer(11, kernel_w)
+        if per_channel > 0 and group > 0 and p.integer(6, 0) * group % per_channel == 0:
+            channels.setdefault(layer.bottoms[0], p.integer(6, 0) * group // per_channel)
+    return channels
+
+
+def _check_wiring(layers: Sequence[NcnnLayer], source: str) -> None:
+    """Every bottom has an earlier producer, and no blob has two."""
+    made: set[str] = set()
+    for layer in layers:
+        where = _where(layer, source)
+        if layer.type == "Input":
+            if layer.bottoms or len(layer.tops) != 1:
+                raise ConversionError(f"{where}: expected no bottom and one top")
+        elif not layer.bottoms or not layer.tops:
+            raise ConversionError(f"{where}: expected a bottom and a top")
+        for bottom in layer.bottoms:
+            if bottom not in made:
+                raise ConversionError(f'{where}: bottom "{bottom}" is made by no earlier layer')
+        for top in layer.tops:
+            if top in made:
+                raise ConversionError(f'{where}: top "{top}" is made by two layers')
+            made.add(top)
+
+
+def _where(layer: NcnnLayer, source: str) -> str:
+    place = source if layer.line is None else f"{source}:{layer.line}"
+    return f'{place}: layer "{layer.name}" ({layer.type})'

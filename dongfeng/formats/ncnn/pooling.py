@@ -1,0 +1,105 @@
+"""ncnn's Pooling in Caffe's terms, wherever both have the same windows and the same divisor."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dongfeng.formats.ncnn.param import Params
+from dongfeng.formats.ncnn.parts import Bottoms, OpenSize, Part, by_side, same_padding, symmetric, unsupported
+
+_TYPES = ("MAX", "AVE")
+_FULL, _VALID, _SAME_UPPER, _SAME_LOWER = range(4)
+
+
+def pooling(p: Params, bottoms: Bottoms) -> list[Part]:
+    """Convert a Pooling layer.
+
+    ncnn's full mode rounds sizes up as Caffe does, its valid mode rounds down. They part where a last window would
+    begin in the padding, which Caffe drops, and in what an average is divided by: Caffe counts padding, but not what
+    lies beyond it.
+    """
+    kind, counts_padding = p.integer(0, 0), bool(p.integer(6, 0))
+    if kind not in range(len(_TYPES)):
+        raise unsupported(f"pooling_type {kind}")
+    window = _window(p)
+    is_adaptive = _is_adaptive_to_one(p)
+    if p.integer(4, 0) or is_adaptive:
+        return [Part("Pooling", "", {"pooling_param": {"pool": _TYPES[kind], "global_pooling": True}})]
+    kernel, stride, pad = window.kernel, window.stride, _padding(window)
+    if min(*kernel, *stride) < 1:
+        raise unsupported(f"kernel {kernel}, stride {stride}")
+    is_full = window.mode == _FULL
+    sizes = bottoms.shapes[0][2:]
+    if len(sizes) != 2:
+        raise unsupported("a bottom without height and width")
+    for size, k, s, q in zip(sizes, kernel, stride, pad, strict=True):
+        _check_side(size, k, s, q, is_full=is_full, counts_padding=counts_padding if _TYPES[kind] == "AVE" else None)
+    params: dict[str, Any] = {"pool": _TYPES[kind], **by_side("kernel", kernel, square="kernel_size")}
+    params |= by_side("stride", stride)
+    if pad != (0, 0):
+        params |= by_side("pad", pad)
+    if not is_full:
+        params["round_mode"] = "FLOOR"
+    return [Part("Pooling", "", {"pooling_param": params})]
+
+
+class _Window(NamedTuple):
+    """Rounding mode; kernel and stride (height, width); padding."""
+
+    mode: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    left_right_top_bottom: tuple[int, int, int, int]
+
+
+def _window(p: Params) -> _Window:
+    kernel_w, stride_w, left = p.integer(1, 0), p.integer(2, 1), p.integer(3, 0)
+    kernel, stride = (p.integer(11, kernel_w), kernel_w), (p.integer(12, stride_w), stride_w)
+    top, right = p.integer(13, left), p.integer(14, left)
+    return _Window(p.integer(5, _FULL), kernel, stride, (left, right, top, p.integer(15, top)))
+
+
+def _padding(window: _Window) -> tuple[int, int]:
+    if window.mode in (_SAME_UPPER, _SAME_LOWER):
+        return same_padding(window.kernel, window.stride)
+    if window.mode not in (_FULL, _VALID):
+        raise unsupported(f"pad_mode {window.mode}")
+    return symmetric(*window.left_right_top_bottom)
+
+
+def _is_adaptive_to_one(p: Params) -> bool:
+    out_w = p.integer(8, 0)
+    out_h = p.integer(18, out_w)
+    if not p.integer(7, 0):
+        return False
+    if (out_h, out_w) != (1, 1):
+        raise unsupported(f"adaptive_pooling to {out_h}x{out_w}")
+    return True
+
+
+def _check_side(
+    size: int | None, kernel: int, stride: int, pad: int, *, is_full: bool, counts_padding: bool | None
+) -> None:
+    """Refuse what Caffe computes otherwise along one side; `counts_padding` is None for MAX.
+
+    Raises:
+        UnsupportedLayer: the results differ.
+        OpenSize: whether they do depends on the size.
+    """
+    if pad >= kernel:
+        raise unsupported(f"padding {pad} with a kernel of {kernel}")
+    if counts_padding is False and pad:
+        raise unsupported("an average that leaves the padding out; Caffe counts it")
+    if size is not None and size + 2 * pad < kernel:
+        raise unsupported(f"a kernel of {kernel} on {size} pixels with padding {pad}, which ncnn refuses")
+    if not is_full:
+        return
+    if size is None:
+        if counts_padding or (pad and pad + stride > kernel):
+            raise OpenSize("whether Caffe pools as ncnn does")
+        return
+    beyond = -(size + 2 * pad - kernel) % stride
+    if pad and size + 2 * pad - kernel + beyond >= size + pad:
+        raise unsupported("a last window that begins in the padding; Caffe drops it")
+    if counts_padding and beyond:
+        raise unsupported("an average that counts what lies beyond the padding; Caffe does not")

@@ -1,0 +1,213 @@
+"""From a `Net` to the text and the weights of an ncnn network."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from dongfeng.errors import ConversionError, DongfengWarning, UnsupportedLayer
+from dongfeng.formats.ncnn.emit_layers import EMITTERS, activation, normalization
+from dongfeng.formats.ncnn.emitted import Context, Emitted, Sizes, param_words, params, weight_bytes
+from dongfeng.formats.ncnn.param import MAGIC
+from dongfeng.layers.base import is_known, layer_type
+from dongfeng.layers.infer import needed_layers
+from dongfeng.layers.layer import Layer, show
+from dongfeng.net.graph import Net
+from dongfeng.net.weights import fill
+
+_TAKES_RELU = ("Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise", "InnerProduct")
+_ILLEGAL = re.compile(r"[\s=]")  # they end a word, and tell a parameter from a name
+
+
+class _Node(NamedTuple):
+    """One line of the param file."""
+
+    emitted: Emitted
+    name: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    where: str
+
+
+def to_ncnn(
+    net: Net, *, outputs: Sequence[str] | None = None, half: bool = False, weights: bool = True
+) -> tuple[str, bytes]:
+    """The param file and the weight file of a net; see `dongfeng.formats.ncnn.write_ncnn`."""
+    net = trimmed(net, outputs)
+    shapes = {blob: tuple(size) for blob, size in net.shapes().items()}
+    if weights:
+        net = fill(net)
+    problems = _inputs_without_form(net, shapes)
+    nodes = _fused(net, _emit(net, shapes, problems), kept=set(net.outputs if outputs is None else outputs))
+    data = b"".join(_weights(node, half, problems) for node in nodes) if weights else b""
+    lines = [_line(node, problems) for node in _legal([*_inputs(net, shapes), *_with_splits(nodes)])]
+    if problems:
+        raise UnsupportedLayer(problems)
+    _warn_of_labels(net)
+    n_blobs = sum(int(line.split()[3]) for line in lines)
+    return "\n".join([str(MAGIC), f"{len(lines)} {n_blobs}", *lines, ""]), data
+
+
+def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
+    """The layers and inputs that the outputs depend on; None: all of the net.
+
+    Raises:
+        ConversionError: an output is not a blob of the net.
+    """
+    if outputs is None:
+        return net.with_layers(layer for layer in net.layers if layer.type != "Silence")
+    made = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
+    if missing := [blob for blob in outputs if blob not in made]:
+        raise ConversionError(f"no blob {', '.join(missing)} in net {net.name!r}; its outputs are {net.outputs}")
+    kept = needed_layers(net.layers, outputs)
+    needed = {*outputs, *(bottom for layer in kept for bottom in layer.bottoms)}
+    inputs = {blob: shape for blob, shape in net.inputs.items() if blob in needed}
+    aliases = {private: blob for private, blob in net.aliases.items() if private in needed}
+    return replace(net, inputs=inputs, layers=tuple(kept), aliases=aliases)
+
+
+def _has_form(shape: Sizes) -> bool:
+    """Whether ncnn has such blobs: one, two or three axes, and no batch."""
+    return 2 <= len(shape) <= 4 and shape[0] == 1
+
+
+def _inputs_without_form(net: Net, shapes: dict[str, Sizes]) -> list[str]:
+    return [
+        f'input "{blob}": shape {show(shapes[blob])}; ncnn takes one to three axes behind a batch of 1'
+        for blob in net.inputs
+        if not _has_form(shapes[blob])
+    ]
+
+
+def _inputs(net: Net, shapes: dict[str, Sizes]) -> list[_Node]:
+    """An Input a blob: width, height, channels of three axes, width and height of two, width of one."""
+    nodes = []
+    for blob in net.inputs:
+        sizes = dict(enumerate(reversed(shapes[blob][1:])))
+        nodes.append(_Node(Emitted("Input", params(dict(sizes))), blob, (), (blob,), f'input "{blob}"'))
+    return nodes
+
+
+def _emit(net: Net, shapes: dict[str, Sizes], problems: list[str]) -> dict[int, list[Emitted]]:
+    """What each layer, by its place, is in ncnn; what has no form is added to `problems`."""
+    emitted: dict[int, list[Emitted]] = {}
+    for index, layer in enumerate(net.layers):
+        if layer.type not in EMITTERS or not is_known(layer.type):
+            problems.append(f"{layer.where}: dongfeng cannot write this type for ncnn")
+            continue
+        tops = [shapes[top] for top in layer.tops]
+        if bad := [show(shape) for shape in tops if not _has_form(shape)]:
+            problems.append(f"{layer.where}: makes {', '.join(bad)}; ncnn has one to three axes behind a batch of 1")
+            continue
+        try:
+            context = Context(layer_type(layer), [shapes[bottom] for bottom in layer.bottoms], tops)
+            emitted[index] = EMITTERS[layer.type](context)
+        except UnsupportedLayer as exc:
+            problems += [f"{layer.where}: {problem}, has no form in ncnn" for problem in exc.problems]
+    return emitted
+
+
+def _fused(net: Net, emitted: dict[int, list[Emitted]], *, kept: set[str]) -> list[_Node]:
+    """The nodes, a ReLU or Scale done by the layer before it where nobody else reads that layer's top."""
+    n_readers = Counter(bottom for layer in net.layers for bottom in layer.bottoms)
+    reader = {bottom: index for index, layer in enumerate(net.layers) for bottom in layer.bottoms}
+    done: set[int] = set()
+    nodes: list[_Node] = []
+    for index, layer in enumerate(net.layers):
+        if index in done or index not in emitted:
+            continue
+        chain, tops = emitted[index], layer.tops
+        alone = len(tops) == 1 and n_readers[tops[0]] == 1 and tops[0] not in kept
+        if alone and (joined := _joined(chain[-1], layer, net.layers[reader[tops[0]]])) is not None:
+            done.add(reader[tops[0]])
+            chain, tops = [*chain[:-1], joined], net.layers[reader[tops[0]]].tops
+        for step, part in enumerate(chain):
+            is_last = step == len(chain) - 1
+            bottoms = layer.bottoms if step == 0 else nodes[-1].tops
+            name = layer.name if is_last else f"{layer.name}/{part.type.lower()}"
+            nodes.append(_Node(part, name, bottoms, tops if is_last else (f"{tops[0]}/{name}",), layer.where))
+    return nodes
+
+
+def _joined(emitted: Emitted, layer: Layer, following: Layer) -> Emitted | None:
+    """A layer that does what its only reader does, too; None where ncnn has none."""
+    if following.type == "ReLU" and emitted.type in _TAKES_RELU:
+        return emitted._replace(params={**emitted.params, **activation(following)})
+    if following.type == "Scale" and emitted.type == "BatchNorm" and len(following.bottoms) == 1:
+        param, n_channels = following.params.scale_param, emitted.params[0]
+        if param.axis == 1 and param.num_axes == 1 and param.bias_term and isinstance(n_channels, int):
+            return emitted._replace(weights=normalization(layer, following, n_channels) if layer.blobs else ())
+    return None
+
+
+def _with_splits(nodes: Sequence[_Node]) -> list[_Node]:
+    """The nodes with a Split behind each blob that several read, for ncnn frees a blob when it has been read."""
+    n_readers = Counter(bottom for node in nodes for bottom in node.bottoms)
+    left = {blob: [f"{blob}_split_{i}" for i in range(count)] for blob, count in n_readers.items() if count > 1}
+    result: list[_Node] = []
+    inputs = [blob for node in nodes for blob in node.bottoms]
+    made = {top for node in nodes for top in node.tops}
+    for blob in dict.fromkeys(blob for blob in inputs if blob not in made and blob in left):
+        result.append(_split(blob, left[blob]))
+    copies = {blob: iter(names) for blob, names in left.items()}
+    for node in nodes:
+        result.append(node._replace(bottoms=tuple(next(copies[b]) if b in copies else b for b in node.bottoms)))
+        result += [_split(top, left[top]) for top in node.tops if top in left]
+    return result
+
+
+def _split(blob: str, tops: Sequence[str]) -> _Node:
+    return _Node(Emitted("Split", {}), f"split_{blob}", (blob,), tuple(tops), f'blob "{blob}"')
+
+
+def _legal(nodes: Sequence[_Node]) -> list[_Node]:
+    """The nodes with names that a text file can hold, each blob's still its own."""
+    names: dict[str, str] = {}
+    taken: set[str] = {top for node in nodes for top in node.tops}
+    for blob in [top for node in nodes for top in node.tops]:
+        name = _ILLEGAL.sub("_", blob)
+        while name != blob and name in taken:
+            name += "_"
+        names[blob] = name
+        taken.add(name)
+    return [
+        node._replace(
+            name=_ILLEGAL.sub("_", node.name) or "_",
+            bottoms=tuple(names[blob] for blob in node.bottoms),
+            tops=tuple(names[blob] for blob in node.tops),
+        )
+        for node in nodes
+    ]
+
+
+def _line(node: _Node, problems: list[str]) -> str:
+    try:
+        words = param_words(node.emitted.params)
+    except UnsupportedLayer as exc:
+        problems += [f"{node.where}: {problem}" for problem in exc.problems]
+        return ""
+    head = f"{node.emitted.type:<24} {node.name:<24} {len(node.bottoms)} {len(node.tops)}"
+    return " ".join([head, *node.bottoms, *node.tops, *words])
+
+
+def _weights(node: _Node, half: bool, problems: list[str]) -> bytes:
+    try:
+        return b"".join(weight_bytes(weights, half=half) for weights in node.emitted.weights)
+    except UnsupportedLayer as exc:
+        problems += [f"{node.where}: {problem}" for problem in exc.problems]
+        return b""
+
+
+def _warn_of_labels(net: Net) -> None:
+    labels = [layer for layer in net.layers if layer.type == "ArgMax"]
+    if labels:
+        warnings.warn(
+            f"{labels[0].where} and every other ArgMax: stock ncnn searches the whole blob instead of each pixel, and "
+            f'most builds leave it out; write the net down to "{labels[0].bottoms[0]}" to run it there',
+            DongfengWarning,
+            stacklevel=4,
+        )

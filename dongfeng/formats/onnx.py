@@ -1,0 +1,136 @@
+"""A `Net` as an ONNX model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
+from dongfeng.layers.infer import layer_types, needed_layers
+from dongfeng.layers.layer import Layer
+from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.net.graph import Net
+from dongfeng.net.recipe import Recipe
+from dongfeng.net.weights import fill
+from dongfeng.support.files import replacing
+
+if TYPE_CHECKING:
+    import onnx
+
+CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
+MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
+_AXES = ("batch", "channels", "height", "width")  # names of open input axes
+METADATA_RECIPE = "dongfeng.recipe"
+
+
+def to_onnx(
+    net: Net,
+    path: str | PathLike[str] | None = None,
+    *,
+    opset: int = 17,
+    outputs: Sequence[str] | None = None,
+    dynamic: bool | str = False,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Convert a net to ONNX; blobs keep their names, nothing is folded.
+
+    Args:
+        net: A net; layers without weights get Caffe's fillers.
+        path: File to write, complete or not at all; None: only return the model.
+        opset: ONNX opset, 11 to 28, or the newest the installed onnx knows. TensorRT 8.2 (Jetson TX2) reads 13 at most.
+        outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
+        dynamic: True: batch, height and width are open in the model (only the batch, with a warning, where an inner
+            product pins the size); "batch": only the batch; False: all sizes are the net's.
+        metadata: Further entries of the model's metadata; the net's recipe is always there.
+
+    Returns:
+        The model. ArgMax outputs are int64; everything else is float32.
+
+    Raises:
+        ConversionError: the opset is out of range, or an output is not a blob of the net.
+        ShapeError: the input size is open (use `Net.resize`, or `dynamic`).
+        UnsupportedLayer: naming all layers that cannot be expressed.
+        WeightsMismatch: a layer has no weights.
+    """
+    import onnx
+
+    newest = min(MAX_OPSET, onnx.defs.onnx_opset_version())
+    if not MIN_OPSET <= opset <= newest:
+        raise ConversionError(f"opset {opset} is out of range: {MIN_OPSET} to {newest} with onnx {onnx.__version__}")
+    wanted = _wanted(net, outputs)
+    sizes = dynamic_sizes(net, dynamic) if dynamic else static_sizes(net)
+    net = fill(net)
+    layers = needed_layers(net.layers, wanted)
+    graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
+    model = _completed(graph, net, layers, wanted)
+    onnx.helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
+    if path is not None:
+        with replacing(path) as temporary:
+            onnx.save_model(model, temporary)
+    return model
+
+
+def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], wanted: Sequence[str]) -> onnx.ModelProto:
+    """The graph's model with its inputs and outputs, the shapes of what lies between, and its versions."""
+    from onnx import helper
+
+    read = {bottom for layer in layers for bottom in layer.bottoms} | set(wanted)
+    between = [top for layer in layers for top in layer.tops if top not in wanted and top in read]
+    model, opset_id = graph.model, helper.make_opsetid("", graph.opset)
+    model.graph.name = net.name or "net"
+    model.graph.input.extend(_info(blob, graph, _AXES) for blob in net.inputs if blob in read)
+    model.graph.output.extend(_info(blob, graph) for blob in wanted)
+    model.graph.value_info.extend(_info(blob, graph) for blob in between)
+    model.opset_import.append(opset_id)
+    model.ir_version = helper.find_min_ir_version_for([opset_id])
+    model.producer_name = "dongfeng"
+    return model
+
+
+def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
+    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
+    wanted = list(dict.fromkeys(net.outputs if outputs is None else outputs))
+    missing = [blob for blob in wanted if blob not in blobs]
+    if missing or not wanted:
+        asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
+        own = ", ".join(net.outputs) or "none, for layers read all its blobs: name one with outputs"
+        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {own}")
+    return wanted
+
+
+def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str]) -> OnnxGraph:
+    """All nodes of the layers.
+
+    Raises:
+        UnsupportedLayer: naming every layer that has no form in this opset, or none with open sizes.
+    """
+    graph = OnnxGraph(opset, sizes.shapes, reserved)
+    graph.size_of.update(sizes.size_of)
+    problems: list[str] = []
+    for kind in layer_types(layers):
+        graph.scope = kind.layer.name
+        try:
+            kind.emit(graph)
+        except UnsupportedLayer as exc:
+            problems += [f"{kind.layer.where}: {problem}" for problem in exc.problems]
+    if problems:
+        raise UnsupportedLayer(problems)
+    return graph
+
+
+def _info(blob: str, graph: OnnxGraph, names: Sequence[str] = ()) -> onnx.ValueInfoProto:
+    """Type and shape of a blob; open axes are named where there is a name for them."""
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.INT64 if blob in graph.integer_blobs else TensorProto.FLOAT
+    open_names = [*names, *[None] * len(graph.shapes[blob])]
+    dims = [name if dim is None else dim for dim, name in zip(graph.shapes[blob], open_names, strict=False)]
+    return helper.make_tensor_value_info(blob, kind, dims)
+
+
+def _recipe_metadata(recipe: Recipe | None) -> dict[str, str]:
+    return {} if recipe is None else {METADATA_RECIPE: json.dumps(asdict(recipe))}

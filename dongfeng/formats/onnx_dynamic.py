@@ -1,0 +1,93 @@
+"""Which dimensions of a net can stay open in a converted model, and what its resized maps follow."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+from dongfeng.errors import ConversionError, DongfengWarning, UnsupportedLayer
+from dongfeng.layers.infer import infer_shapes, layer_types
+from dongfeng.layers.layer import Shape
+from dongfeng.layers.resize import interp_partners
+from dongfeng.net.graph import Net
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Shapes of a model's blobs.
+
+    Attributes:
+        shapes: Blob -> shape, None where a dimension is open.
+        size_of: Top of an Interp -> blob whose height and width it takes when the model runs.
+    """
+
+    shapes: dict[str, Shape]
+    size_of: dict[str, str] = field(default_factory=dict)
+
+
+def static_sizes(net: Net) -> Sizes:
+    """Shapes of a net whose input size is known.
+
+    Raises:
+        ShapeError: it is open.
+    """
+    net.shapes()
+    return Sizes(infer_shapes(net.inputs, net.layers))
+
+
+def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
+    """Shapes of a net whose batch, and height and width where they can, are open.
+
+    Raises:
+        ConversionError: `dynamic` is neither a bool nor "batch".
+        UnsupportedLayer: an Interp follows a blob that is made after it, or weights depend on the batch.
+
+    Warns:
+        DongfengWarning: an inner product pins the input size, so only the batch is open.
+    """
+    if dynamic not in (True, "batch"):
+        raise ConversionError(f'dynamic is True, False or "batch", got {dynamic!r}')
+    if dynamic is True:
+        sizes = _open_sizes(net)
+        pinned = _pinned(net, sizes)
+        if not pinned:
+            return sizes
+        warnings.warn(
+            f'{pinned} has weights for one input size: only the batch is dynamic (say dynamic="batch" to mean that)',
+            DongfengWarning,
+            stacklevel=3,
+        )
+    net.shapes()  # the size must be known
+    inputs = {blob: (None, *shape[1:]) for blob, shape in net.inputs.items()}
+    sizes = Sizes(infer_shapes(inputs, net.layers))
+    if pinned := _pinned(net, sizes):
+        raise UnsupportedLayer([f"{pinned} has weights for one batch size, so not even the batch can be dynamic"])
+    return sizes
+
+
+def _open_sizes(net: Net) -> Sizes:
+    """Everything open that can be: batch of all inputs, height and width of images."""
+    inputs: dict[str, Shape] = {
+        blob: (None, shape[1], None, None) if len(shape) == 4 else (None, *shape[1:])
+        for blob, shape in net.inputs.items()
+    }
+    partners = interp_partners(layer_types(net.layers))
+    size_of = {top: partner for top, partner in partners.items() if partner is not None}
+    made = set(inputs)
+    for layer in net.layers:
+        for top in layer.tops:
+            if top in size_of and size_of[top] not in made:
+                raise UnsupportedLayer(
+                    [f'{layer.where}: takes the size of "{size_of[top]}", which is made later, so it cannot be dynamic']
+                )
+        made.update(layer.tops)
+    return Sizes(infer_shapes(inputs, net.layers, open_sizes=size_of), size_of)
+
+
+def _pinned(net: Net, sizes: Sizes) -> str | None:
+    """A layer whose weights depend on height and width, if there is one."""
+    for kind in layer_types(net.layers):
+        bottoms = [sizes.shapes[bottom] for bottom in kind.layer.bottoms]
+        if any(None in shape for shape in kind.blob_shapes(bottoms)):
+            return kind.layer.where
+    return None

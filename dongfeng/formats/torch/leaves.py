@@ -1,0 +1,132 @@
+"""The layers of a net as the modules they become: BatchNorm and Scale are one, and each has a place in the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dongfeng.formats.torch.names import Path, module_paths
+from dongfeng.layers.infer import infer_shapes, layer_types
+from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.normalization import BatchNorm
+from dongfeng.layers.resize import interp_partners
+from dongfeng.net.graph import Net
+
+_WEIGHT_AND_BIAS = ("weight", "bias")
+_BLOBS: Mapping[str, tuple[str, ...]] = {
+    "BatchNorm": ("mean_sum", "var_sum", "factor", *_WEIGHT_AND_BIAS),  # NVCaffe's form has all five
+    "Bias": ("bias",),
+    "Convolution": _WEIGHT_AND_BIAS,
+    "ConvolutionDepthwise": _WEIGHT_AND_BIAS,
+    "Deconvolution": _WEIGHT_AND_BIAS,
+    "DepthwiseConvolution": _WEIGHT_AND_BIAS,
+    "InnerProduct": _WEIGHT_AND_BIAS,
+    "Normalize": ("weight",),
+    "PReLU": ("weight",),
+    "Scale": _WEIGHT_AND_BIAS,
+}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What becomes one module or function.
+
+    Attributes:
+        layers: One layer, or a BatchNorm and its Scale.
+        path: Its place in the tree.
+        bottoms: Blobs read; for an Interp that takes the size of another blob, that blob last.
+        tops: Blobs made.
+        bottom_shapes: Shapes of the first layer's bottoms, None where a dimension is open.
+        is_inplace: Whether Caffe overwrites the bottom, which nobody else reads.
+    """
+
+    layers: tuple[Layer, ...]
+    path: Path
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    bottom_shapes: tuple[Shape, ...]
+    is_inplace: bool
+
+    @property
+    def layer(self) -> Layer:
+        """The layer, or of two the BatchNorm."""
+        return self.layers[0]
+
+    def key(self, attribute: str) -> str:
+        """An attribute's name in the state dict."""
+        return ".".join((*self.path, attribute))
+
+
+def blob_attributes(layer: Layer) -> tuple[str, ...]:
+    """The module's attribute for each weight blob of a layer that is one module by itself or with another."""
+    if layer.type == "Scale" and len(layer.bottoms) == 2:
+        return ("bias",)
+    return _BLOBS.get(layer.type, ())
+
+
+def leaves_of(net: Net, reserved: Sequence[str]) -> list[Leaf]:
+    """All leaves of a net, in order.
+
+    Args:
+        net: The net.
+        reserved: Names that modules have already.
+
+    Raises:
+        UnsupportedLayer: naming all layers that are not supported at all.
+        ShapeError: blobs do not fit together.
+    """
+    shapes = infer_shapes(net.inputs, net.layers)
+    groups = _merged(net)
+    makers = {top: number for number, group in enumerate(groups) for top in group[-1].tops}
+    partners = interp_partners(layer_types(net.layers))
+    bottoms = [_bottoms(group, partners.get(group[0].tops[0]) if group[0].tops else None, makers) for group in groups]
+    reads = [[makers[blob] for blob in blobs if blob in makers] for blobs in bottoms]
+    paths = module_paths([group[0].name for group in groups], reads, reserved)
+    return [
+        Leaf(
+            group,
+            path,
+            blobs,
+            group[-1].tops,
+            tuple(shapes[blob] for blob in group[0].bottoms),
+            bool(group[0].tops) and [net.aliases.get(blob) for blob in blobs] == [_public(group[0].tops[0], net)],
+        )
+        for group, path, blobs in zip(groups, paths, bottoms, strict=True)
+    ]
+
+
+def _public(blob: str, net: Net) -> str:
+    return net.aliases.get(blob, blob)
+
+
+def _bottoms(group: Sequence[Layer], partner: str | None, makers: Mapping[str, int]) -> tuple[str, ...]:
+    layer = group[0]
+    if partner is None or (makers.get(partner, -1) > makers[layer.tops[0]]):
+        return layer.bottoms
+    return (*layer.bottoms, partner)
+
+
+def _merged(net: Net) -> list[tuple[Layer, ...]]:
+    """The layers, each BatchNorm together with the Scale that alone reads it."""
+    readers: dict[str, list[int]] = {}
+    for index, layer in enumerate(net.layers):
+        for bottom in layer.bottoms:
+            readers.setdefault(bottom, []).append(index)
+    scales: dict[int, int] = {}
+    for index, layer in enumerate(net.layers):
+        following = readers.get(layer.tops[0], []) if layer.type == "BatchNorm" else []
+        if len(following) == 1 and not BatchNorm(layer).has_affine and _is_affine(net.layers[following[0]]):
+            scales[index] = following[0]
+    gone = set(scales.values())
+    return [
+        (layer, net.layers[scales[index]]) if index in scales else (layer,)
+        for index, layer in enumerate(net.layers)
+        if index not in gone
+    ]
+
+
+def _is_affine(layer: Layer) -> bool:
+    """Whether a layer is a Scale with one learned factor per channel of its own."""
+    param = layer.params.scale_param
+    is_own = not any(spec.name for spec in layer.params.param)
+    return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1 and is_own

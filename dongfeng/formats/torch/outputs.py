@@ -1,0 +1,127 @@
+"""Which blobs of a net a PyTorch user wants: its scores, and its maps at 1/8, 1/16 and 1/32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from dongfeng.errors import ConversionError, DongfengError
+from dongfeng.layers.convolution import Deconvolution
+from dongfeng.layers.infer import needed_layers
+from dongfeng.layers.layer import Layer
+from dongfeng.net.graph import Net
+
+_TAIL = ("ArgMax", "Softmax")
+_ENLARGING = ("Deconvolution", "Interp", "Upsample")
+_STRIDES = (8, 16, 32)
+_PROBE_HW = (256, 512)
+
+
+def checked_outputs(net: Net, outputs: Sequence[str]) -> tuple[str, ...]:
+    """The blobs asked for.
+
+    Raises:
+        ConversionError: one is not a blob of the net.
+    """
+    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
+    wanted = tuple(outputs)
+    missing = [blob for blob in wanted if blob not in blobs]
+    if missing or not wanted:
+        asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
+        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {', '.join(net.outputs)}")
+    return wanted
+
+
+def score_blobs(net: Net) -> tuple[str, ...]:
+    """The net's outputs without the Softmax and ArgMax that only make probabilities and labels of scores.
+
+    Where all of them are one blob or enlargements of it, it is the largest alone.
+    """
+    makers = {top: layer for layer in net.layers for top in layer.tops}
+    made = [blob for blob in net.outputs if blob in makers] or list(net.outputs)
+    found = list(dict.fromkeys(_scores(blob, makers) for blob in made))
+    enlarged = {blob: _before_enlarging(blob, makers) for blob in found}
+    bases = {base for base, _ in enlarged.values()}
+    if len(bases) > 1:
+        return tuple(found)
+    return (max(found, key=lambda blob: enlarged[blob][1]),)
+
+
+def _scores(blob: str, makers: Mapping[str, Layer]) -> str:
+    while (layer := makers.get(blob)) is not None and layer.type in _TAIL and len(layer.bottoms) == 1:
+        blob = layer.bottoms[0]
+    return blob
+
+
+def _before_enlarging(blob: str, makers: Mapping[str, Layer]) -> tuple[str, float]:
+    """The blob that deconvolutions one after the other have enlarged, and by how much in area."""
+    area = 1.0
+    while (layer := makers.get(blob)) is not None and layer.type == "Deconvolution" and len(layer.bottoms) == 1:
+        area /= math.prod(map(float, Deconvolution(layer).stride_hw))
+        blob = layer.bottoms[0]
+    return blob, area
+
+
+def feature_blobs(net: Net) -> tuple[str, ...]:
+    """The last map of the backbone at each of 1/8, 1/16 and 1/32; empty where the net has none.
+
+    At 1/32 it is the last map that comes before any enlarging and that everything at its scale goes through, at the
+    other scales the same among what the next one depends on.
+    """
+    if len(net.inputs) != 1:
+        return ()
+    try:
+        probe = net.resize(*_PROBE_HW) if net.is_open else net
+        shapes = probe.shapes()
+    except DongfengError:
+        return ()
+    (input_shape,) = probe.inputs.values()
+    if len(input_shape) != 4 or min(int(side or 0) for side in input_shape[2:]) < 2 * _STRIDES[-1]:
+        return ()
+    found: list[str] = []
+    for stride in reversed(_STRIDES):
+        sizes = [{int(side or 0) // stride, -(-int(side or 0) // stride)} for side in input_shape[2:]]
+        scale = {
+            blob
+            for blob, shape in shapes.items()
+            if len(shape) == 4 and all(side in allowed for side, allowed in zip(shape[2:], sizes, strict=True))
+        }
+        blob = _last_gate(net.layers, scale, found[0]) if found else _last_waist(net.layers, scale)
+        if blob is None:
+            return ()
+        found.insert(0, blob)
+    return tuple(found)
+
+
+def _last_gate(layers: Sequence[Layer], scale: set[str], target: str) -> str | None:
+    """The last blob of `scale` without which `target` has no way from the input."""
+    needed = needed_layers(layers, [target])
+    for gate in reversed(needed):
+        if len(gate.tops) == 1 and gate.tops[0] in scale:
+            reached = {bottom for layer in needed for bottom in layer.bottoms}.difference(
+                top for layer in needed for top in layer.tops
+            )
+            for layer in needed:
+                if layer is not gate and reached.intersection(layer.bottoms):
+                    reached.update(layer.tops)
+            if target not in reached:
+                return gate.tops[0]
+    return None
+
+
+def _last_waist(layers: Sequence[Layer], scale: set[str]) -> str | None:
+    """The last blob of `scale`, not enlarged, that no earlier blob of that scale is read behind."""
+    last_reader: dict[str, int] = {}
+    for index, layer in enumerate(layers):
+        last_reader.update(dict.fromkeys(layer.bottoms, index))
+    enlarged: set[str] = set()
+    found, read_until = None, -1
+    for index, layer in enumerate(layers):
+        if layer.type in _ENLARGING or enlarged.intersection(layer.bottoms):
+            enlarged.update(layer.tops)
+            continue
+        for top in scale.intersection(layer.tops):
+            if read_until <= index and len(layer.tops) == 1:
+                found = top
+            read_until = max(read_until, last_reader.get(top, -1))
+    return found

@@ -1,0 +1,167 @@
+"""BatchNorm and Scale folded into the convolution or inner product before them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.layers.layer import Layer, frozen
+from dongfeng.layers.normalization import BatchNorm, batch_norm_statistics
+from dongfeng.net.graph import Net
+from dongfeng.net.weights import fill
+
+_PARAM = {
+    "Convolution": "convolution_param",
+    "ConvolutionDepthwise": "convolution_param",
+    "Deconvolution": "convolution_param",
+    "DepthwiseConvolution": "convolution_param",
+    "InnerProduct": "inner_product_param",
+}
+_Vector = npt.NDArray[np.float64]
+
+
+def fold(net: Net) -> Net:
+    """Merge BatchNorm and Scale layers into the convolution or inner product whose top they alone read.
+
+    The merged layer keeps its own top, as the release's `_mergebn` files do: `Decoder_score/bn` becomes
+    `Decoder_score`. Works on a net without weights, and twice is the same as once.
+
+    Args:
+        net: Any net; it is left as it is.
+
+    Returns:
+        The folded net; weights are computed in double precision and rounded once.
+
+    Raises:
+        WeightsMismatch: some layers have weights and a folded one has none that Caffe could fill in.
+    """
+    if any(layer.blobs for layer in net.layers):
+        net = fill(net)
+    absorbed = _absorbed(net)
+    if not absorbed:
+        return net
+    # In Caffe's in-place form one name stands for all versions of a blob, so renaming it renames its whole chain.
+    in_place = net.inplace_layers()
+    gone: set[int] = set()
+    renamed: dict[str, str] = {}
+    for index, followers in absorbed.items():
+        gone.update(followers)
+        renamed[in_place[followers[-1]].tops[0]] = in_place[index].tops[0]
+    layers = [
+        _renamed(_merge(layer, [net.layers[i] for i in absorbed[index]]) if index in absorbed else layer, renamed)
+        for index, layer in enumerate(in_place)
+        if index not in gone
+    ]
+    return Net.from_inplace(net.name, net.inplace_inputs(), layers, recipe=net.recipe, source=net.source)
+
+
+def folded_blobs(net: Net) -> dict[str, tuple[str, Layer | None]]:
+    """What the blobs of `fold(net)` are in `net`.
+
+    Returns:
+        Blob of the folded net -> the blob of `net` that holds the same values, and the layer of `net` that makes it
+        once all is folded (None: an input). In place of `Decoder_score/bn`, made by its Scale, the folded net has
+        `Decoder_score`, made by the convolution; the convolution's bare result exists no longer.
+    """
+    absorbed = _absorbed(net)
+    gone = {index for followers in absorbed.values() for index in followers}
+    kept = [index for index in range(len(net.layers)) if index not in gone]
+    folded = fold(net.with_layers(replace(layer, blobs=()) for layer in net.layers))
+    blobs: dict[str, tuple[str, Layer | None]] = {
+        new: (old, None) for new, old in zip(folded.inputs, net.inputs, strict=True)
+    }
+    for layer, index in zip(folded.layers, kept, strict=True):
+        last = absorbed.get(index, [index])[-1]
+        for new, old in zip(layer.tops, net.layers[last].tops, strict=True):
+            blobs[new] = (old, net.layers[index])
+    return blobs
+
+
+def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
+    bottoms = tuple(names.get(blob, blob) for blob in layer.bottoms)
+    return replace(layer, bottoms=bottoms, tops=tuple(names.get(blob, blob) for blob in layer.tops))
+
+
+def _absorbed(net: Net) -> dict[int, list[int]]:
+    """Index of a layer -> indices of the BatchNorm and Scale layers it absorbs, in order."""
+    readers: dict[str, list[int]] = {}
+    for index, layer in enumerate(net.layers):
+        for bottom in layer.bottoms:
+            readers.setdefault(bottom, []).append(index)
+    uses = Counter(layer.name for layer in net.layers)
+    found: dict[int, list[int]] = {}
+    for index, layer in enumerate(net.layers):
+        if layer.type not in _PARAM or len(layer.tops) != 1 or not _is_plain(layer, uses):
+            continue
+        chain: list[int] = []
+        blob = layer.tops[0]
+        while len(following := readers.get(blob, [])) == 1 and _is_per_channel(net.layers[following[0]]):
+            chain.append(following[0])
+            blob = net.layers[following[0]].tops[0]
+        if chain:
+            found[index] = chain
+    return found
+
+
+def _is_plain(layer: Layer, uses: Counter[str]) -> bool:
+    """Whether the layer's weights are its own and its output channels are axis 1."""
+    if any(spec.name for spec in layer.params.param) or uses[layer.name] > 1:
+        return False
+    return bool(getattr(layer.params, _PARAM[layer.type]).axis == 1)
+
+
+def _is_per_channel(layer: Layer) -> bool:
+    """Whether the layer is a BatchNorm, or a Scale by one learned factor per channel (axis 1)."""
+    if any(spec.name for spec in layer.params.param):
+        return False
+    if layer.type == "BatchNorm":
+        return not BatchNorm(layer).by_batch
+    param = layer.params.scale_param
+    return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1
+
+
+def _merge(layer: Layer, followers: Sequence[Layer]) -> Layer:
+    """The layer with its followers' arithmetic in its weights."""
+    field = _PARAM[layer.type]
+    param = getattr(layer.params, field)
+    had_bias: bool = param.bias_term
+    has_shift = had_bias or any(f.type == "BatchNorm" or f.params.scale_param.bias_term for f in followers)
+    # A layer that gains a bias drops `bias_term: false`; its filler would be that of no layer.
+    params = layer.params.replace(**{field: param.replace(bias_term=None if has_shift else False)})
+    if not layer.blobs:
+        return replace(layer, params=params)
+    factor, shift = _affine(followers)
+    weight = _scaled(layer, factor)
+    bias = shift + factor * (layer.blobs[1].astype(np.float64) if had_bias else 0.0)
+    return replace(layer, params=params, blobs=(frozen(weight), *([frozen(bias)] if has_shift else [])))
+
+
+def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
+    """Factor and shift per channel that equal the followers, one after the other."""
+    factor, shift = np.ones(1), np.zeros(1)
+    for layer in followers:
+        if layer.type == "BatchNorm":
+            scale, bias, mean, variance = batch_norm_statistics(layer.blobs)
+            gain = scale / np.sqrt(variance + layer.params.batch_norm_param.eps)
+            offset = bias - mean * gain
+        else:
+            gain = layer.blobs[0].astype(np.float64)
+            offset = layer.blobs[1].astype(np.float64) if len(layer.blobs) > 1 else np.zeros(1)
+        factor, shift = factor * gain, shift * gain + offset
+    return factor, shift
+
+
+def _scaled(layer: Layer, factor: _Vector) -> _Vector:
+    """The layer's weight with every output channel multiplied by its factor."""
+    weight = layer.blobs[0].astype(np.float64)
+    if layer.type == "Deconvolution":  # (in, out / group, kernel): the group of an input tells its outputs
+        group = layer.params.convolution_param.group
+        per_input = factor.reshape(group, 1, -1).repeat(weight.shape[0] // group, axis=1)
+        return weight * per_input.reshape(weight.shape[0], -1, *(1,) * (weight.ndim - 2))
+    if layer.type == "InnerProduct" and layer.params.inner_product_param.transpose:
+        return weight * factor
+    return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))

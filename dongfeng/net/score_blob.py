@@ -1,0 +1,87 @@
+"""Where the scores of a network are: before whatever only turns them into labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dongfeng.errors import ConversionError, ShapeError
+from dongfeng.layers.layer import Layer
+from dongfeng.layers.shapes import read_window
+from dongfeng.net.graph import Net
+from dongfeng.net.weights import bilinear
+
+
+def find_score_blob(net: Net) -> str:
+    """The blob that all outputs are labels, probabilities or enlargements of.
+
+    From each output the way goes back through ArgMax, Softmax and fixed bilinear deconvolutions, none of which changes
+    the labels that half-pixel interpolation and argmax give. Where outputs end in different blobs, it is the one that
+    the others are computed from.
+
+    Raises:
+        ConversionError: the outputs have no such blob in common.
+    """
+    makers = {top: layer for layer in net.layers for top in layer.tops}
+    found = {_behind(blob, makers) for blob in net.outputs}
+    for blob in sorted(found):
+        if all(blob == other or blob in _ancestors(other, makers) for other in found):
+            return blob
+    raise ConversionError(
+        f"net {net.name!r}: its outputs {', '.join(net.outputs)} come from different scores "
+        f"({', '.join(sorted(found))}); write the one you want with dongfeng.to_onnx(net, path, outputs=[...]), "
+        "and load that file"
+    )
+
+
+def _behind(blob: str, makers: Mapping[str, Layer]) -> str:
+    while (layer := makers.get(blob)) is not None and _keeps_labels(layer):
+        blob = layer.bottoms[0]
+    return blob
+
+
+def _ancestors(blob: str, makers: Mapping[str, Layer]) -> set[str]:
+    """The blobs that `blob` is computed from."""
+    found: set[str] = set()
+    waiting = [blob]
+    while waiting:
+        layer = makers.get(waiting.pop())
+        new = set(layer.bottoms) - found if layer else set()
+        found |= new
+        waiting += new
+    return found
+
+
+def _keeps_labels(layer: Layer) -> bool:
+    if layer.type == "ArgMax":
+        return not layer.params.argmax_param.has("axis") or bool(layer.params.argmax_param.axis == 1)
+    if layer.type == "Softmax":
+        return bool(layer.params.softmax_param.axis == 1)
+    return layer.type == "Deconvolution" and len(layer.bottoms) == 1 and is_bilinear_enlargement(layer)
+
+
+def is_bilinear_enlargement(layer: Layer) -> bool:
+    """Whether a deconvolution enlarges each channel s times by half-pixel bilinear interpolation, s even.
+
+    That is kernel 2 s, stride s, padding s / 2, one group per channel, the kernel of Caffe's bilinear filler, no bias.
+    """
+    param = layer.params.convolution_param
+    try:
+        window = read_window(param, 2)
+    except ShapeError:
+        return False
+    stride = window.stride[0]
+    if (
+        stride % 2
+        or param.bias_term
+        or param.axis != 1
+        or param.group != param.num_output
+        or (window.kernel, window.stride, window.pad, window.dilation)
+        != ((2 * stride,) * 2, (stride,) * 2, (stride // 2,) * 2, (1, 1))
+    ):
+        return False
+    if not layer.blobs:
+        return bool(param.weight_filler.type == "bilinear")
+    weight = layer.blobs[0]
+    return weight.shape[1] == 1 and np.allclose(weight, bilinear(weight.shape), rtol=1e-5, atol=1e-7)

@@ -1,0 +1,1 @@
+"""ONNX to ONNX: input arithmetic and labels in the graph, quantization."""

@@ -1,0 +1,214 @@
+"""What stands before and after a network, in its ONNX model: 8-bit images in, label maps out.
+
+A device then gets an image's bytes and gives one byte per pixel back, and everything between happens there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dongfeng.errors import ConversionError, ShapeError
+from dongfeng.net.recipe import Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+Layout = Literal["NHWC", "NCHW"]
+IMAGE, LABELS = "image", "labels"  # names of the input and the output
+METADATA_IMAGE, METADATA_LABELS = "dongfeng.image_input", "dongfeng.labels_output"
+SCOPE = "dongfeng.head/"  # every node's name begins with it
+_MOST_LABELS = 256  # a label is one byte
+
+
+@dataclass(frozen=True)
+class Head:
+    """What to put on a network.
+
+    Attributes:
+        recipe: How an image becomes the network's input, for an input of 8-bit images; None: the input stays.
+        layout: Of the images, "NHWC" as images are in memory, or "NCHW".
+        labels_hw: Height and width of label maps; None: there are none.
+        scores: The output that the labels are made from; None: the only one.
+        keep_scores: Whether the scores are an output still.
+    """
+
+    recipe: Recipe | None = None
+    layout: Layout = "NHWC"
+    labels_hw: tuple[int, int] | None = None
+    scores: str | None = None
+    keep_scores: bool = False
+
+    def put_on(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """A copy of a model with the head; see `with_image_input` and `with_labels`."""
+        if self.recipe is not None:
+            model = with_image_input(model, self.recipe, layout=self.layout)
+        if self.labels_hw is not None:
+            model = with_labels(model, self.labels_hw, scores=self.scores, keep_scores=self.keep_scores)
+        return model
+
+
+def with_image_input(model: onnx.ModelProto, recipe: Recipe, *, layout: Layout = "NHWC") -> onnx.ModelProto:
+    """A copy of a model whose input is an 8-bit image of the network's size: `(image - mean) * scale` is in the graph.
+
+    Args:
+        model: A model of one float32 input, (N, 3, H, W).
+        recipe: Its mean and scale; resizing and cropping stay outside.
+        layout: "NHWC" or "NCHW"; channels in BGR order.
+
+    Returns:
+        The model; its input is `image`, uint8.
+
+    Raises:
+        ShapeError: the input is no image of three channels.
+    """
+    from onnx import TensorProto, helper
+
+    graph = _Graph(model, IMAGE)
+    name, dims = graph.only_input()
+    if len(dims) != 4 or dims[1] != 3:
+        raise ShapeError(f'input "{name}" has shape {tuple(dims)}; expected an image (N, 3, H, W)')
+    # The cast comes first: TensorRT moves no 8-bit values about.
+    graph.before("Cast", [IMAGE], f"{IMAGE}@float", to=TensorProto.FLOAT)
+    planes = f"{IMAGE}@float"
+    if layout == "NHWC":
+        planes = graph.before("Transpose", [planes], f"{IMAGE}@planes", perm=[0, 3, 1, 2])
+    mean = np.array(recipe.mean_bgr, np.float32).reshape(1, -1, 1, 1)
+    shifted = graph.before("Sub", [planes, graph.constant("mean", mean)], f"{IMAGE}@shifted")
+    graph.before("Mul", [shifted, graph.constant("scale", np.float32(recipe.scale))], name)
+    shape = [dims[0], dims[2], dims[3], dims[1]] if layout == "NHWC" else dims
+    graph.replace_input(name, helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape))
+    return graph.finished({METADATA_IMAGE: {"name": IMAGE, "layout": layout, "channel_order": "bgr"}})
+
+
+def with_labels(
+    model: onnx.ModelProto, size_hw: tuple[int, int], *, scores: str | None = None, keep_scores: bool = False
+) -> onnx.ModelProto:
+    """A copy of a model that computes a label map: half-pixel bilinear resizing and the largest class of each pixel.
+
+    The labels are those of `dongfeng.runtime.labels.upsample` but where two classes are within float32's rounding of
+    each other. Of equal classes it is the largest index, as in Caffe.
+
+    Args:
+        model: A model whose scores are float32, (N, C, h, w), at most 256 classes, h and w known.
+        size_hw: Height and width of the label map.
+        scores: The output that holds the scores; None: the only one.
+        keep_scores: Whether they stay an output.
+
+    Returns:
+        The model; its output `labels` is (N, H, W) uint8.
+
+    Raises:
+        ConversionError: there is no such output, or more than one to choose from.
+        ShapeError: the scores have another shape, or their batch is open and the ratio of sizes is not whole.
+    """
+    from onnx import TensorProto, helper
+
+    graph = _Graph(model, LABELS)
+    name, dims = graph.output(scores)
+    if len(dims) != 4 or not all(isinstance(side, int) for side in dims[1:]) or dims[1] > _MOST_LABELS:
+        raise ShapeError(f'output "{name}" has shape {tuple(dims)}; expected scores (N, C, h, w), C at most 256')
+    batch, classes, *small = dims
+    # The first of equal classes wins where classes are in reverse; not every runtime can be told to take the last.
+    order = graph.constant("reverse", np.arange(classes - 1, -1, -1, dtype=np.int64))
+    reverse = graph.after("Gather", [name, order], f"{LABELS}@reverse", axis=1)
+    large = graph.after("Resize", [reverse, *_size(graph, batch, classes, small, size_hw)], f"{LABELS}@scores",
+                        mode="linear", coordinate_transformation_mode="half_pixel")  # fmt: skip
+    best = graph.after("ArgMax", [large], f"{LABELS}@best", axis=1, keepdims=0)
+    last = graph.constant("last", np.int64(classes - 1))
+    index = graph.after("Sub", [last, best], f"{LABELS}@index")
+    graph.after("Cast", [index], LABELS, to=TensorProto.UINT8)
+    if not keep_scores:
+        graph.drop_output(name)
+    graph.model.graph.output.append(helper.make_tensor_value_info(LABELS, TensorProto.UINT8, [batch, *size_hw]))
+    return graph.finished({METADATA_LABELS: LABELS})
+
+
+def _size(graph: _Graph, batch: Any, classes: int, small: list[int], size_hw: tuple[int, int]) -> list[str]:
+    """Further inputs of Resize: factors where they are whole, which leave the batch alone, else the size."""
+    if all(large % side == 0 for large, side in zip(size_hw, small, strict=True)):
+        factors = [1, 1, *(large / side for large, side in zip(size_hw, small, strict=True))]
+        return ["", graph.constant("factors", np.array(factors, np.float32))]
+    if not isinstance(batch, int):
+        raise ShapeError(
+            f"labels of {size_hw[0]}x{size_hw[1]} from scores of {small[0]}x{small[1]}: with an open batch the ratio "
+            "has to be whole"
+        )
+    return ["", "", graph.constant("size", np.array([batch, classes, *size_hw], np.int64))]
+
+
+class _Graph:
+    """A copy of a model, and what is put before and after it."""
+
+    def __init__(self, model: onnx.ModelProto, new: str) -> None:
+        import onnx
+
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        self._before: list[onnx.NodeProto] = []
+        taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+        if new in taken:
+            raise ConversionError(f'the model has a value of its own called "{new}"; rename that')
+
+    def only_input(self) -> tuple[str, list[Any]]:
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        inputs = [value for value in self.model.graph.input if value.name not in weights]
+        if len(inputs) != 1:
+            raise ConversionError(f"the model has {len(inputs)} inputs; expected one image")
+        return inputs[0].name, _dims(inputs[0])
+
+    def output(self, name: str | None) -> tuple[str, list[Any]]:
+        outputs = {value.name: value for value in self.model.graph.output}
+        if name not in outputs and (name is not None or len(outputs) != 1):
+            raise ConversionError(f"say which output holds the scores: {', '.join(outputs)}; got {name}")
+        chosen = name if name is not None else next(iter(outputs))
+        return chosen, _dims(outputs[chosen])
+
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
+        from onnx import numpy_helper
+
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{SCOPE}{name}"))
+        return f"{SCOPE}{name}"
+
+    def before(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self._before.append(_node(op_type, inputs, output, attributes))
+        return output
+
+    def after(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.model.graph.node.append(_node(op_type, inputs, output, attributes))
+        return output
+
+    def replace_input(self, name: str, value: onnx.ValueInfoProto) -> None:
+        index = next(index for index, old in enumerate(self.model.graph.input) if old.name == name)
+        self.model.graph.input[index].CopyFrom(value)
+
+    def drop_output(self, name: str) -> None:
+        index = next(index for index, old in enumerate(self.model.graph.output) if old.name == name)
+        self.model.graph.value_info.append(self.model.graph.output[index])
+        del self.model.graph.output[index]
+
+    def finished(self, metadata: dict[str, Any]) -> onnx.ModelProto:
+        """The model, with entries of its metadata that say what is on it."""
+        nodes = [*self._before, *self.model.graph.node]
+        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(copies)
+        for key, value in metadata.items():
+            self.model.metadata_props.add(key=key, value=json.dumps(value))
+        return self.model
+
+
+def _node(op_type: str, inputs: list[str], output: str, attributes: dict[str, Any]) -> onnx.NodeProto:
+    from onnx import helper
+
+    return helper.make_node(op_type, inputs, [output], name=f"{SCOPE}{output}", **attributes)
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[Any]:
+    """A dimension's size, or its name where it is open."""
+    dims = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims]

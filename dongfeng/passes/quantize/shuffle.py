@@ -1,0 +1,213 @@
+"""Concatenations, splits and channel shuffles, as few copies as they can be: layers take channels in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dongfeng.passes.quantize.graph import Graph, attribute, constant, is_dense, is_depthwise, replace_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+_ANY_ORDER = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool", "Relu", "Resize"})  # each channel on its own
+
+
+class _Channel(NamedTuple):
+    """One channel, by its number before the rewriting, of a tensor that is computed."""
+
+    tensor: str
+    number: int
+
+
+def absorb_shuffles(model: onnx.ModelProto) -> int:
+    """Leave out channel shuffles (Reshape, Transpose, Reshape), each with the splits and concatenations around it.
+
+    The weights that read shuffled channels are put into another order instead. Outputs of convolutions come in an order
+    in which channels that are read together lie together: each is split once, and each reader's channels are
+    concatenated. In exact arithmetic nothing changes. A model stays as it is unless every reader of moved channels
+    takes them in any order.
+
+    Returns:
+        The number of shuffles.
+    """
+    moves = _Moves(Graph(model))
+    if not moves.shuffles or not moves.can_be_absorbed():
+        return 0
+    replace_nodes(model, moves.rewritten())
+    return moves.shuffles
+
+
+class _Moves:
+    """What each tensor holds in terms of computed channels; and the rewriting.
+
+    Attributes:
+        shuffles: Number of channel shuffles.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.shuffles = 0
+        self._counts = graph.channel_counts()
+        self._holds: dict[str, list[_Channel]] = {}  # of tensors that only hold channels of others
+        self._gone: set[str] = set()
+        for node in graph.nodes:
+            self._follow(node)
+        self._kept = [node for node in graph.nodes if node.name not in self._gone]
+        self._needs = self._find_needs()
+        self._orders: dict[str, list[int]] = {}  # of computed tensors: the channels in the order they now come in
+        self._parts: dict[str, list[tuple[str, list[int]]]] = {}
+        self._made: dict[frozenset[_Channel], tuple[str, list[_Channel]]] = {}
+        self._nodes: list[onnx.NodeProto] = []
+
+    def can_be_absorbed(self) -> bool:
+        """Whether every tensor that changes its order is read by layers that do not mind."""
+        changed = set(self._holds) | {channel.tensor for need in self._needs for channel in need}
+        for node in self._kept:
+            touched = [name for name in node.input if name in changed]
+            plain = _takes_any_order(self.graph, node)
+            if touched and (not plain or node.input[0] not in touched or self.graph.shares_weights(node)):
+                return False
+            if touched and not is_dense(self.graph, node):
+                changed.update(node.output)
+        return not changed.intersection(self.graph.outputs)
+
+    def rewritten(self) -> list[onnx.NodeProto]:
+        """The nodes, in the new order of channels."""
+        for tensor in dict.fromkeys(channel.tensor for need in self._needs for channel in need):
+            self._order_outputs(tensor)
+        for node in self._kept:
+            order = self._read(node)
+            if order != sorted(order):
+                self._reorder_inputs(node, order)
+            self._nodes.append(node)
+        return self._nodes
+
+    def _channels(self, name: str) -> list[_Channel]:
+        return self._holds.get(name) or [_Channel(name, index) for index in range(self._counts.get(name, 0))]
+
+    def _follow(self, node: onnx.NodeProto) -> None:
+        """Note what a node that only moves channels makes."""
+        if node.name in self._gone:
+            return
+        if node.op_type == "Concat" and attribute(node, "axis", 0) == 1 and all(map(self._channels, node.input)):
+            self._holds[node.output[0]] = [channel for name in node.input for channel in self._channels(name)]
+        elif node.op_type == "Split" and attribute(node, "axis", 0) == 1 and len(node.input) == 2:
+            channels = self._channels(node.input[0])
+            ends = np.cumsum(constant(self.graph, node.input[1])).tolist()
+            for name, start, end in zip(node.output, [0, *ends], ends, strict=False):
+                self._holds[name] = channels[start:end]
+        elif (shuffle := self._shuffle(node)) is not None:
+            groups, chain = shuffle
+            order = np.arange(len(self._channels(node.input[0]))).reshape(groups, -1).T.ravel()
+            self._holds[chain[-1].output[0]] = [self._channels(node.input[0])[index] for index in order]
+            self._gone.update(one.name for one in chain)
+            self.shuffles += 1
+        else:
+            return
+        self._gone.add(node.name)
+
+    def _shuffle(self, node: onnx.NodeProto) -> tuple[int, list[onnx.NodeProto]] | None:
+        """The number of groups and the three nodes, where a channel shuffle begins here."""
+        chain = [node]
+        while len(chain) < 3 and len(readers := self.graph.readers.get(chain[-1].output[0], [])) == 1:
+            chain.append(readers[0])
+        if [one.op_type for one in chain] != ["Reshape", "Transpose", "Reshape"] or not self._counts.get(node.input[0]):
+            return None
+        shape = constant(self.graph, node.input[1])
+        channels = self._counts[node.input[0]]
+        swapped = list(attribute(chain[1], "perm", []))[:3] == [0, 2, 1]
+        same = self._counts.get(chain[2].output[0]) == channels and len(shape) > 2 and shape[1] * shape[2] == channels
+        return (int(shape[1]), chain) if swapped and same else None
+
+    def _find_needs(self) -> list[frozenset[_Channel]]:
+        """The sets of channels that are read together."""
+        names = (name for node in self._kept for name in node.input if name in self._holds)
+        return list(dict.fromkeys(frozenset(self._holds[name]) for name in names))
+
+    def _readers(self, channel: _Channel) -> list[int]:
+        return [number for number, need in enumerate(self._needs) if channel in need]
+
+    def _order_outputs(self, tensor: str) -> None:
+        """Let a convolution's output channels come so that those with the same readers lie together."""
+        makers = {name: node for node in self._kept for name in node.output}
+        node = makers.get(tensor)
+        if node is not None and node.op_type == "Relu":
+            node = makers[node.input[0]]
+        indices = list(range(self._counts[tensor]))
+        if node is not None and is_dense(self.graph, node) and self.graph.activation(node) == tensor:
+            indices.sort(key=lambda index: (self._readers(_Channel(tensor, index)), index))
+            self.graph.set_weight(node.input[1], self.graph.weight(node.input[1])[indices])
+            self.graph.set_bias(node, self.graph.bias(node)[indices])
+            self._orders[node.output[0]] = indices
+        self._orders[tensor] = indices
+
+    def _read(self, node: onnx.NodeProto) -> list[int]:
+        """Let a node read its channels where they are; the order that they have there."""
+        name = node.input[0] if node.input else ""
+        if name not in self._holds:
+            return self._orders.get(name, [])
+        position = {channel: index for index, channel in enumerate(self._holds[name])}
+        node.input[0], channels = self._gathered(name)
+        return [position[channel] for channel in channels]
+
+    def _gathered(self, name: str) -> tuple[str, list[_Channel]]:
+        """A tensor of the channels that `name` holds, in any order, and which order it is."""
+        from onnx import helper
+
+        need = frozenset(self._holds[name])
+        if need not in self._made:
+            found = [
+                (part, [_Channel(tensor, index) for index in indices])
+                for tensor in dict.fromkeys(channel.tensor for channel in self._holds[name])
+                for part, indices in self._split(tensor)
+                if _Channel(tensor, indices[0]) in need
+            ]
+            made = found[0][0]
+            if len(found) > 1:
+                made = f"{name}@gathered"
+                parts = [part for part, _ in found]
+                self._nodes.append(helper.make_node("Concat", parts, [made], name=f"{name}@Concat", axis=1))
+            self._made[need] = made, [channel for _, channels in found for channel in channels]
+        return self._made[need]
+
+    def _split(self, tensor: str) -> list[tuple[str, list[int]]]:
+        """A tensor's parts, each of the channels that have the same readers."""
+        from onnx import helper, numpy_helper
+
+        if tensor not in self._parts:
+            runs: list[list[int]] = []
+            for index in self._orders[tensor]:
+                same = runs and self._readers(_Channel(tensor, runs[-1][0])) == self._readers(_Channel(tensor, index))
+                runs[-1].append(index) if same else runs.append([index])
+            names = [tensor] if len(runs) == 1 else [f"{tensor}@part{number}" for number in range(len(runs))]
+            if len(runs) > 1:
+                sizes = np.array([len(run) for run in runs], np.int64)
+                self.graph.model.graph.initializer.append(numpy_helper.from_array(sizes, f"{tensor}@sizes"))
+                node = helper.make_node("Split", [tensor, f"{tensor}@sizes"], names, name=f"{tensor}@Split", axis=1)
+                self._nodes.append(node)
+            self._parts[tensor] = list(zip(names, runs, strict=True))
+        return self._parts[tensor]
+
+    def _reorder_inputs(self, node: onnx.NodeProto, order: Sequence[int]) -> None:
+        """Let a node take its input channels in another order; those that keep them apart hand the order on."""
+        if is_dense(self.graph, node):
+            self.graph.set_weight(node.input[1], self.graph.weight(node.input[1])[:, order])
+            return
+        if node.op_type == "Conv":
+            self.graph.set_weight(node.input[1], self.graph.weight(node.input[1])[order])
+            self.graph.set_bias(node, self.graph.bias(node)[order])
+        self._orders.setdefault(node.output[0], list(order))
+
+
+def _takes_any_order(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node, its weights once in another order, does not mind that of its input channels."""
+    if node.op_type == "Pad":
+        pads = constant(graph, node.input[1])
+        return pads.size == 8 and not pads[[0, 1, 4, 5]].any()
+    if node.op_type == "Mul":  # of what an average has missed at the border
+        factors = constant(graph, node.input[1])
+        return factors.ndim == 4 and factors.shape[1] == 1
+    return node.op_type in _ANY_ORDER or is_dense(graph, node) or is_depthwise(graph, node)

@@ -1,0 +1,61 @@
+"""PNG files that say what they were made with, so that a later run knows which of them it need not make again.
+
+The words are in a text chunk behind the header, which pictures may have and readers skip. As they are in the file
+itself, files of several models, or copied from several machines, can share a folder and are never taken for each other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from struct import pack, unpack_from
+
+from dongfeng.datasets.label_png import whole_png_form
+from dongfeng.runtime.results import Bytes, encode
+from dongfeng.support.files import replacing
+
+_KEYWORD = b"dongfeng\0"
+_HEADER_BYTES = 33  # the signature and the first chunk
+_MOST_BYTES = 4096  # a mark is far shorter
+
+
+def write_marked_png(path: Path, pixels: Bytes, mark: str) -> None:
+    """Write a PNG, complete or not at all; missing folders are made.
+
+    Args:
+        path: The file.
+        pixels: (H, W, 3) uint8, BGR, or (H, W) uint8.
+        mark: What it was made with, ASCII.
+
+    Raises:
+        ImageError: OpenCV cannot encode it.
+        OSError: the file cannot be written.
+    """
+    png = encode(pixels, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"".join((png[:_HEADER_BYTES], _text_chunk(mark), png[_HEADER_BYTES:])))
+
+
+def mark_of(path: Path) -> str | None:
+    """What a PNG says it was made with; None where it says nothing, is none, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_MOST_BYTES)
+    except OSError:
+        return None
+    body = _HEADER_BYTES + 8
+    if start[_HEADER_BYTES + 4 : body + len(_KEYWORD)] != b"tEXt" + _KEYWORD:
+        return None
+    (length,) = unpack_from(">I", start, _HEADER_BYTES)
+    return start[body + len(_KEYWORD) : body + length].decode("latin-1")
+
+
+def is_whole_with_mark(path: Path, mark: str) -> bool:
+    """Whether a file is a PNG with that mark of which no byte is missing or wrong, by its checksums."""
+    return mark_of(path) == mark and whole_png_form(path) is not None
+
+
+def _text_chunk(mark: str) -> bytes:
+    body = b"tEXt" + _KEYWORD + mark.encode("ascii")
+    return pack(">I", len(body) - 4) + body + pack(">I", zlib.crc32(body))

@@ -1,0 +1,137 @@
+"""How far each blob is from what it should be, and which layer is to blame.
+
+Rounding grows on its way through a net: a Softmax of large scores enlarges it, an ArgMax of nearly equal ones turns it
+into another index. A layer is to blame only where that explains nothing: it makes something else of the model's own
+values than the interpreter does, or what it was given is too close to the reference for its result to be so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dongfeng.errors import DongfengError
+from dongfeng.layers.layer import Array, Layer, show
+from dongfeng.net.graph import Net
+
+_HUGE = 1e30  # beyond it values mark something (-FLT_MAX of an empty window), and are compared for equality
+_GROWTH = 1e3  # by which a layer may enlarge the relative error of its bottoms
+_JUMPS = 1e-4  # fraction of indices that nearly equal scores may change; one always may
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What was found of one blob; the fields are those of `BlobError`."""
+
+    max_abs_error: float | None = None
+    max_rel_error: float | None = None
+    mismatches: float | None = None
+    passed: bool = False
+    follows: bool = False
+    problem: str | None = None
+
+    @property
+    def size(self) -> float:
+        """How large the relative error is; infinite where it cannot be told."""
+        if self.max_rel_error is not None:
+            return self.max_rel_error
+        return 0.0 if self.mismatches == 0 else np.inf
+
+
+def compare(got: Array, expected: Array, tolerance: float) -> Difference:
+    """The difference of two blobs.
+
+    Args:
+        got: What was computed.
+        expected: What it should be.
+        tolerance: Largest error that passes, as a fraction of the largest magnitude in `expected`.
+    """
+    if got.shape != expected.shape:
+        return Difference(problem=f"shape {show(got.shape)}, expected {show(expected.shape)}")
+    finite = np.abs(expected) <= _HUGE  # false for NaN too
+    if not np.array_equal(got[~finite], expected[~finite], equal_nan=True):
+        return Difference(problem="not NaN, infinite or huge where the reference is")
+    error = np.abs(got[finite] - expected[finite])
+    if not np.all(np.isfinite(error)):
+        return Difference(problem=f"{int(np.sum(~np.isfinite(error)))} values are NaN or infinite")
+    largest = float(np.max(error, initial=0.0))
+    relative = largest / (float(np.max(np.abs(expected[finite]), initial=0.0)) or 1.0)
+    return Difference(largest, relative, passed=relative <= tolerance)
+
+
+def compare_exactly(got: Array, expected: Array) -> Difference:
+    """The difference of two blobs of indices, which are equal or not."""
+    if got.shape != expected.shape:
+        return compare(got, expected, 0.0)
+    mismatches = float(np.mean(got != expected)) if got.size else 0.0
+    return Difference(mismatches=mismatches, passed=mismatches == 0)
+
+
+def holds_indices(layer: Layer, top: str) -> bool:
+    """Whether a blob's values jump from one whole number to another: indices, and 0 or 1."""
+    if layer.type == "Pooling":
+        return layer.tops.index(top) == 1  # places of the maxima
+    return layer.type in ("ArgMax", "Threshold")
+
+
+class Comparison:
+    """The comparison of a model's blobs with a reference, in the net's order.
+
+    Args:
+        net: The net.
+        inputs: Input blob -> what net, model and reference were fed with.
+        computed: Blob of the net -> what the model makes of that.
+        tolerance: Largest relative error that passes.
+    """
+
+    def __init__(self, net: Net, inputs: Mapping[str, Array], computed: Mapping[str, Array], tolerance: float) -> None:
+        self.net, self.computed, self.tolerance = net, computed, tolerance
+        self._compared: dict[str, Array] = dict(inputs)  # the model's values
+        self._errors: dict[str, float] = dict.fromkeys(inputs, 0.0)
+
+    def judge(self, index: int, top: str, expected: Array) -> Difference:
+        """How far a top of layer number `index` is off, and whether that layer is right."""
+        layer, got = self.net.layers[index], self.computed[top]
+        exact = holds_indices(layer, top)
+        found = compare_exactly(got, expected) if exact else compare(got, expected, self.tolerance)
+        if not found.passed and self._is_explained(index, top, found):
+            found = replace(found, passed=True, follows=True)
+        self._compared[top], self._errors[top] = got, found.size
+        return found
+
+    def _is_explained(self, index: int, top: str, found: Difference) -> bool:
+        """Whether a blob is off only because of what its layer was given."""
+        layer, got = self.net.layers[index], self.computed[top]
+        exact = holds_indices(layer, top)
+        few = found.mismatches is not None and found.mismatches * got.size <= max(_JUMPS * got.size, 1)
+        try:
+            own, given = self._own(index, top)
+        except DongfengError:  # the interpreter does not know the layer, or cannot run it on what it is given
+            return few
+        right = compare_exactly(got, own) if exact else compare(got, own, self.tolerance)
+        if layer.type == "DetectionOutput":  # one rounding may move, add or remove a row
+            return right.passed and given > 0
+        return right.passed and (given > self.tolerance or few if exact else found.size <= _GROWTH * given)
+
+    def _own(self, index: int, top: str) -> tuple[Array, float]:
+        """What the interpreter makes of the model's own values, and how far those are from the reference.
+
+        It starts at the nearest blobs that have been compared; layers whose blobs were not are computed on the way.
+        """
+        from dongfeng.reference import run_layer
+
+        wanted: set[str] = {top}
+        start: set[str] = set()
+        path = []
+        for layer in reversed(self.net.layers[: index + 1]):
+            if wanted.intersection(layer.tops):
+                path.append(layer)
+                start.update(bottom for bottom in layer.bottoms if bottom in self._compared)
+                wanted.update(bottom for bottom in layer.bottoms if bottom not in self._compared)
+        values = {blob: self._compared[blob] for blob in start}
+        for layer in reversed(path):
+            tops = run_layer(layer, [values[bottom] for bottom in layer.bottoms])
+            values.update(zip(layer.tops, tops, strict=True))
+        return values[top], max((self._errors[blob] for blob in start), default=0.0)

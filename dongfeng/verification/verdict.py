@@ -1,0 +1,164 @@
+"""`Verdict`: what a converted model was compared with, how far each blob was off, and how it is stored in the model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from dongfeng.support.files import replacing
+
+if TYPE_CHECKING:
+    import onnx
+
+METADATA_VERDICT = "dongfeng.verdict"
+
+
+@dataclass(frozen=True)
+class BlobError:
+    """How far one blob of a model is from the reference.
+
+    Attributes:
+        blob: Its name in the model.
+        reference_blob: Its name in the net and the reference: another one where layers were folded.
+        layer: Name of the layer that makes it.
+        type: That layer's type.
+        line: Line of the prototxt the layer begins at, where there is one.
+        shape: Its shape.
+        max_abs_error: Largest absolute difference; None where there is no number to compare.
+        max_rel_error: The same as a fraction of the largest magnitude in the reference (of 1 where that is 0).
+        mismatches: Fraction of values that differ, for indices, which have no errors; else None.
+        passed: Whether the layer is right.
+        follows: Whether the blob is off, but no more than follows from what the layer is given: the layer is right.
+        problem: What is wrong where no error can be computed, such as another shape.
+    """
+
+    blob: str
+    reference_blob: str
+    layer: str
+    type: str
+    line: int | None
+    shape: tuple[int, ...]
+    max_abs_error: float | None
+    max_rel_error: float | None
+    mismatches: float | None
+    passed: bool
+    follows: bool = False
+    problem: str | None = None
+
+    @property
+    def finding(self) -> str:
+        """The result in words: "ok", "follows" or "differs", and what numbers do not tell."""
+        result = "follows" if self.follows else "ok" if self.passed else "differs"
+        if self.problem is not None:
+            return f"{result}: {self.problem}"
+        return f"{result}: {self.mismatches:.2%} of the indices" if self.mismatches else result
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The comparison of a model with a reference.
+
+    Attributes:
+        reference: "numpy interpreter", or the name of the file with saved blobs.
+        seed: What the input was drawn from; None where it was given.
+        tolerance: Largest relative error that passes.
+        inputs: Shape of each input.
+        versions: Version of each package that took part.
+        blobs: One entry for each blob compared, in the net's order.
+        not_compared: Blobs that the model has and the reference has not.
+    """
+
+    reference: str
+    seed: int | None
+    tolerance: float
+    inputs: Mapping[str, tuple[int, ...]]
+    versions: Mapping[str, str]
+    blobs: tuple[BlobError, ...]
+    not_compared: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer is right."""
+        return all(blob.passed for blob in self.blobs)
+
+    @property
+    def first_difference(self) -> BlobError | None:
+        """The first blob in the net's order whose layer is not right."""
+        return next((blob for blob in self.blobs if not blob.passed), None)
+
+    @property
+    def worst(self) -> BlobError | None:
+        """The blob with the largest relative error; None where no error could be computed."""
+        measured = (blob for blob in self.blobs if blob.max_rel_error is not None)
+        return max(measured, key=lambda blob: blob.max_rel_error or 0.0, default=None)
+
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Headings and rows, one for each blob: numbers are floats, None where there is none."""
+        columns = ["blob", "layer", "type", "max abs error", "max rel error", "result"]
+        rows: list[list[object]] = [
+            [blob.blob, blob.layer, blob.type, blob.max_abs_error, blob.max_rel_error, blob.finding]
+            for blob in self.blobs
+        ]
+        return columns, rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain data; what is not a finite number is None."""
+        first = self.first_difference
+        return {
+            "passed": self.passed,
+            "reference": self.reference,
+            "seed": self.seed,
+            "tolerance": self.tolerance,
+            "inputs": {blob: list(shape) for blob, shape in self.inputs.items()},
+            "versions": dict(self.versions),
+            "first_difference": None if first is None else _plain(first),
+            "not_compared": list(self.not_compared),
+            "blobs": [_plain(blob) for blob in self.blobs],
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON, as it is stored in a model."""
+        return json.dumps(self.as_dict(), allow_nan=False)
+
+
+def _plain(blob: BlobError) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in asdict(blob).items()
+    }
+
+
+def store_verdict(model: str | PathLike[str] | onnx.ModelProto, verdict: Verdict) -> None:
+    """Put a verdict into the metadata of a model, under `dongfeng.verdict`, in place of an earlier one.
+
+    Args:
+        model: An ONNX file, which is replaced whole or not at all; or a model, which is changed.
+        verdict: The verdict.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    import onnx
+
+    if isinstance(model, onnx.ModelProto):
+        _put(model, verdict)
+        return
+    proto = onnx.load_model(model)
+    _put(proto, verdict)
+    with replacing(model) as temporary:
+        onnx.save_model(proto, temporary)
+
+
+def _put(model: onnx.ModelProto, verdict: Verdict) -> None:
+    from onnx import StringStringEntryProto
+
+    others: Iterable[StringStringEntryProto] = [
+        entry for entry in model.metadata_props if entry.key != METADATA_VERDICT
+    ]
+    entries = [*others, StringStringEntryProto(key=METADATA_VERDICT, value=verdict.to_json())]
+    del model.metadata_props[:]
+    model.metadata_props.extend(entries)
