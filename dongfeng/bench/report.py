@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dongfeng.bench.host import host_facts, versions
 from dongfeng.errors import DeviceError, UnknownModel
 from dongfeng.support.files import replacing
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 
 Row = dict[str, Any]
 Report = dict[str, Any]

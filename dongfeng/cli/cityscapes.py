@@ -17,7 +17,7 @@ from dongfeng.cli.main import run_program
 from dongfeng.cli.output import complain, note, print_json, progress
 from dongfeng.cli.settings import execution, run_settings
 from dongfeng.errors import DongfengError, ImageError
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 
 if TYPE_CHECKING:
     from dongfeng.datasets.cityscapes_folder import Frame, Truth

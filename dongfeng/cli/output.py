@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any, TextIO
 
 from dongfeng.errors import DongfengWarning
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 
 # Far wider than any table: a cell that a program reads is never wrapped or cut.
 UNLIMITED_WIDTH = 100_000

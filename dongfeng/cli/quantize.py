@@ -11,7 +11,7 @@ from dongfeng.cli.arguments import Commands, add_command, add_json, add_size, ad
 from dongfeng.cli.inputs import find_images
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.errors import ConversionError, ImageError
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredUnit, with_fitted_roofline
@@ -13,10 +12,10 @@ from dongfeng.devices.published import PublishedPoint
 from dongfeng.devices.roofline import Roofline
 from dongfeng.devices.unit import Unit
 from dongfeng.devices.units import FUSIONS
-from dongfeng.errors import DeviceError, ManifestError
+from dongfeng.errors import DeviceError
 from dongfeng.support.files import replacing
-from dongfeng.support.json_text import json_text
-from dongfeng.zoo.schema import Node, parse
+from dongfeng.support.json_layout import json_text
+from dongfeng.support.strict_json import JsonFormat, Node
 
 FORMAT = "dongfeng.device/1"
 _REQUIRED = ("format", "name", "device", "runtime", "runtime_version", "precision", "fusion", "source")
@@ -25,7 +24,7 @@ _UNIT = ("operation", "kernel_hw", "stride_hw", "groups", "c_in", "c_out", "in_h
 _OPERATION = re.compile(r"[a-z0-9_ ]{1,40}(\+add)?(\+relu)?")
 _LARGEST = 1 << 24  # of a size or a number of channels
 _LONGEST_MS = 1e9
-_MOST_BYTES = 64 << 20
+_JSON = JsonFormat(DeviceError, "see docs/devices.md")
 
 
 def read_profile(path: str | PathLike[str]) -> DeviceProfile:
@@ -34,17 +33,10 @@ def read_profile(path: str | PathLike[str]) -> DeviceProfile:
     Raises:
         DeviceError: the file cannot be read or is no profile; the message names the place.
     """
-    path = Path(path)
     try:
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
-            raise DeviceError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, so no device profile; check the path")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DeviceError(f"{path}: not UTF-8 at byte {error.start}, so no device profile; check the path") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DeviceError(f"{path}: {reason}; expected a device profile (JSON), see docs/devices.md") from error
-    return parse_profile(text, filename=str(path))
+        return _profile(_JSON.read(path))
+    except FileNotFoundError as error:
+        raise DeviceError(f"{path}: {error.strerror}; expected a device profile (JSON), see docs/devices.md") from error
 
 
 def parse_profile(text: str, *, filename: str) -> DeviceProfile:
@@ -53,16 +45,7 @@ def parse_profile(text: str, *, filename: str) -> DeviceProfile:
     Raises:
         DeviceError: it is no profile; the message names file and key.
     """
-    try:
-        return _profile(parse(text, filename=filename))
-    except ManifestError as error:
-        raise DeviceError(str(error).replace("mend the file, or reinstall dongfeng", "see docs/devices.md")) from error
-    except RecursionError as error:
-        raise DeviceError(f"{filename}: nested too deeply for a device profile; see docs/devices.md") from error
-    except (ValueError, OverflowError) as error:  # a number of thousands of digits
-        if isinstance(error, DeviceError):
-            raise
-        raise DeviceError(f"{filename}: not JSON: {error}; see docs/devices.md") from error
+    return _profile(_JSON.parse(text, source=filename))
 
 
 def write_profile(profile: DeviceProfile, path: str | PathLike[str]) -> None:

@@ -22,7 +22,7 @@ from dongfeng.search.result import Candidate
 from dongfeng.search.run_config import FORMAT, difference
 from dongfeng.search.space import Encoding
 from dongfeng.support.files import alone_in, remove_leftovers, replacing
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 
 
 @dataclass(frozen=True)

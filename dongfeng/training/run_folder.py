@@ -10,7 +10,7 @@ from typing import Any
 
 from dongfeng.errors import DongfengError
 from dongfeng.support.files import alone_in, remove_leftovers, replacing
-from dongfeng.support.json_text import json_text
+from dongfeng.support.json_layout import json_text
 from dongfeng.training.config import TrainConfig, read_config
 
 

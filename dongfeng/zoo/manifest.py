@@ -12,10 +12,11 @@ from typing import Literal, cast
 
 from dongfeng.errors import ManifestError
 from dongfeng.net.recipe import Recipe
+from dongfeng.support.strict_json import JsonFormat, Node
 from dongfeng.zoo.paths import MANIFEST, data_root
-from dongfeng.zoo.schema import Node, parse
 
 SCHEMA = 1
+_JSON = JsonFormat(ManifestError, "mend the file, or reinstall dongfeng")
 Task = Literal["classification", "segmentation"]
 Head = Literal["x8", "d8"]
 
@@ -159,10 +160,9 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: the message gives the path in the JSON, what was expected and what is there.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        root = _JSON.read(path).fields(("schema", "files", "models"))
+    except FileNotFoundError as error:
         raise ManifestError(f"{path}: cannot be read ({error}); reinstall dongfeng") from error
-    root = parse(text, filename=path.name).fields(("schema", "files", "models"))
     if root["schema"].positive_integer() != SCHEMA:
         root["schema"].fail(f"schema {root['schema'].value} is not {SCHEMA}, the one this version reads")
     files = {name: _file(name, node) for name, node in root["files"].members().items()}

@@ -1,0 +1,82 @@
+"""Files of the cache that are built on first use, by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from dongfeng.support.cache_folder import cache_root
+
+Read = TypeVar("Read")
+
+
+def build_once(
+    path: Path,
+    build: Callable[[Path], None],
+    read: Callable[[Path], Read],
+    *,
+    damaged: tuple[type[Exception], ...] = (),
+) -> Read:
+    """What `read` makes of a file in the cache, built first where it is not there or damaged.
+
+    Where the cache cannot be written, the file is built in a temporary folder, read, and forgotten: that costs the
+    building, each time. Such a path is not `path`, and is gone when this returns.
+
+    Args:
+        path: The file, below the cache folder.
+        build: Writes it to the path it is given, complete or not at all.
+        read: Reads it.
+        damaged: Exceptions of `read` that mean that it has to be built again.
+    """
+    found = _read(path, read, damaged)
+    if found:
+        return found[0]
+    with _lock(path.name):
+        found = _read(path, read, damaged)  # another process may have built it in the meantime
+        if found:
+            return found[0]
+        if not _is_writable(path.parent):
+            with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
+                elsewhere = Path(folder) / path.name
+                build(elsewhere)
+                return read(elsewhere)
+        build(path)
+        return read(path)
+
+
+def _read(path: Path, read: Callable[[Path], Read], damaged: tuple[type[Exception], ...]) -> tuple[Read] | None:
+    if path.is_file():
+        with contextlib.suppress(*damaged):
+            return (read(path),)
+    return None
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a file can be written there; the folder is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _lock(name: str) -> Iterator[None]:
+    """Keep other processes out; where there can be no lock, each builds for itself."""
+    from filelock import FileLock
+
+    lock = FileLock(cache_root() / "locks" / f"{name}.lock")
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

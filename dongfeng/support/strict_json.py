@@ -1,0 +1,191 @@
+"""One strict, bounded reader for every JSON file: each complaint names file, place, what was expected, what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dongfeng.errors import DongfengError
+
+_MOST_DIGITS = 400  # of a number: more than any float has, few enough to be read in no time
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """A kind of JSON file: how its readers complain.
+
+    Attributes:
+        error: Exception class that a damaged file raises.
+        advice: The last words of every message: what the user can do.
+        max_bytes: Largest file that is read at all.
+    """
+
+    error: type[DongfengError]
+    advice: str
+    max_bytes: int = 64 << 20
+
+    def read(self, path: str | PathLike[str]) -> Node:
+        """The document in a file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DongfengError: of this format's class: it cannot be read, is too large, not UTF-8 or not JSON.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                content = file.read(self.max_bytes + 1)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # the latter from a path that holds a null byte
+            self.fail(str(path), getattr(error, "strerror", None) or str(error))
+        return self.parse(content, source=str(path))
+
+    def parse(self, text: str | bytes, *, source: str) -> Node:
+        """A document from its text.
+
+        Args:
+            text: The document, UTF-8 where it is bytes.
+            source: What to call it in a message.
+
+        Raises:
+            DongfengError: of this format's class: it is too large, not UTF-8, not JSON, or a key stands twice in one
+                object.
+        """
+        if len(text) > self.max_bytes:
+            self.fail(source, f"larger than {self.max_bytes >> 20} MiB")
+        try:
+            decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+            value = json.loads(
+                decoded,
+                object_pairs_hook=_once,
+                parse_int=_integer,
+            )
+        except UnicodeDecodeError as error:
+            self.fail(source, f"not UTF-8 at byte {error.start}")
+        except json.JSONDecodeError as error:
+            self.fail(f"{source}:{error.lineno}:{error.colno}", f"not JSON: {error.msg}")
+        except RecursionError:
+            self.fail(source, "nested too deeply")
+        except ValueError as error:
+            self.fail(source, str(error))
+        return Node(value, f"{source}:", self)
+
+    def fail(self, place: str, problem: str) -> NoReturn:
+        """Raise this format's exception: place, problem, advice."""
+        raise self.error(f"{place}: {problem}; {self.advice}")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value of a JSON document, which knows where it stands.
+
+    Every method that reads the value raises the format's exception, naming the path, where it is of another type than
+    asked for.
+
+    Attributes:
+        value: The value, as `json` gives it.
+        path: Where it stands, such as `weights_manifest.json: models.df1.size_hw[0]`.
+        format: The kind of document.
+    """
+
+    value: Any
+    path: str
+    format: JsonFormat
+
+    def fail(self, problem: str) -> NoReturn:
+        """Raise the format's exception with this value's path in front."""
+        self.format.fail(self.path.removesuffix(":"), problem)
+
+    def _wrong(self, expected: str) -> NoReturn:
+        self.fail(f"expected {expected}, got {json.dumps(self.value)[:60]}")
+
+    def members(self) -> dict[str, Node]:
+        """An object of any keys."""
+        if not isinstance(self.value, dict):
+            self._wrong("an object")
+        joint = " " if self.path.endswith(":") else "."
+        return {key: Node(value, f"{self.path}{joint}{key}", self.format) for key, value in self.value.items()}
+
+    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Node]:
+        """An object of exactly these keys; optional ones may be missing."""
+        members = self.members()
+        unknown = sorted(members.keys() - {*required, *optional})
+        if unknown:
+            members[unknown[0]].fail("unknown key")
+        missing = [key for key in required if key not in members]
+        if missing:
+            self.fail(f'key "{missing[0]}" is missing')
+        return members
+
+    def items(self) -> list[Node]:
+        """A list."""
+        if not isinstance(self.value, list):
+            self._wrong("a list")
+        return [Node(value, f"{self.path}[{index}]", self.format) for index, value in enumerate(self.value)]
+
+    def text(self) -> str:
+        """A string that is not empty."""
+        if not isinstance(self.value, str) or not self.value:
+            self._wrong("a text")
+        return str(self.value)
+
+    def choice(self, allowed: Collection[str]) -> str:
+        """One of the allowed strings."""
+        if not isinstance(self.value, str) or self.value not in allowed:
+            self._wrong("one of " + ", ".join(f'"{word}"' for word in allowed))
+        return self.value
+
+    def boolean(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            self._wrong("true or false")
+        return bool(self.value)
+
+    def positive_integer(self) -> int:
+        """An integer above 0."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value <= 0:
+            self._wrong("a positive integer")
+        return int(self.value)
+
+    def number(self) -> float:
+        """A finite number."""
+        value = math.nan
+        if isinstance(self.value, (int, float)) and not isinstance(self.value, bool):
+            with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
+                value = float(self.value)
+        if not math.isfinite(value):
+            self._wrong("a number")
+        return value
+
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        sides = [side.positive_integer() for side in self.items()]
+        if len(sides) != 2:
+            self._wrong("[height, width]")
+        return sides[0], sides[1]
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the value is null."""
+        return self.value is None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f'key "{twice}" stands twice in one object')
+    return members
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; one too long for any use is infinite, which every reader refuses where it stands."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else math.inf
