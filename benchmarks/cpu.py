@@ -148,7 +148,7 @@ def _write(name: str, size_hw: tuple[int, int] | None, threads: int | None, has_
     write_ncnn(net, folder / "net.param", folder / "net.bin", outputs=[SCORES])
     image, *others = (_draw(seed, size_hw) for seed in range(1 + CALIBRATION))
     np.save(folder / "image.npy", image)
-    return Files(name, folder, image, others, info.recipe.mean_bgr, info.recipe.scale, threads, has_int8)
+    return Files(name, folder, image, others, info.preprocessing.mean_bgr, info.preprocessing.scale, threads, has_int8)
 
 
 def _draw(seed: int, size_hw: tuple[int, int]) -> np.ndarray:

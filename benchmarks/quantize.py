@@ -1,6 +1,6 @@
 """int8 against fp32: labels and speed, on images that it was not calibrated with.
 
-    python benchmarks/quantize.py [--model pl1a_seg] [--weights W] [--images DIR] [--calibrate N] [--flavour F] [--json]
+    python benchmarks/quantize.py [--model pl1a_seg] [--weights W] [--images DIR] [--calibrate N] [--target F] [--json]
 
 The first N images by name calibrate, and every choice is made on them; the others are compared. Without --images it is
 PL1A-Seg with its real weights and frames, from the shared test data (DONGFENG_SHARED, or ../shared).
@@ -25,7 +25,7 @@ import onnxruntime
 import dongfeng
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
-from dongfeng.net.preprocess import prepare
+from dongfeng.net.preprocessing import prepare
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.passes.quantize import agreement, quantize
 from dongfeng.passes.quantize.graph import relative_error, scores
@@ -96,20 +96,20 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     weights = args.weights or (str(shared / "pl1a_new.bin") if args.model == "pl1a_seg" else "random")
     paths = sorted(path for path in Path(args.images or shared / "frames").iterdir() if path.is_file())
     model = dongfeng.load(args.model, weights=weights, backend="onnxruntime", device="cpu", size=args.size)
-    inputs = [prepare(read_image(path), model.recipe, model.size_hw) for path in paths]
+    inputs = [prepare(read_image(path), model.preprocessing, model.size_hw) for path in paths]
     net = fold(model.net) if model.net else None
     if net is None or len(inputs) <= args.calibrate:
         raise SystemExit("needs a zoo name, and more images than it calibrates with")
     fp32 = to_onnx(net, outputs=[find_score_blob(net)])
     start = perf_counter()
-    done = quantize(fp32, inputs[: args.calibrate], flavour=args.flavour)
+    done = quantize(fp32, inputs[: args.calibrate], target=args.target)
     seconds = perf_counter() - start
     expected, got = (scores(one, inputs[args.calibrate :]) for one in (fp32, done.model))
     labels = [[upsample_labels(values[0], model.size_hw) for values in one] for one in (expected, got)]
     found = agreement(*labels)
     return {
         "model": args.model,
-        "flavour": args.flavour,
+        "target": args.target,
         "images": [args.calibrate, len(inputs) - args.calibrate],
         "quantize_s": seconds,
         "in_float": list(done.in_float),
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--images", metavar="DIR", help="images (default: PL1A's frames)")
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), metavar="HxW")
     parser.add_argument("--calibrate", type=int, default=10, metavar="N")
-    parser.add_argument("--flavour", choices=("cpu", "tensorrt"), default="cpu")
+    parser.add_argument("--target", choices=("cpu", "tensorrt"), default="cpu")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     report = measure(args := parser.parse_args())
     if args.json:

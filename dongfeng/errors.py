@@ -57,7 +57,7 @@ class UnsupportedLayer(DongfengError, NotImplementedError):
 
 
 class ShapeError(DongfengError, ValueError):
-    """Blob shapes that do not fit together, or an input whose size is still open."""
+    """Blob shapes that do not fit together, or an input whose size is still dynamic."""
 
 
 class WeightsMismatch(DongfengError, ValueError):

@@ -131,7 +131,7 @@ def test_the_model_table_of_the_readme_is_that_of_the_zoo() -> None:
 
 
 def table_row(info: ModelInfo) -> str:
-    cost = build(info.architecture, merged=True).resize(*info.size_hw).cost()
+    cost = build(info.architecture, folded=True).resize(*info.size_hw).cost()
     metric = "top1" if info.task == "classification" else "miou"
     accuracy = info.result(metric, split="val")
     assert accuracy is not None or info.weights[0].shipped  # what ships is ours, and published nowhere

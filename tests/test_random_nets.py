@@ -198,7 +198,7 @@ def test_dynamic_models_equal_static_ones_or_are_refused(draft: Draft, other: tu
         return
     assume(model.graph.input)  # else no output depends on it
     (value,) = model.graph.input
-    dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]  # 0 where open: all, or only the batch
+    dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]  # 0 where dynamic: all, or only the batch
     shape = [dim or wanted for dim, wanted in zip(dims, [other[0], 0, *other[1:]], strict=True)]
     changed = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     for image in (feeds["data"], changed):

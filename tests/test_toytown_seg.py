@@ -153,12 +153,12 @@ def test_converted_to_caffe_or_ncnn_it_says_the_same(
     name: str, folder: Path, scenes: list[Scene], fp32: list[Labels]
 ) -> None:
     assert main(["convert", "toytown_seg", "-o", name]) == 0
-    recipe = {"mean": (72, 83, 73), "scale": 0.008}  # which these files do not carry
+    preprocessing = {"mean": (72, 83, 73), "scale": 0.008}  # which these files do not carry
     if name == "net.param":
         pytest.importorskip("ncnn")
-        model = dongfeng.load(name, backend="ncnn", threads=1, **recipe)  # type: ignore[arg-type]
+        model = dongfeng.load(name, backend="ncnn", threads=1, **preprocessing)  # type: ignore[arg-type]
     else:
-        model = dongfeng.load("net.prototxt", weights=name, threads=1, **recipe)  # type: ignore[arg-type]
+        model = dongfeng.load("net.prototxt", weights=name, threads=1, **preprocessing)  # type: ignore[arg-type]
     with model:
         labels = [model(scene.image_bgr).labels for scene in scenes[:6]]
     same = agreement(labels, fp32[:6])

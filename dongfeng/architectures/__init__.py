@@ -46,35 +46,35 @@ DECODERS: Mapping[str, tuple[Backbone, tuple[int, int, int]]] = MappingProxyType
 ARCHITECTURES: tuple[str, ...] = (*CLASSIFIERS, *DECODERS, "pl1a_seg", "toytown_seg")
 
 
-def build(name: str, *, merged: bool = False) -> Net:
+def build(name: str, *, folded: bool = False) -> Net:
     """A named network, without weights, at its published input size.
 
     Args:
         name: One of `ARCHITECTURES`.
-        merged: Leave out BatchNorm and Scale; the convolutions have biases instead, as folding leaves them.
-            `pl1a_seg` is always merged, as its release is.
+        folded: Leave out BatchNorm and Scale; the convolutions have biases instead, as folding leaves them.
+            `pl1a_seg` is always folded, as its release is.
 
     Returns:
-        The net, with the layer and blob names of the released files. It carries no input recipe: the manifest does.
+        The net, with the layer and blob names of the released files. It carries no preprocessing: the manifest does.
 
     Raises:
         UnknownModel: there is no such architecture.
 
     Example:
-        >>> build("df1seg", merged=True).outputs
+        >>> build("df1seg", folded=True).outputs
         ('pred', 'pred_d8')
     """
-    net_name = f"{name}_mergebn" if merged else name
+    net_name = f"{name}_mergebn" if folded else name
     if name in CLASSIFIERS:
         backbone = CLASSIFIERS[name]
-        return backbone_net(backbone.encoding, backbone.block, name=net_name, merged=merged)
+        return backbone_net(backbone.encoding, backbone.block, name=net_name, folded=folded)
     if name in DECODERS:
         backbone, decoder = DECODERS[name]
-        return segmentation_net(backbone.encoding, decoder, backbone.block, name=net_name, merged=merged)
+        return segmentation_net(backbone.encoding, decoder, backbone.block, name=net_name, folded=folded)
     if name == "pl1a_seg":
         return pl1a_net()
     if name == "toytown_seg":
-        return toytown_net(name=net_name, merged=merged)
+        return toytown_net(name=net_name, folded=folded)
     close = difflib.get_close_matches(name, ARCHITECTURES, n=1)
     hint = f', did you mean "{close[0]}"?' if close else ""
     raise UnknownModel(f'no architecture "{name}"{hint}; there are {", ".join(ARCHITECTURES)}')

@@ -43,7 +43,7 @@ def backbone_net(
     block: Blocks = "basic",
     *,
     name: str = "backbone",
-    merged: bool = False,
+    folded: bool = False,
     classes: int = 1000,
     size_hw: tuple[int, int] = (224, 224),
     stem: Sequence[int] = STEM,
@@ -54,7 +54,7 @@ def backbone_net(
         encoding: Three sequences with the width of every block of stages 3, 4 and 5.
         block: "basic" or "bottleneck", for all stages or one for each.
         name: Name of the net.
-        merged: Leave out BatchNorm and Scale; the convolutions have biases instead.
+        folded: Leave out BatchNorm and Scale; the convolutions have biases instead.
         classes: Number of classes.
         size_hw: Height and width of the input, multiples of 32.
         stem: Widths of the two convolutions in front of stage 3.
@@ -70,7 +70,7 @@ def backbone_net(
         (1, 1000)
     """
     height, width = map_hw(size_hw)
-    net = NetBuilder(name, (1, 3, *size_hw), merged=merged)
+    net = NetBuilder(name, (1, 3, *size_hw), folded=folded)
     top = add_backbone(net, encoding, block, stem)[-1].blob
     pooled = net.average_pool("pool5", top, (height, width), stride_hw=(1, 1))
     net.add("InnerProduct", "fc", [pooled], inner_product_param={"num_output": classes, "bias_term": True})

@@ -16,14 +16,14 @@ _FROZEN = {"lr_mult": 0.0, "decay_mult": 0.0}
 class NetBuilder:
     """A network under construction; every method adds layers and returns the blob they end in.
 
-    Activations and normalisation work in place, as in the released files. With `merged`, BatchNorm and Scale are left
+    Activations and normalisation work in place, as in the released files. With `folded`, BatchNorm and Scale are left
     out and the convolution has the bias that folding them leaves.
     """
 
-    def __init__(self, name: str, input_shape: Shape, *, merged: bool = False) -> None:
+    def __init__(self, name: str, input_shape: Shape, *, folded: bool = False) -> None:
         self.name = name
         self.data = "data"
-        self.merged = merged
+        self.folded = folded
         self._input_shape = input_shape
         self._layers: list[Layer] = []
 
@@ -55,8 +55,8 @@ class NetBuilder:
         self, name: str, bottom: str, width: int, kernel: int, *, stride: int = 1, bn_name: str | None = None
     ) -> str:
         """A convolution with its batch normalisation, which is called `bn_name` (default: NAME/bn)."""
-        blob = self.conv(name, bottom, width, kernel, stride=stride, bias=self.merged)
-        if self.merged:
+        blob = self.conv(name, bottom, width, kernel, stride=stride, bias=self.folded)
+        if self.folded:
             return blob
         bn_name = bn_name or f"{name}/bn"
         normed = f"{name}/bn"
@@ -72,7 +72,7 @@ class NetBuilder:
         return self.add("ReLU", name, [blob], [blob])
 
     def depthwise(self, name: str, bottom: str, width: int, *, stride: int = 1) -> str:
-        """A 3x3 convolution of each of `width` channels by itself, merged, without activation."""
+        """A 3x3 convolution of each of `width` channels by itself, folded, without activation."""
         return self.conv(name, bottom, width, 3, stride=stride, group=width)
 
     def upsample(self, name: str, bottom: str, channels: int, factor: int, *, kernel: int | None = None) -> str:

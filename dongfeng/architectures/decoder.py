@@ -21,7 +21,7 @@ def segmentation_net(
     block: Blocks = "basic",
     *,
     name: str = "segmentation",
-    merged: bool = False,
+    folded: bool = False,
     size_hw: tuple[int, int] = (1024, 2048),
     classes: int = 19,
     stem: Sequence[int] = STEM,
@@ -34,7 +34,7 @@ def segmentation_net(
         decoder: Widths (cc3, cc4, cc5) of the channel controllers.
         block: "basic" or "bottleneck", for all stages or one for each.
         name: Name of the net.
-        merged: Leave out BatchNorm and Scale; the convolutions have biases instead.
+        folded: Leave out BatchNorm and Scale; the convolutions have biases instead.
         size_hw: Height and width of the input, multiples of 32.
         classes: Number of classes.
         stem: Widths of the two convolutions in front of stage 3.
@@ -52,7 +52,7 @@ def segmentation_net(
         (1, 1, 128, 256)
     """
     stage5_hw = map_hw(size_hw)
-    net = NetBuilder(name, (1, 3, *size_hw), merged=merged)
+    net = NetBuilder(name, (1, 3, *size_hw), folded=folded)
     stage3, stage4, stage5 = add_backbone(net, encoding, block, stem)
     context = add_psp(net, stage5, stage5_hw, kernels_hw=[(kernel, kernel) for kernel in psp_kernels])
     fused = add_decoder(net, [stage3, stage4, context], decoder)

@@ -25,9 +25,9 @@ def pl1a_net(*, name: str = "pl1a_seg") -> Net:
     """PL1A-Seg without weights: `data` (1, 3, 384, 640) to scores at 1/8 and four label maps.
 
     `Decoder_score` (1, 19, 48, 80) holds the scores; `pred` is at full size, `pred_d8` at 1/8, `pred_d4` and
-    `pred_d4_2x2` are at 1/4, through a 4x4 and a 2x2 upsampling kernel. Convolutions are merged, as in the release.
+    `pred_d4_2x2` are at 1/4, through a 4x4 and a 2x2 upsampling kernel. Convolutions are folded, as in the release.
     """
-    net = NetBuilder(name, (1, 3, *SIZE_HW), merged=True)
+    net = NetBuilder(name, (1, 3, *SIZE_HW), folded=True)
     stem = separable(net, "conv1", Feature(net.data, 3), 8, stride=2)
     blurred = net.depthwise("conv2.dw", stem.blob, stem.channels, stride=2)
     feature = Feature(net.conv_bn_relu("conv2", blurred, 24, 3), 24)

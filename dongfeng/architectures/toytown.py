@@ -17,8 +17,8 @@ STEM = (24, 48)
 PSP_KERNELS = (8, 4, 2, 1)  # 1, 2, 4 and 8 windows along 256 pixels at 1/32
 
 
-def toytown_net(*, name: str = "toytown_seg", merged: bool = False) -> Net:
+def toytown_net(*, name: str = "toytown_seg", folded: bool = False) -> Net:
     """The net, without weights, from `data` (1, 3, 256, 512) to `pred` and `pred_d8`, as `segmentation_net` gives."""
     return segmentation_net(
-        ENCODING, DECODER, name=name, merged=merged, size_hw=SIZE_HW, stem=STEM, psp_kernels=PSP_KERNELS
+        ENCODING, DECODER, name=name, folded=folded, size_hw=SIZE_HW, stem=STEM, psp_kernels=PSP_KERNELS
     )

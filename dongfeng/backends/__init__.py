@@ -17,7 +17,7 @@ from dongfeng.errors import BackendUnavailable
 
 Float = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
-Shape = tuple[int | None, ...]  # None: the model file leaves the dimension open
+Shape = tuple[int | None, ...]  # None: the model file makes the dimension dynamic
 
 # Name -> "module:class"; a backend's library may be missing, heavy or broken, so nothing is imported before it is used.
 BACKENDS = {
@@ -38,7 +38,7 @@ class Tensor(NamedTuple):
     """An input or output of a model.
 
     Attributes:
-        shape: Its shape, None where open.
+        shape: Its shape, None where dynamic.
         is_float32: Whether its elements are float32.
     """
 
@@ -53,7 +53,7 @@ class Backend(Protocol):
         name: The backend's name.
         precision: What it really computes in.
         device: "cpu" or "cuda:N", where it really runs.
-        lanes: How many calls of `run` at once use all of its threads.
+        streams: How many calls of `run` at once use all of its threads.
         inputs: The network's inputs by name.
         outputs: The network's outputs by name.
         metadata: What the model file says of itself.
@@ -62,7 +62,7 @@ class Backend(Protocol):
     name: str
     precision: str
     device: str
-    lanes: int
+    streams: int
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     metadata: Mapping[str, str]
@@ -93,7 +93,7 @@ class BackendType(Protocol):
     prefers_images: bool
 
     def __call__(
-        self, model: Path | bytes, *, precision: str, device: str, threads: int | None, lanes: int = 1
+        self, model: Path | bytes, *, precision: str, device: str, threads: int | None, streams: int = 1
     ) -> Backend:
         """Make a network ready.
 
@@ -102,7 +102,7 @@ class BackendType(Protocol):
             precision: What to compute in, one of PRECISIONS.
             device: "auto", "cpu", "cuda" or "cuda:N".
             threads: Threads of the CPU; None: the backend's own choice.
-            lanes: Number of calls that shall share them, each with a part of its own.
+            streams: Number of calls that shall share them, each with a part of its own.
 
         Raises:
             BackendUnavailable: it cannot run so on this machine; nothing else is tried instead.
@@ -143,7 +143,7 @@ def auto_backend(precision: str) -> str:
     raise BackendUnavailable(f'precision "{precision}" needs OpenVINO or ncnn; run: pip install "dongfeng[openvino]"')
 
 
-def lanes_for(threads: int | None, images: int | None) -> int:
+def streams_for(threads: int | None, images: int | None) -> int:
     """How many images to work on at once, for most of them in a given time.
 
     One thread each wastes nothing on waiting for each other; more than a few images cost memory for little.
@@ -155,11 +155,11 @@ def lanes_for(threads: int | None, images: int | None) -> int:
     return max(1, min(threads or cpu_count(), _MOST_LANES, _MOST_LANES if images is None else images))
 
 
-def share_of_threads(threads: int | None, lanes: int) -> int | None:
-    """Threads of one call where `lanes` calls share them; None: the backend's own choice, for one lane."""
-    if threads is None and lanes == 1:
+def share_of_threads(threads: int | None, streams: int) -> int | None:
+    """Threads of one call where `streams` calls share them; None: the backend's own choice, for one lane."""
+    if threads is None and streams == 1:
         return None
-    return max(1, (threads or cpu_count()) // lanes)
+    return max(1, (threads or cpu_count()) // streams)
 
 
 def cpu_count() -> int:

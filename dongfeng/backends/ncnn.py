@@ -48,14 +48,14 @@ class Ncnn:
         precision: str = "fp32",
         device: str = "auto",
         threads: int | None = None,
-        lanes: int = 1,
+        streams: int = 1,
     ) -> None:
         if (reason := self.why_unavailable(precision, device)) is not None:
             raise BackendUnavailable(reason)
         with opened(model) as files:
-            net = _load(files, precision, share_of_threads(threads, lanes))
+            net = _load(files, precision, share_of_threads(threads, streams))
             layers = read_param(files.param)
-        self.lanes = lanes
+        self.streams = streams
         self.precision = "bf16" if net.opt.use_bf16_storage else "fp32"
         self.metadata: Mapping[str, str] = files.metadata
         self._input = _input_of(layers, str(files.param), is_binary=files.param.name.endswith(_BINARY_SUFFIX))
@@ -189,7 +189,7 @@ def _input_of(layers: Sequence[NcnnLayer], source: str, *, is_binary: bool) -> _
         raise BackendUnavailable(f"{source}: has {len(inputs)} inputs; expected one image")
     sides = [inputs[0].params.integer(number, 0) for number in (2, 1, 0)]  # channels, height, width
     if min(sides) < 1:
-        raise BackendUnavailable(f"{source}: its Input leaves the size open; give it w, h and c (0=, 1=, 2=)")
+        raise BackendUnavailable(f"{source}: its Input has a dynamic size; give it w, h and c (0=, 1=, 2=)")
     (blob,) = inputs[0].tops
     is_only_read = all(layer.type in _READ_ONLY for layer in layers if blob in layer.bottoms)
     return _Input(blob, (1, *sides), is_binary, is_only_read)

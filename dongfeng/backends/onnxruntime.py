@@ -32,13 +32,13 @@ class OnnxRuntime:
         precision: str = "fp32",
         device: str = "auto",
         threads: int | None = None,
-        lanes: int = 1,
+        streams: int = 1,
     ) -> None:
         _refuse(_why_not_here(precision, device))
         self.precision = "fp32" if precision == "auto" else precision
-        self.lanes = lanes
+        self.streams = streams
         device = "cpu" if precision == "int8" else device
-        self._session: Any = _open(model, device, share_of_threads(threads, lanes))
+        self._session: Any = _open(model, device, share_of_threads(threads, streams))
         self.device = _device_of(self._session)
         self.inputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_outputs()}

@@ -37,13 +37,13 @@ class OpenVino:
         precision: str = "fp32",
         device: str = "auto",
         threads: int | None = None,
-        lanes: int = 1,
+        streams: int = 1,
     ) -> None:
         precision = "fp32" if precision == "auto" else precision
         if (reason := self.why_unavailable(precision, device)) is not None:
             raise BackendUnavailable(reason)
-        graph, compiled = _compile(model, precision, threads, lanes)
-        self.lanes = lanes
+        graph, compiled = _compile(model, precision, threads, streams)
+        self.streams = streams
         self.precision = _precision_of(compiled)
         if self.precision != precision:
             what = "the model" if isinstance(model, bytes) else str(model)
@@ -112,7 +112,7 @@ def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compile(model: Path | bytes, precision: str, threads: int | None, lanes: int) -> tuple[Any, Any]:
+def _compile(model: Path | bytes, precision: str, threads: int | None, streams: int) -> tuple[Any, Any]:
     """The graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
     import openvino
 
@@ -120,9 +120,9 @@ def _compile(model: Path | bytes, precision: str, threads: int | None, lanes: in
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "bf16" if _has_bf16(core) else "f32"),
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": lanes,
+        "NUM_STREAMS": streams,
     }
-    if threads is not None or lanes > 1:
+    if threads is not None or streams > 1:
         options["INFERENCE_NUM_THREADS"] = threads or cpu_count()
     try:
         graph = core.read_model(model if isinstance(model, bytes) else str(model))

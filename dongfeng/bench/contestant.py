@@ -122,5 +122,5 @@ def drawn_image(size_hw: tuple[int, ...], seed: int = 0) -> Image:
 
 def _image_hw(entry: Entry) -> tuple[int, int]:
     """A size that has to be cropped at most: the network's own, or the square that its centre is cut out of."""
-    side = entry.info.recipe.shorter_side
+    side = entry.info.preprocessing.shorter_side
     return entry.size_hw if side is None or entry.size_hw != entry.info.size_hw else (side, side)

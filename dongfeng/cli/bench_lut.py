@@ -109,5 +109,5 @@ def _exported(model: str, size: tuple[int, int] | None) -> Net:
     from dongfeng.zoo.models import model_info
 
     info = model_info(model)
-    net = fold(build(info.architecture, merged=info.merged).resize(*(size or info.size_hw)))
+    net = fold(build(info.architecture, folded=info.folded).resize(*(size or info.size_hw)))
     return net.with_layers(needed_layers(net.layers, [find_score_blob(net)]))

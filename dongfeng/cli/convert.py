@@ -64,7 +64,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         const=True,
         type=convert_engine.batch_range,
         metavar="MINxOPTxMAX",
-        help="leave batch, height and width open in the ONNX file; for engines: least, best and largest batch",
+        help="make batch, height and width dynamic in the ONNX file; for engines: least, best and largest batch",
     )
     parser.add_argument(
         "--fold",
@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error(f"--verify takes {args.verify} for its REFERENCE: write it behind NET and WEIGHTS")
     source = read_source(args.net, args.weights or args.weights_file, released=True)
     net = source.net if args.size is None else source.net.resize(*args.size)
-    if out.suffix not in (".param", *CAFFE) and net.is_open and not args.dynamic:
-        raise ShapeError(f"{args.net}: the file leaves the input size open; give --size HxW, or --dynamic")
+    if out.suffix not in (".param", *CAFFE) and net.is_dynamic and not args.dynamic:
+        raise ShapeError(f"{args.net}: the file has a dynamic input size; give --size HxW, or --dynamic")
     pairs = {".param": NCNN, **dict.fromkeys(CAFFE, CAFFE)}
     targets = [out.with_suffix(suffix) for suffix in pairs[out.suffix]] if out.suffix in pairs else [out]
     _refuse_overwriting(source.files, targets)

@@ -106,16 +106,16 @@ def _batches(model: onnx.ModelProto | Path, folders: list[str]) -> Iterator[npt.
 
     source = str(model) if isinstance(model, Path) else "the model"
     loaded = onnx.load(model) if isinstance(model, Path) else model
-    recipe = from_metadata({entry.key: entry.value for entry in loaded.metadata_props}, source).recipe
-    if recipe is None:
+    preprocessing = from_metadata({entry.key: entry.value for entry in loaded.metadata_props}, source).preprocessing
+    if preprocessing is None:
         raise ConversionError(f"{source}: does not say how an image becomes its input, so it cannot be calibrated")
     images, problems = find_images(folders)
     if problems:
         raise ImageError(problems[0])
     chosen = sorted(image.path for image in images)[:DEFAULT_IMAGES]
     note(f"calibrating with {len(chosen)} images")
-    size_hw = check_input(inputs_of(loaded), None, recipe.crop_hw, source)
-    return as_calibration(chosen, "bgr").batches(recipe, size_hw)
+    size_hw = check_input(inputs_of(loaded), None, preprocessing.crop_hw, source)
+    return as_calibration(chosen, "bgr").batches(preprocessing, size_hw)
 
 
 def _rebuild(args: argparse.Namespace, out: Path) -> str:

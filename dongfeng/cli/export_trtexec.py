@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     net = source.net if args.size is None else source.net.resize(*args.size)
     if source.info is not None and args.size is None:
         net = net.resize(*source.info.size_hw)
-    if net.is_open:
-        raise ShapeError(f"{args.net}: the file leaves the input size open; give --size HxW")
+    if net.is_dynamic:
+        raise ShapeError(f"{args.net}: the file has a dynamic input size; give --size HxW")
     if not any(layer.blobs for layer in net.layers):
         raise WeightsUnavailable(f"{args.net}: no weights were given; name the weight file, or --weights random")
     net = fold(net)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dongfeng.layers.infer import LayerCost
     from dongfeng.layers.layer import Shape
     from dongfeng.net.graph import Net
-    from dongfeng.net.recipe import Recipe
+    from dongfeng.net.preprocessing import Preprocessing
     from dongfeng.zoo.models import ModelInfo
 
 EPILOG = """\
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     source = read_source(args.net, args.weights, released=False)
     net = source.net if args.size is None else source.net.resize(*args.size)
     shapes = infer_shapes(net.inputs, net.layers)
-    costs = None if net.is_open else net.cost()
+    costs = None if net.is_dynamic else net.cost()
     if args.json:
         print_json(_as_json(net, source.info, shapes, costs))
         return 0
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if source.info is not None:
         _print_zoo(source.info)
     if costs is None:
-        note("the input size is open: give --size HxW for shapes and cost")
+        note("the input size is dynamic: give --size HxW for shapes and cost")
     return 0
 
 
@@ -77,22 +77,22 @@ def _print(net: Net, shapes: dict[str, Shape], costs: list[LayerCost] | None) ->
     if costs is not None:
         print(f"{'MACs':12}{sum(cost.macs for cost in costs):,}")
         print(f"{'parameters':12}{sum(cost.parameters for cost in costs):,}")
-    if net.recipe is not None:
-        _print_recipe(net.recipe)
+    if net.preprocessing is not None:
+        _print_preprocessing(net.preprocessing)
 
 
-def _print_recipe(recipe: Recipe) -> None:
-    mean = ", ".join(f"{value:g}" for value in recipe.mean_bgr)
-    parts = [f"(image - ({mean})) * {recipe.scale:g} in BGR"]
-    if recipe.shorter_side is not None:
-        parts.append(f"shorter side {recipe.shorter_side}")
-    if recipe.crop_hw is not None:
-        parts.append("centre crop {}x{}".format(*recipe.crop_hw))
-    print(f"{'recipe':12}{', '.join(parts)}")
+def _print_preprocessing(preprocessing: Preprocessing) -> None:
+    mean = ", ".join(f"{value:g}" for value in preprocessing.mean_bgr)
+    parts = [f"(image - ({mean})) * {preprocessing.scale:g} in BGR"]
+    if preprocessing.shorter_side is not None:
+        parts.append(f"shorter side {preprocessing.shorter_side}")
+    if preprocessing.crop_hw is not None:
+        parts.append("centre crop {}x{}".format(*preprocessing.crop_hw))
+    print(f"{'preprocess':12}{', '.join(parts)}")
 
 
 def _print_zoo(info: ModelInfo) -> None:
-    _print_recipe(info.recipe)
+    _print_preprocessing(info.preprocessing)
     files = (f"{file.name} (in the package)" if file.shipped else file.name for file in info.weights)
     print(f"{'weights':12}{', '.join(files)}")
     if not info.published:
@@ -113,7 +113,7 @@ def _as_json(
 ) -> dict[str, Any]:
     from dongfeng.cli.published import published_rows
 
-    recipe = info.recipe if info is not None else net.recipe
+    preprocessing = info.preprocessing if info is not None else net.preprocessing
     rows = [
         {"layer": layer.name, "type": layer.type, "output_shapes": [list(shapes[top]) for top in layer.tops]}
         for layer in net.layers
@@ -127,7 +127,7 @@ def _as_json(
         "outputs": {blob: list(shapes[blob]) for blob in net.outputs},
         "macs": None if costs is None else sum(cost.macs for cost in costs),
         "parameters": None if costs is None else sum(cost.parameters for cost in costs),
-        "recipe": None if recipe is None else asdict(recipe),
+        "preprocessing": None if preprocessing is None else asdict(preprocessing),
         "published": [] if info is None else published_rows(info),
         "rows": rows,
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dongfeng.passes.quantize import Agreement, Quantized
     from dongfeng.runtime.model import Model
 
-FLAVOURS = ("cpu", "tensorrt")
+TARGETS = ("cpu", "tensorrt")
 DEFAULT_IMAGES = 10
 
 EPILOG = """\
@@ -30,7 +30,7 @@ compares on. With no others there is no report. dongfeng runs OUT like any model
 examples:
   dongfeng quantize pl1a_seg --images frames -o pl1a_int8.onnx
   dongfeng quantize df1seg --weights df1seg.caffemodel --images street -o df1seg_int8.onnx --report report.json
-  dongfeng quantize net.onnx --images street --flavour tensorrt -o net_int8.onnx
+  dongfeng quantize net.onnx --images street --target tensorrt -o net_int8.onnx
 """
 
 
@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         metavar="N",
         help=f"number of images to calibrate with (default: {DEFAULT_IMAGES})",
     )
-    parser.add_argument("--flavour", choices=FLAVOURS, default="cpu", help="what the file is for (default: cpu)")
+    parser.add_argument("--target", choices=TARGETS, default="cpu", help="what the file is for (default: cpu)")
     parser.add_argument("--report", metavar="FILE", help="write the report, as JSON")
     add_weights(parser)
     add_size(parser)
@@ -99,7 +99,7 @@ def _quantize(args: argparse.Namespace, model: Model, images: Sequence[Path]) ->
 
     note(f"calibrating with {len(images)} images")
     batches = (_input(model, path) for path in images)
-    return quantize(_float_model(args, model), batches, flavour=args.flavour, progress=note)
+    return quantize(_float_model(args, model), batches, target=args.target, progress=note)
 
 
 def _float_model(args: argparse.Namespace, model: Model) -> Any:
@@ -115,15 +115,15 @@ def _float_model(args: argparse.Namespace, model: Model) -> Any:
         return onnx.load(args.model)
     net = fold(model.net)
     scores = find_score_blob(net)
-    spec = ModelSpec(model.name, model.task, model.recipe, model.head, model.classes, scores)
+    spec = ModelSpec(model.name, model.task, model.preprocessing, model.head, model.classes, scores)
     return to_onnx(net, outputs=[scores], metadata=to_metadata(spec))
 
 
 def _input(model: Model, path: Path) -> npt.NDArray[np.float32]:
-    from dongfeng.net.preprocess import prepare
+    from dongfeng.net.preprocessing import prepare
     from dongfeng.runtime.images.read import read_image
 
-    return prepare(read_image(path), model.recipe, model.size_hw)
+    return prepare(read_image(path), model.preprocessing, model.size_hw)
 
 
 def _report(
@@ -132,7 +132,7 @@ def _report(
     """What was done, and the comparison on the held-out images."""
     report: dict[str, Any] = {
         "output": str(out),
-        "flavour": quantized.flavour,
+        "target": quantized.target,
         "calibration_method": quantized.method,
         "is_range_reduced": quantized.reduced_range,
         "in_float": list(quantized.in_float),
@@ -165,7 +165,7 @@ def _report(
 
 def _told(model: Model) -> dict[str, Any]:
     """What a file of another's making does not say."""
-    return {"task": model.task, "mean": model.recipe.mean_bgr, "scale": model.recipe.scale}
+    return {"task": model.task, "mean": model.preprocessing.mean_bgr, "scale": model.preprocessing.scale}
 
 
 def _labels(model: Model, images: Sequence[Path]) -> Iterator[npt.NDArray[Any]]:

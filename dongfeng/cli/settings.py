@@ -47,5 +47,5 @@ def execution(args: argparse.Namespace) -> dict[str, str]:
 
     backend = auto_backend(args.precision) if args.backend == "auto" else args.backend
     # A quantized file is run in eight bits; any other model in fp32.
-    is_open = args.precision == "auto" and Path(args.model).suffix == ".onnx"
-    return {"backend": backend, "precision": "fp32" if args.precision == "auto" and not is_open else args.precision}
+    is_dynamic = args.precision == "auto" and Path(args.model).suffix == ".onnx"
+    return {"backend": backend, "precision": "fp32" if args.precision == "auto" and not is_dynamic else args.precision}

@@ -21,7 +21,7 @@ class Source:
     """A network and where it comes from.
 
     Attributes:
-        net: The network, at the size it was published or written with; that may be open.
+        net: The network, at the size it was published or written with; that may be dynamic.
         info: What the zoo knows of it; None for files.
         files: The files that were read.
     """
@@ -62,7 +62,7 @@ def _from_zoo(name: str, weights: str | None, *, released: bool) -> Source:
 
     info = model_info(name)
     if weights is None and not released:
-        return Source(build(info.architecture, merged=info.merged), info, ())
+        return Source(build(info.architecture, folded=info.folded), info, ())
     source = zoo_weights(info, weights)
     return Source(zoo_net(info, source), info, () if source.path is None else (source.path,))
 

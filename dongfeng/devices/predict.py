@@ -92,7 +92,7 @@ def predict(net: Net, device: Device) -> LatencyEstimate:
 
     Raises:
         DeviceError: there is no such device, or its profile is damaged.
-        ShapeError: the input size is open (use `Net.resize`).
+        ShapeError: the input size is dynamic (use `Net.resize`).
         UnsupportedLayer: a layer whose latency is not modelled.
 
     Example:

@@ -43,7 +43,7 @@ def probe(unit: Unit) -> Probe:
 
 def _net(unit: Unit, copies: int, *, is_bare: bool = False) -> Net:
     """So many copies summed into one; `is_bare` leaves the units out and sums what they would read."""
-    net = NetBuilder("probe", (1, unit.c_in, *unit.in_hw), merged=True)
+    net = NetBuilder("probe", (1, unit.c_in, *unit.in_hw), folded=True)
     has_weights = not unit.kind.endswith("pool")
     lead = net.data if unit.c_in <= _IMAGE_CHANNELS else _lead(net, "lead", unit)
     total: str | None = None

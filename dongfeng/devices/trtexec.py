@@ -74,7 +74,7 @@ def profile_from_trtexec(
 
     Raises:
         DeviceError: the file is no such profile, or not of this net.
-        ShapeError: the net's input size is open.
+        ShapeError: the net's input size is dynamic.
     """
     if precision not in BYTES_PER_VALUE:
         raise DeviceError(f'precision "{precision}": expected one of {", ".join(BYTES_PER_VALUE)}')

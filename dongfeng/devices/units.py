@@ -51,7 +51,7 @@ def units_of(net: Net, fusion: Fusion = "fused") -> list[Unit]:
         fusion: "fused" or "layers"; `DeviceProfile.fusion` tells which a device needs.
 
     Raises:
-        ShapeError: the input size is open (use `Net.resize`), or blobs do not fit together.
+        ShapeError: the input size is dynamic (use `Net.resize`), or blobs do not fit together.
         UnsupportedLayer: naming all layers whose latency is not modelled.
     """
     return [placed.unit for placed in placed_units(net, fusion)]
@@ -59,7 +59,7 @@ def units_of(net: Net, fusion: Fusion = "fused") -> list[Unit]:
 
 def placed_units(net: Net, fusion: Fusion = "fused") -> list[PlacedUnit]:
     """The units of a net with the names of their layers; see `units_of`."""
-    if net.is_open:
+    if net.is_dynamic:
         net.shapes()  # raises the error that says what to do
     net = fold(net)
     kinds = layer_types(net.layers)

@@ -21,7 +21,7 @@ from dongfeng.layers.infer import infer_shapes
 from dongfeng.layers.layer import Layer
 from dongfeng.net.aliasing import refuse_accidents
 from dongfeng.net.graph import Net
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.weights import load_caffemodel
 from dongfeng.support.files import replacing
 
@@ -104,7 +104,7 @@ def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None 
     layers = [_layer(part, phase, filename) for part in inputs.layers]
     if not layers and not inputs.shapes:
         raise PrototxtError("the network has no layers in this phase", file=filename)
-    result = Net.from_inplace(net.name, inputs.shapes, layers, recipe=inputs.recipe, source=filename)
+    result = Net.from_inplace(net.name, inputs.shapes, layers, preprocessing=inputs.preprocessing, source=filename)
     refuse_accidents(result)
     infer_shapes(result.inputs, result.layers)
     return result
@@ -129,9 +129,9 @@ def write_caffe(
 ) -> None:
     """Write a net as Caffe files that Caffe itself loads; reading them gives the same net.
 
-    The prototxt begins with `Input` layers, which carry the recipe as transform_param (Caffe ignores it there); an
-    open dimension is written as 0, for which Caffe wants a number. The caffemodel holds names, types, bottoms, tops
-    and blobs, never parameters. Each file appears complete or not at all.
+    The prototxt begins with `Input` layers, which carry the preprocessing as transform_param (Caffe ignores it there).
+    A dynamic dimension is written as 0, for which Caffe wants a number. The caffemodel holds names, types, bottoms,
+    tops and blobs, never parameters. Each file appears complete or not at all.
 
     Args:
         net: The net.
@@ -167,12 +167,12 @@ def _layer_message(layer: Layer) -> Message:
 def _input_layers(net: Net) -> Iterable[Layer]:
     for blob, shape in net.inplace_inputs().items():
         fields: dict[str, Any] = {"input_param": {"shape": {"dim": [dim or 0 for dim in shape]}}}
-        if net.recipe is not None:
-            fields["transform_param"] = _transform(net.recipe)
+        if net.preprocessing is not None:
+            fields["transform_param"] = _transform(net.preprocessing)
         yield Layer(blob, "Input", (), (blob,), message("LayerParameter", **fields))
 
 
-def _transform(recipe: Recipe) -> dict[str, Any]:
-    height, width = recipe.crop_hw or (None, None)
+def _transform(preprocessing: Preprocessing) -> dict[str, Any]:
+    height, width = preprocessing.crop_hw or (None, None)
     crop = {"crop_size": height} if height == width else {"crop_h": height, "crop_w": width}
-    return {"scale": recipe.scale, "mean_value": recipe.mean_bgr, **crop}
+    return {"scale": preprocessing.scale, "mean_value": preprocessing.mean_bgr, **crop}

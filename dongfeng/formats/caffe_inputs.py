@@ -1,4 +1,4 @@
-"""Where a Caffe net begins: headers, Input and data layers as named inputs, and the recipe they carry."""
+"""Where a Caffe net begins: headers, Input and data layers as named inputs, and the preprocessing they carry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dongfeng.caffe.message import Message
 from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
 from dongfeng.layers.layer import Shape
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 
 OPEN: Shape = (None, None, None, None)  # a shape that only the caller knows
 
@@ -32,11 +32,11 @@ TRAINING_ENDS = frozenset(
 
 @dataclass
 class NetInputs:
-    """Inputs of a net, what is left of its layers, and its recipe."""
+    """Inputs of a net, what is left of its layers, and its preprocessing."""
 
     shapes: dict[str, Shape] = field(default_factory=dict)
     layers: list[Message] = field(default_factory=list)
-    recipe: Recipe | None = None
+    preprocessing: Preprocessing | None = None
 
 
 def read_inputs(net: Message, *, filename: str | None = None) -> NetInputs:
@@ -63,7 +63,7 @@ def read_inputs(net: Message, *, filename: str | None = None) -> NetInputs:
                 else:
                     _declare(result, blob, source_shape, filename, layer.line())
             if layer.has("transform_param"):
-                result.recipe = _recipe(layer.transform_param)
+                result.preprocessing = _preprocessing(layer.transform_param)
         elif layer.type in TRAINING_ENDS or labels.intersection(layer.bottom):
             labels.update(set(layer.top) - set(layer.bottom))
             dropped.append(layer)
@@ -104,7 +104,7 @@ def _forget_inputs_of(dropped: Sequence[Message], result: NetInputs, filename: s
 
 
 def _dims(values: Sequence[int]) -> Shape:
-    return tuple(value if value > 0 else None for value in values)  # 0 is how `write_caffe` notes an open dimension
+    return tuple(value if value > 0 else None for value in values)  # 0 is how `write_caffe` notes an dynamic dimension
 
 
 def _header_shapes(net: Message, filename: str | None) -> list[Shape]:
@@ -168,14 +168,14 @@ def _crop(param: Message) -> tuple[int, int] | None:
     return None
 
 
-def _recipe(transform: Message) -> Recipe:
+def _preprocessing(transform: Message) -> Preprocessing:
     if transform.has("mean_file"):
         warnings.warn(
-            f"mean_file {transform.mean_file!r} is not read; the recipe has mean 0: pass mean=... instead",
+            f"mean_file {transform.mean_file!r} is not read; the preprocessing has mean 0: pass mean=... instead",
             DongfengWarning,
             stacklevel=2,
         )
-    return Recipe(mean_bgr=transform.mean_value or (0.0,), scale=transform.scale, crop_hw=_crop(transform))
+    return Preprocessing(mean_bgr=transform.mean_value or (0.0,), scale=transform.scale, crop_hw=_crop(transform))
 
 
 def _only_feeds_losses(blob: str, layers: Sequence[Message]) -> bool:

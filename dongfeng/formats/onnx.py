@@ -14,7 +14,7 @@ from dongfeng.layers.infer import layer_types, needed_layers
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.net.graph import Net
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
 MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
-_AXES = ("batch", "channels", "height", "width")  # names of open input axes
-METADATA_RECIPE = "dongfeng.recipe"
+_AXES = ("batch", "channels", "height", "width")  # names of dynamic input axes
+METADATA_PREPROCESSING = "dongfeng.recipe"
 
 
 def to_onnx(
@@ -45,14 +45,14 @@ def to_onnx(
         outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
         dynamic: True: batch, height and width are open in the model (only the batch, with a warning, where an inner
             product pins the size); "batch": only the batch; False: all sizes are the net's.
-        metadata: Further entries of the model's metadata; the net's recipe is always there.
+        metadata: Further entries of the model's metadata; the net's preprocessing is always there.
 
     Returns:
         The model. ArgMax outputs are int64; everything else is float32.
 
     Raises:
         ConversionError: the opset is out of range, or an output is not a blob of the net.
-        ShapeError: the input size is open (use `Net.resize`, or `dynamic`).
+        ShapeError: the input size is dynamic (use `Net.resize`, or `dynamic`).
         UnsupportedLayer: naming all layers that cannot be expressed.
         WeightsMismatch: a layer has no weights.
     """
@@ -67,7 +67,7 @@ def to_onnx(
     layers = needed_layers(net.layers, wanted)
     graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
     model = _completed(graph, net, layers, wanted)
-    onnx.helper.set_model_props(model, {**_recipe_metadata(net.recipe), **(metadata or {})})
+    onnx.helper.set_model_props(model, {**_recipe_metadata(net.preprocessing), **(metadata or {})})
     if path is not None:
         with replacing(path) as temporary:
             onnx.save_model(model, temporary)
@@ -106,7 +106,7 @@ def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str])
     """All nodes of the layers.
 
     Raises:
-        UnsupportedLayer: naming every layer that has no form in this opset, or none with open sizes.
+        UnsupportedLayer: naming every layer that has no form in this opset, or none with dynamic sizes.
     """
     graph = OnnxGraph(opset, sizes.shapes, reserved)
     graph.size_of.update(sizes.size_of)
@@ -132,5 +132,5 @@ def _info(blob: str, graph: OnnxGraph, names: Sequence[str] = ()) -> onnx.ValueI
     return helper.make_tensor_value_info(blob, kind, dims)
 
 
-def _recipe_metadata(recipe: Recipe | None) -> dict[str, str]:
-    return {} if recipe is None else {METADATA_RECIPE: json.dumps(asdict(recipe))}
+def _recipe_metadata(preprocessing: Preprocessing | None) -> dict[str, str]:
+    return {} if preprocessing is None else {METADATA_PREPROCESSING: json.dumps(asdict(preprocessing))}

@@ -17,7 +17,7 @@ class Sizes:
     """Shapes of a model's blobs.
 
     Attributes:
-        shapes: Blob -> shape, None where a dimension is open.
+        shapes: Blob -> shape, None where a dimension is dynamic.
         size_of: Top of an Interp -> blob whose height and width it takes when the model runs.
     """
 

@@ -35,10 +35,10 @@ class LayerType(ABC):
 
     @abstractmethod
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """Shape of each top; None stays None where a dimension is open."""
+        """Shape of each top; None stays None where a dimension is dynamic."""
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """Shape of each weight blob, in Caffe's order; None where it follows from an open dimension."""
+        """Shape of each weight blob, in Caffe's order; None where it follows from an dynamic dimension."""
         return []
 
     def fillers(self) -> list[Message]:

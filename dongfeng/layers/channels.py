@@ -59,7 +59,7 @@ class Slice(LayerType):
 
     params_field: ClassVar[str | None] = "slice_param"
     max_tops: ClassVar[int | None] = None
-    refused: ClassVar[str] = "an axis whose size is open"
+    refused: ClassVar[str] = "an axis whose size is dynamic"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

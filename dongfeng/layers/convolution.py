@@ -22,7 +22,7 @@ class _Convolving(LayerType):
     params_field: ClassVar[str | None] = "convolution_param"
     max_bottoms: ClassVar[int | None] = None
     max_tops: ClassVar[int | None] = None
-    refused: ClassVar[str] = "with open sizes, an `axis` other than 1"
+    refused: ClassVar[str] = "with dynamic sizes, an `axis` other than 1"
     onnx_op: ClassVar[str]
     implies_counts: ClassVar[bool] = False  # whether outputs and groups may follow from the bottom
 

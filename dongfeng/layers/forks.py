@@ -129,7 +129,7 @@ class Upsample(LayerType):
 
     params_field: ClassVar[str | None] = "upsample_param"
     max_bottoms: ClassVar[int | None] = 2
-    refused: ClassVar[str] = "open sizes; `pad_out_h` and `pad_out_w` without a mask"
+    refused: ClassVar[str] = "dynamic sizes; `pad_out_h` and `pad_out_w` without a mask"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, param = same_shapes(bottoms), self.layer.params.upsample_param

@@ -47,7 +47,7 @@ class ArgMax(LayerType):
     """
 
     params_field: ClassVar[str | None] = "argmax_param"
-    refused: ClassVar[str] = "without `axis` and with open sizes, `top_k` above 1, and opset 11"
+    refused: ClassVar[str] = "without `axis` and with dynamic sizes, `top_k` above 1, and opset 11"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

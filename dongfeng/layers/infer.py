@@ -90,7 +90,7 @@ def output_shapes(kind: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:
 def infer_shapes(
     inputs: Mapping[str, Shape], layers: Sequence[Layer], *, open_sizes: Collection[str] = ()
 ) -> dict[str, Shape]:
-    """Shape of every blob, None where a dimension is open.
+    """Shape of every blob, None where a dimension is dynamic.
 
     Args:
         inputs: Shape of every input blob.

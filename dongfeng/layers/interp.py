@@ -21,7 +21,7 @@ class Interp(LayerType):
     """
 
     params_field: ClassVar[str | None] = "interp_param"
-    refused: ClassVar[str] = "with open sizes, a fixed height and width that no other blob tells"
+    refused: ClassVar[str] = "with dynamic sizes, a fixed height and width that no other blob tells"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

@@ -142,7 +142,7 @@ class OnnxGraph:
     def reshape(
         self, value: str, shape: Sequence[int | None], outputs: Sequence[str] | None = None, *, like: str | None = None
     ) -> str:
-        """Reshape; of several open dimensions all but the last are those of the blob `like` at the same axes."""
+        """Reshape; of several dynamic dimensions all but the last are those of the blob `like` at the same axes."""
         open_axes = [axis for axis, dim in enumerate(shape) if dim is None]
         if len(open_axes) <= 1:
             return self.node("Reshape", [value, self.ints(-1 if dim is None else dim for dim in shape)], outputs)
@@ -153,7 +153,7 @@ class OnnxGraph:
         return self.node("Reshape", [value, self.node("Concat", parts, axis=0)], outputs)
 
     def dims(self, blob: str, axes: Sequence[int]) -> str:
-        """Dimensions of a blob as an int64 vector, read when the model runs where they are open."""
+        """Dimensions of a blob as an int64 vector, read when the model runs where they are dynamic."""
         shape = self.shapes.get(blob)
         known = [None if shape is None else shape[axis] for axis in axes]
         if None not in known:

@@ -30,7 +30,7 @@ class Pooling(LayerType):
     max_tops: ClassVar[int | None] = 2
     refused: ClassVar[str] = (
         "`STOCHASTIC`, which is random; a window wholly outside the input, where Caffe's value is an accident; "
-        "with open sizes a mask, and AVE with a stride that is padded unevenly, or padded at all before opset 19"
+        "with dynamic sizes a mask, and AVE with a stride that is padded unevenly, or padded at all before opset 19"
     )
 
     def __init__(self, layer: Layer) -> None:
@@ -215,7 +215,7 @@ class SPP(LayerType):
     """
 
     params_field: ClassVar[str | None] = "spp_param"
-    refused: ClassVar[str] = "`STOCHASTIC`, which is random; open sizes, for its windows depend on them"
+    refused: ClassVar[str] = "`STOCHASTIC`, which is random; dynamic sizes, for its windows depend on them"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

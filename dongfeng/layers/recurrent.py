@@ -20,7 +20,7 @@ class _Recurrent(LayerType):
     params_field: ClassVar[str | None] = "recurrent_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = 3
-    refused: ClassVar[str] = "`expose_hidden`, states as bottoms and tops; open sizes, for the steps are written out"
+    refused: ClassVar[str] = "`expose_hidden`, states as bottoms and tops; dynamic sizes, for the steps are written out"
     gates: ClassVar[int]  # rows of the input weights per hidden value
 
     def __init__(self, layer: Layer) -> None:

@@ -21,7 +21,7 @@ class _Reshaping(LayerType):
         open_axes = [axis for axis, dim in enumerate(graph.shapes[top]) if dim is None]
         if not self._kept_axes(graph.shapes[bottom]).issuperset(open_axes[:-1]):  # of the last one ONNX takes care
             moved = f"{show(graph.shapes[bottom])} to {show(graph.shapes[top])}"
-            raise UnsupportedLayer([f"moves open dimensions ({moved}), so it cannot be dynamic"])
+            raise UnsupportedLayer([f"moves dynamic dimensions ({moved}), so it cannot be dynamic"])
         graph.reshape(bottom, graph.shapes[top], [top])
 
     @abstractmethod
@@ -34,7 +34,7 @@ class Flatten(_Reshaping):
     """Source: Caffe, FlattenLayer: the axes from `axis` to `end_axis` become one."""
 
     params_field: ClassVar[str | None] = "flatten_param"
-    refused: ClassVar[str] = "open dimensions that would move to other axes"
+    refused: ClassVar[str] = "dynamic dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.flatten_param
@@ -52,7 +52,7 @@ class Reshape(_Reshaping):
     """Source: Caffe, ReshapeLayer: 0 copies a dimension, -1 takes what is left; other axes stay."""
 
     params_field: ClassVar[str | None] = "reshape_param"
-    refused: ClassVar[str] = "open dimensions that would move to other axes"
+    refused: ClassVar[str] = "dynamic dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,), param = bottoms, self.layer.params.reshape_param

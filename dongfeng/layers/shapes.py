@@ -1,4 +1,4 @@
-"""Caffe's size arithmetic: axes, convolution and pooling windows, products with open dimensions."""
+"""Caffe's size arithmetic: axes, convolution and pooling windows, products with dynamic dimensions."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def pooled(size: int | None, kernel: int, stride: int, pad: int, *, is_padded: b
     """Output size of pooling: rounds up, and drops a last window that would start in the padding.
 
     Args:
-        size: Pixels along this axis; None: open.
+        size: Pixels along this axis; None: dynamic.
         kernel: Pixels of a window.
         stride: Pixels from a window to the next.
         pad: Pixels added at either end.

@@ -25,7 +25,7 @@ class PriorBox(LayerType):
     params_field: ClassVar[str | None] = "prior_box_param"
     min_bottoms: ClassVar[int] = 2
     max_bottoms: ClassVar[int | None] = 2
-    refused: ClassVar[str] = "open sizes, for its boxes are constants"
+    refused: ClassVar[str] = "dynamic sizes, for its boxes are constants"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
@@ -99,7 +99,7 @@ class DetectionOutput(LayerType):
     params_field: ClassVar[str | None] = "detection_output_param"
     min_bottoms: ClassVar[int] = 3
     max_bottoms: ClassVar[int | None] = 3
-    refused: ClassVar[str] = "batches above 1, `share_location: false`, `CORNER_SIZE`, `eta` below 1; open sizes"
+    refused: ClassVar[str] = "batches above 1, `share_location: false`, `CORNER_SIZE`, `eta` below 1; dynamic sizes"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)

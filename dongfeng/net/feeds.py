@@ -51,7 +51,7 @@ def random_feeds(net: Net, seed: int = 0) -> dict[str, Array]:
     """Seeded values for every input: standard normal, or whole numbers where a layer takes them for indices.
 
     Raises:
-        ShapeError: the input size is open.
+        ShapeError: the input size is dynamic.
     """
     shapes = net.shapes()
     rng = np.random.default_rng(seed)

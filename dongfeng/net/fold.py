@@ -56,7 +56,7 @@ def fold(net: Net) -> Net:
         for index, layer in enumerate(in_place)
         if index not in gone
     ]
-    return Net.from_inplace(net.name, net.inplace_inputs(), layers, recipe=net.recipe, source=net.source)
+    return Net.from_inplace(net.name, net.inplace_inputs(), layers, preprocessing=net.preprocessing, source=net.source)
 
 
 def folded_blobs(net: Net) -> dict[str, tuple[str, Layer | None]]:

@@ -10,7 +10,7 @@ from dongfeng.errors import PrototxtError, ShapeError
 from dongfeng.layers.infer import LayerCost, costs, infer_shapes
 from dongfeng.layers.inplace import first_version, rename_inplace, restore_inplace
 from dongfeng.layers.layer import Layer, Shape, show
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 
 __all__ = ["Layer", "LayerCost", "Net", "Shape"]
 
@@ -24,9 +24,9 @@ class Net:
 
     Attributes:
         name: The network's name in its file.
-        inputs: Input blob -> shape, None where a dimension is open (batch is 1 for data layers).
+        inputs: Input blob -> shape, None where a dimension is dynamic (batch is 1 for data layers).
         layers: The layers, in the file's order; data layers are `inputs` instead.
-        recipe: Input arithmetic kept from a data layer's transform_param, if there was one.
+        preprocessing: Input arithmetic kept from a data layer's transform_param, if there was one.
         aliases: Private blob name -> the blob's name in the file.
         source: File the net was read from, for messages.
     """
@@ -34,7 +34,7 @@ class Net:
     name: str
     inputs: Mapping[str, Shape]
     layers: tuple[Layer, ...]
-    recipe: Recipe | None = None
+    preprocessing: Preprocessing | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
 
@@ -51,7 +51,7 @@ class Net:
         inputs: Mapping[str, Shape],
         layers: Sequence[Layer],
         *,
-        recipe: Recipe | None = None,
+        preprocessing: Preprocessing | None = None,
         source: str | None = None,
     ) -> Net:
         """A net from layers in Caffe's form, where a layer may overwrite its bottom.
@@ -61,7 +61,7 @@ class Net:
         """
         renamed, aliases = rename_inplace(layers, inputs, source=source)
         inputs = {first_version(blob, aliases): shape for blob, shape in inputs.items()}
-        return cls(name, inputs, tuple(renamed), recipe, aliases, source)
+        return cls(name, inputs, tuple(renamed), preprocessing, aliases, source)
 
     def inplace_layers(self) -> list[Layer]:
         """The layers with the blob names of Caffe's in-place form."""
@@ -79,7 +79,7 @@ class Net:
         return tuple(sorted((blob for blob in made if blob not in read), key=str.encode))
 
     @property
-    def is_open(self) -> bool:
+    def is_dynamic(self) -> bool:
         """Whether some input dimension is not known yet."""
         return any(dim is None for shape in self.inputs.values() for dim in shape)
 
@@ -118,7 +118,7 @@ class Net:
         """Shape of every blob.
 
         Raises:
-            ShapeError: the input size is open (use `resize`), or blobs do not fit together.
+            ShapeError: the input size is dynamic (use `resize`), or blobs do not fit together.
         """
         self._require_size("shapes()")
         shapes = infer_shapes(self.inputs, self.layers)
@@ -129,23 +129,25 @@ class Net:
         """Multiply-accumulates, parameters and bytes of every layer, fp32, batch 1.
 
         Raises:
-            ShapeError: the input size is open (use `resize`), or blobs do not fit together.
+            ShapeError: the input size is dynamic (use `resize`), or blobs do not fit together.
         """
         self._require_size("cost()")
         inputs = {blob: (1, *shape[1:]) for blob, shape in self.inputs.items()}
         return costs(inputs, self.layers)
 
     def _require_size(self, what: str) -> None:
-        if self.is_open:
+        if self.is_dynamic:
             listed = ", ".join(f"{blob} {show(shape)}" for blob, shape in self.inputs.items())
             raise ShapeError(f"{what}: the input size of this net is open ({listed}); use net.resize(height, width)")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Net):
             return NotImplemented
-        return (self.inputs, self.aliases, self.recipe) == (other.inputs, other.aliases, other.recipe) and (
-            self.layers == other.layers
-        )
+        return (self.inputs, self.aliases, self.preprocessing) == (
+            other.inputs,
+            other.aliases,
+            other.preprocessing,
+        ) and (self.layers == other.layers)
 
     def __hash__(self) -> int:
         return hash((tuple(self.inputs), self.layers))

@@ -25,7 +25,7 @@ def random_weights(net: Net, seed: int = 0) -> Net:
     close to 1 and 0. Deterministic for a seed, on every machine.
 
     Raises:
-        ShapeError: the shape of a weight depends on an open input size.
+        ShapeError: the shape of a weight depends on a dynamic input size.
     """
     shapes = infer_shapes(net.inputs, net.layers)
     halved = _branch_ends(net.layers)

@@ -179,7 +179,7 @@ def _with_fillers(
             raise WeightsMismatch(f'has no weights, and its filler "{filler.type}" is random')
         dims = tuple(dim for dim in shape if dim is not None)
         if len(dims) != len(shape):
-            raise WeightsMismatch(f"has no weights, and their shape {show(shape)} depends on the open input size")
+            raise WeightsMismatch(f"has no weights, and their shape {show(shape)} depends on the dynamic input size")
         result.append(frozen(bilinear(dims) if filler.type == "bilinear" else np.full(dims, filler.value, np.float32)))
     return result
 

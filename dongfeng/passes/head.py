@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ConversionError, ShapeError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnx
@@ -30,14 +30,14 @@ class Head:
     """What to put on a network.
 
     Attributes:
-        recipe: How an image becomes the network's input, for an input of 8-bit images; None: the input stays.
+        preprocessing: How an image becomes the network's input, for an input of 8-bit images; None: the input stays.
         layout: Of the images, "NHWC" as images are in memory, or "NCHW".
         labels_hw: Height and width of label maps; None: there are none.
         scores: The output that the labels are made from; None: the only one.
         keep_scores: Whether the scores are an output still.
     """
 
-    recipe: Recipe | None = None
+    preprocessing: Preprocessing | None = None
     layout: Layout = "NHWC"
     labels_hw: tuple[int, int] | None = None
     scores: str | None = None
@@ -45,19 +45,21 @@ class Head:
 
     def put_on(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """A copy of a model with the head; see `with_image_input` and `with_labels`."""
-        if self.recipe is not None:
-            model = with_image_input(model, self.recipe, layout=self.layout)
+        if self.preprocessing is not None:
+            model = with_image_input(model, self.preprocessing, layout=self.layout)
         if self.labels_hw is not None:
             model = with_labels(model, self.labels_hw, scores=self.scores, keep_scores=self.keep_scores)
         return model
 
 
-def with_image_input(model: onnx.ModelProto, recipe: Recipe, *, layout: Layout = "NHWC") -> onnx.ModelProto:
+def with_image_input(
+    model: onnx.ModelProto, preprocessing: Preprocessing, *, layout: Layout = "NHWC"
+) -> onnx.ModelProto:
     """A copy of a model whose input is an 8-bit image of the network's size: `(image - mean) * scale` is in the graph.
 
     Args:
         model: A model of one float32 input, (N, 3, H, W).
-        recipe: Its mean and scale; resizing and cropping stay outside.
+        preprocessing: Its mean and scale; resizing and cropping stay outside.
         layout: "NHWC" or "NCHW"; channels in BGR order.
 
     Returns:
@@ -77,9 +79,9 @@ def with_image_input(model: onnx.ModelProto, recipe: Recipe, *, layout: Layout =
     planes = f"{IMAGE}@float"
     if layout == "NHWC":
         planes = graph.before("Transpose", [planes], f"{IMAGE}@planes", perm=[0, 3, 1, 2])
-    mean = np.array(recipe.mean_bgr, np.float32).reshape(1, -1, 1, 1)
+    mean = np.array(preprocessing.mean_bgr, np.float32).reshape(1, -1, 1, 1)
     shifted = graph.before("Sub", [planes, graph.constant("mean", mean)], f"{IMAGE}@shifted")
-    graph.before("Mul", [shifted, graph.constant("scale", np.float32(recipe.scale))], name)
+    graph.before("Mul", [shifted, graph.constant("scale", np.float32(preprocessing.scale))], name)
     shape = [dims[0], dims[2], dims[3], dims[1]] if layout == "NHWC" else dims
     graph.replace_input(name, helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape))
     return graph.finished({METADATA_IMAGE: {"name": IMAGE, "layout": layout, "channel_order": "bgr"}})
@@ -135,7 +137,7 @@ def _size(graph: _Graph, batch: Any, classes: int, small: list[int], size_hw: tu
         return ["", graph.constant("factors", np.array(factors, np.float32))]
     if not isinstance(batch, int):
         raise ShapeError(
-            f"labels of {size_hw[0]}x{size_hw[1]} from scores of {small[0]}x{small[1]}: with an open batch the ratio "
+            f"labels of {size_hw[0]}x{size_hw[1]} from scores of {small[0]}x{small[1]}: with a dynamic batch the ratio "
             "has to be whole"
         )
     return ["", "", graph.constant("size", np.array([batch, classes, *size_hw], np.int64))]

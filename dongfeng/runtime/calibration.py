@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ImageError
-from dongfeng.net.preprocess import prepare
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, prepare
 from dongfeng.runtime.images.read import ChannelOrder, read_image
 
 
@@ -42,9 +41,12 @@ class Calibration:
             found.update(content)
         return found.hexdigest()
 
-    def batches(self, recipe: Recipe, size_hw: tuple[int, int]) -> Iterator[npt.NDArray[np.float32]]:
+    def batches(self, preprocessing: Preprocessing, size_hw: tuple[int, int]) -> Iterator[npt.NDArray[np.float32]]:
         """The images as the network's inputs, (1, 3, height, width) each."""
-        return (prepare(read_image(image, channel_order=self.channel_order), recipe, size_hw) for image in self.images)
+        return (
+            prepare(read_image(image, channel_order=self.channel_order), preprocessing, size_hw)
+            for image in self.images
+        )
 
     def _content(self, image: object) -> bytes:
         if isinstance(image, (str, PathLike)) and Path(fspath(image)).is_file():

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends import backend_type, lanes_for
+from dongfeng.backends import backend_type, streams_for
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning, ImageError, ShapeError, UnknownModel
-from dongfeng.net.preprocess import for_size
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, for_size
 from dongfeng.runtime.calibration import as_calibration
 from dongfeng.runtime.class_names import classes_of
 from dongfeng.runtime.images.read import ChannelOrder
@@ -69,7 +68,7 @@ def load(  # noqa: PLR0913 - one keyword for each thing a user may want otherwis
     Args:
         name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .onnx, .param, .param.bin or .engine
             file.
-        weights: A .caffemodel (or ncnn .bin) file, with BatchNorm merged or not; or "random" or "random:SEED". Default:
+        weights: A .caffemodel (or ncnn .bin) file, with BatchNorm folded or not; or "random" or "random:SEED". Default:
             the released file of a zoo name, downloaded once; for ncnn the .bin beside the .param.
         backend: "auto", "onnxruntime", "openvino", "ncnn", "tensorrt" or "tensorrt_rtx". "auto" is ONNX Runtime,
             and where it is installed OpenVINO for int8 and bf16, else ncnn for bf16.
@@ -122,7 +121,7 @@ def load_stream(name: str | PathLike[str], *, count: int | None = None, **option
         count: Number of images, where it is known.
         options: The other arguments of `load`.
     """
-    return _load(name, _Options(**options), lanes=lanes_for(options.get("threads"), count))
+    return _load(name, _Options(**options), streams=streams_for(options.get("threads"), count))
 
 
 class _Options(NamedTuple):
@@ -142,7 +141,7 @@ class _Options(NamedTuple):
     scale: float | None = None
 
 
-def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Model:
+def _load(name: str | PathLike[str], options: _Options, *, streams: int = 1) -> Model:
     precision, threads = options.precision, options.threads
     size_hw = _checked(options.size, options.channel_order, threads)
     engine = _engine(fspath(name), options)
@@ -160,19 +159,19 @@ def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Mo
     if prepared.is_random:
         warnings.warn(f"{prepared.source}: random weights, so the results mean nothing", DongfengWarning, stacklevel=3)
     open_ = _opener(kind, precision if engine is not None else _precision(precision, prepared), options)
-    ready, model, spec = _scored(open_, prepared, lanes)
+    ready, model, spec = _scored(open_, prepared, streams)
     output, shape = choose_output(ready.outputs, spec.score_blob, prepared.source)
-    default_hw = spec.recipe.crop_hw if spec.recipe else None
+    default_hw = spec.preprocessing.crop_hw if spec.preprocessing else None
     of_images = takes_images(ready.metadata)
     input_hw = check_input(ready.inputs, size_hw, default_hw, prepared.source, of_images=of_images)
     settled = _task(spec.task, options.task, shape, prepared.source)
     classes = classes_of(settled, spec.classes, shape[1])
-    many = lanes_for(threads, None)
+    many = streams_for(threads, None)
     return Model(
         ready,
         name=spec.name or Path(prepared.source).stem,
         task=settled,
-        recipe=for_size(form.recipe(spec.recipe, prepared.source), input_hw),
+        preprocessing=for_size(form.preprocessing(spec.preprocessing, prepared.source), input_hw),
         head=(spec.head or "x8") if settled == "segmentation" else None,
         classes=classes,
         size_hw=input_hw,
@@ -182,7 +181,7 @@ def _load(name: str | PathLike[str], options: _Options, *, lanes: int = 1) -> Mo
         file=model,
         channel_order=options.channel_order,
         net=prepared.net,
-        for_stream=None if lanes > 1 or many == 1 or ready.device != "cpu" else lambda: open_(model, many),
+        for_stream=None if streams > 1 or many == 1 or ready.device != "cpu" else lambda: open_(model, many),
     )
 
 
@@ -230,7 +229,7 @@ def _form(name: str, options: _Options, kind: BackendType) -> Form:
         _FORMATS.get(kind.name, "onnx"),
         None if images is None else as_calibration(images, options.channel_order),
         kind.prefers_images and not is_told,
-        lambda known, source: _recipe(known, options.mean, options.scale, source),
+        lambda known, source: _preprocessing(known, options.mean, options.scale, source),
     )
 
 
@@ -276,22 +275,22 @@ def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, form: 
 def _opener(kind: BackendType, precision: str, options: _Options) -> Callable[[Path | bytes, int], Backend]:
     """Opens a model for a number of images at once."""
     device, threads = options.device, options.threads
-    return lambda model, lanes: kind(model, precision=precision, device=device, threads=threads, lanes=lanes)
+    return lambda model, streams: kind(model, precision=precision, device=device, threads=threads, streams=streams)
 
 
 def _scored(
-    open_: Callable[[Path | bytes, int], Backend], prepared: Prepared, lanes: int
+    open_: Callable[[Path | bytes, int], Backend], prepared: Prepared, streams: int
 ) -> tuple[Backend, Path | bytes, ModelSpec]:
     """The model down to its scores, on its backend and as a file, and what its metadata says of it."""
     model = prepared.model
-    ready = open_(model, lanes)
+    ready = open_(model, streams)
     spec = from_metadata(ready.metadata, prepared.source).updated(prepared.spec)
     if spec.score_blob is None or spec.score_blob in ready.outputs or isinstance(model, bytes):
         return ready, model, spec
     # Its outputs are made from the scores: take those.
     ready.close()
     cut = with_output(model, spec.score_blob)
-    return open_(cut, lanes), cut, spec
+    return open_(cut, streams), cut, spec
 
 
 def _task(known: str | None, told: str | None, shape: tuple[int, ...], source: str) -> str:
@@ -309,16 +308,18 @@ def _task(known: str | None, told: str | None, shape: tuple[int, ...], source: s
     return task
 
 
-def _recipe(known: Recipe | None, mean: float | Sequence[float] | None, scale: float | None, source: str) -> Recipe:
-    """The file's recipe with what the caller says of it."""
+def _preprocessing(
+    known: Preprocessing | None, mean: float | Sequence[float] | None, scale: float | None, source: str
+) -> Preprocessing:
+    """The file's preprocessing with what the caller says of it."""
     if known is None and (mean is None or scale is None):
         raise ConversionError(
             f"{source}: the file does not say how an image becomes its input; give mean=(blue, green, red) and scale=, "
             "for input = (image - mean) * scale"
         )
-    recipe = known or Recipe()
+    preprocessing = known or Preprocessing()
     if mean is not None:
-        recipe = replace(recipe, mean_bgr=tuple(float(value) for value in np.ravel(mean)))
-    if len(recipe.mean_bgr) not in (1, 3):
-        raise ConversionError(f"{source}: mean has {len(recipe.mean_bgr)} values; expected 1 or 3")
-    return recipe if scale is None else replace(recipe, scale=float(scale))
+        preprocessing = replace(preprocessing, mean_bgr=tuple(float(value) for value in np.ravel(mean)))
+    if len(preprocessing.mean_bgr) not in (1, 3):
+        raise ConversionError(f"{source}: mean has {len(preprocessing.mean_bgr)} values; expected 1 or 3")
+    return preprocessing if scale is None else replace(preprocessing, scale=float(scale))

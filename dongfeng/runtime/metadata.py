@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dongfeng.errors import ConversionError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 
 TASKS = ("segmentation", "classification")
 HEADS = ("x8", "d8")
 
 _PREFIX = "dongfeng."
+_KEYS = {"preprocessing": "recipe"}  # where the file has another word than the code
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ModelSpec:
     Attributes:
         name: What it is called.
         task: "segmentation" or "classification".
-        recipe: How an image becomes the input.
+        preprocessing: How an image becomes the input.
         head: For segmentation: "x8" interpolates the scores to the image's size before argmax; "d8" takes the argmax
             first and enlarges the labels by nearest neighbour.
         classes: "cityscapes" or "imagenet".
@@ -32,7 +33,7 @@ class ModelSpec:
 
     name: str | None = None
     task: str | None = None
-    recipe: Recipe | None = None
+    preprocessing: Preprocessing | None = None
     head: str | None = None
     classes: str | None = None
     score_blob: str | None = None
@@ -47,7 +48,9 @@ def to_metadata(spec: ModelSpec) -> dict[str, str]:
 
     Pass them to `dongfeng.to_onnx(..., metadata=...)`, and `dongfeng.load` runs the file as the model it came from.
     """
-    return {_PREFIX + key: json.dumps(value) for key, value in asdict(spec).items() if value is not None}
+    return {
+        _PREFIX + _KEYS.get(key, key): json.dumps(value) for key, value in asdict(spec).items() if value is not None
+    }
 
 
 def from_metadata(metadata: Mapping[str, str], source: str) -> ModelSpec:
@@ -61,12 +64,13 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> ModelSpec:
         ConversionError: an entry of ours is damaged.
     """
     values: dict[str, Any] = {}
-    for key in (field.name for field in fields(ModelSpec)):
+    for field in (field.name for field in fields(ModelSpec)):
+        key = _KEYS.get(field, field)
         text = metadata.get(_PREFIX + key)
         if text is None:
             continue
         try:
-            values[key] = _recipe(json.loads(text)) if key == "recipe" else str(json.loads(text))
+            values[field] = _preprocessing(json.loads(text)) if key == "recipe" else str(json.loads(text))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConversionError(f'{source}: its metadata "{_PREFIX}{key}" is damaged: {text!r}') from error
     spec = ModelSpec(**values)
@@ -78,10 +82,10 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> ModelSpec:
     return spec
 
 
-def _recipe(values: Mapping[str, Any]) -> Recipe:
+def _preprocessing(values: Mapping[str, Any]) -> Preprocessing:
     crop = values.get("crop_hw")
     side = values.get("shorter_side")
-    return Recipe(
+    return Preprocessing(
         mean_bgr=tuple(float(value) for value in values["mean_bgr"]),
         scale=float(values["scale"]),
         shorter_side=None if side is None else int(side),

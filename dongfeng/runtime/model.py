@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import BackendUnavailable, ShapeError
-from dongfeng.net.preprocess import fit, prepare
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, fit, prepare
 from dongfeng.runtime.class_names import Classes
 from dongfeng.runtime.images.read import ChannelOrder, Image, read_image
 from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
@@ -61,7 +60,7 @@ class Model:
         precision: What the backend computes in.
         device: "cpu" or "cuda:N".
         size_hw: Height and width of the network's input in pixels.
-        recipe: How an image becomes the input.
+        preprocessing: How an image becomes the input.
         head: For segmentation, "x8" or "d8"; see `dongfeng.load`.
         classes: "cityscapes" or "imagenet", None where the classes are not known.
         class_names: Name of each class.
@@ -75,7 +74,7 @@ class Model:
         *,
         name: str,
         task: str,
-        recipe: Recipe,
+        preprocessing: Preprocessing,
         head: str | None,
         classes: Classes,
         size_hw: tuple[int, int],
@@ -87,7 +86,7 @@ class Model:
         net: Callable[[], Net] | None,
         for_stream: Callable[[], Backend] | None = None,
     ) -> None:
-        self.name, self.task, self.recipe, self.head = name, task, recipe, head
+        self.name, self.task, self.preprocessing, self.head = name, task, preprocessing, head
         self.classes, self.class_names, self.palette = classes
         self.backend, self.precision, self.device = backend.name, backend.precision, backend.device
         self.size_hw = size_hw
@@ -152,9 +151,9 @@ class Model:
             An iterator of results. An image that cannot be read raises its error in its place, and the next call goes
             on with the image behind it.
         """
-        lanes = self._lanes_for(images)
-        workers = max(lanes.backend.lanes, 2)
-        return Stream(images, lambda image: self._result(image, lanes.backend, lanes.gate), workers)
+        streams = self._streams_for(images)
+        workers = max(streams.backend.streams, 2)
+        return Stream(images, lambda image: self._result(image, streams.backend, streams.gate), workers)
 
     def close(self) -> None:
         """Free the network; calls that are going on are finished. Closing twice does nothing."""
@@ -184,16 +183,16 @@ class Model:
             raise BackendUnavailable(f"{self.name}: this model is closed; load it again")
         return backend
 
-    def _lanes_for(self, images: Iterable[object]) -> _Lanes:
+    def _streams_for(self, images: Iterable[object]) -> _Lanes:
         """What a stream of these images runs on."""
         with self._lanes_lock:
             backend = self._opened()
             if self._lanes is not None:
                 return self._lanes
             if self._for_stream is None or (isinstance(images, Sized) and len(images) < _MANY):
-                return _Lanes(backend, threading.Semaphore(backend.lanes))
+                return _Lanes(backend, threading.Semaphore(backend.streams))
             backend = self._for_stream()
-            self._lanes = _Lanes(backend, threading.Semaphore(backend.lanes))
+            self._lanes = _Lanes(backend, threading.Semaphore(backend.streams))
             return self._lanes
 
     def _result(self, image: object, backend: Backend, gate: contextlib.AbstractContextManager[object]) -> Result:
@@ -226,8 +225,8 @@ class Model:
             (1, 3, height, width) float32, or (1, height, width, 3) uint8 where the arithmetic is in the graph.
         """
         if self._takes_images:
-            return fit(image_bgr, self.recipe, self.size_hw)[None]
-        return prepare(image_bgr, self.recipe, self.size_hw)
+            return fit(image_bgr, self.preprocessing, self.size_hw)[None]
+        return prepare(image_bgr, self.preprocessing, self.size_hw)
 
     def _read(self, image: object) -> _Input:
         start = perf_counter()

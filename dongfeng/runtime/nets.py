@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import WeightsMismatch, WeightsUnavailable
-from dongfeng.net.preprocess import for_size
+from dongfeng.net.preprocessing import for_size
 from dongfeng.runtime.metadata import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def zoo_spec(info: ModelInfo, size_hw: tuple[int, int]) -> ModelSpec:
     return ModelSpec(
         name=info.name,
         task=info.task,
-        recipe=for_size(info.recipe, size_hw),
+        preprocessing=for_size(info.preprocessing, size_hw),
         head=info.head,
         classes=info.classes,
         score_blob=info.score_blob,
@@ -73,7 +73,7 @@ def zoo_weights(info: ModelInfo, weights: object) -> WeightsSource:
 
 
 def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
-    """A zoo model's architecture with weights, in the variant they are for: BatchNorm merged or not.
+    """A zoo model's architecture with weights, in the variant they are for: BatchNorm folded or not.
 
     Raises:
         WeightsMismatch: the weights are another model's.
@@ -83,7 +83,7 @@ def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
     if source.path is None:
         from dongfeng.net.random_weights import random_weights
 
-        return random_weights(build(info.architecture, merged=info.merged), source.seed)
+        return random_weights(build(info.architecture, folded=info.folded), source.seed)
     if source.path.suffix == ".bin":
         if info.weights[0].format != "ncnn":
             raise WeightsMismatch(
@@ -96,8 +96,8 @@ def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
     from dongfeng.net.weights import assign_weights
 
     records = caffemodel.read(source.path)
-    unmerged = build(info.architecture)
-    norms = {layer.name for layer in unmerged.layers if layer.type == "BatchNorm"}
-    is_merged = norms.isdisjoint(record.name for record in records if record.blobs)
-    net = build(info.architecture, merged=True) if is_merged else unmerged
+    unfolded = build(info.architecture)
+    norms = {layer.name for layer in unfolded.layers if layer.type == "BatchNorm"}
+    is_folded = norms.isdisjoint(record.name for record in records if record.blobs)
+    net = build(info.architecture, folded=True) if is_folded else unfolded
     return assign_weights(net, records, source=str(source.path), require_all=True)

@@ -77,7 +77,7 @@ def choose_output(outputs: Mapping[str, Tensor], score_blob: str | None, source:
         source: What to call the file in an error.
 
     Returns:
-        The name, and the shape: (1, C, h, w) or (1, C, ...), 0 where open.
+        The name, and the shape: (1, C, h, w) or (1, C, ...), 0 where dynamic.
 
     Raises:
         ConversionError: there is no float32 output, or more than one.
@@ -129,7 +129,7 @@ def check_input(
     Args:
         inputs: The model's inputs.
         size_hw: The size asked for, if any.
-        default_hw: The size where the file leaves it open and none is asked for.
+        default_hw: The size where the file has it dynamic and none is asked for.
         source: What to call the file in an error.
         of_images: Whether the input is (1, H, W, 3) uint8; see `takes_images`.
 
@@ -158,7 +158,7 @@ def check_input(
         for have, want, default in zip(shape[2:], wanted, default_hw or (None, None), strict=True)
     )
     if height is None or width is None:
-        raise ShapeError(f"{source}: the file leaves the input size open; give size=(height, width)")
+        raise ShapeError(f"{source}: the file has a dynamic input size; give size=(height, width)")
     return height, width
 
 

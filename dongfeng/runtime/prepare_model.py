@@ -25,8 +25,7 @@ from dongfeng.errors import (
     WeightsUnavailable,
 )
 from dongfeng.formats.ncnn import archive as ncnn_file
-from dongfeng.net.preprocess import for_size
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, for_size
 from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
 from dongfeng.runtime.nets import given_weights, zoo_net, zoo_spec, zoo_weights
@@ -55,13 +54,13 @@ class Form:
         calibration: The images to quantize it with; None: it stays in float.
         takes_images: Whether its input shall be images as they are in memory, the arithmetic in the graph; and for
             TensorRT the labels as well.
-        recipe: Turns what is known of how an image becomes the input into all of it, or raises what is missing.
+        preprocessing: Turns what is known of how an image becomes the input into all of it, or raises what is missing.
     """
 
     format: Format
     calibration: Calibration | None
     takes_images: bool
-    recipe: Callable[[Recipe | None, str], Recipe]
+    preprocessing: Callable[[Preprocessing | None, str], Preprocessing]
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def prepare_prototxt(path: Path, weights: object, size_hw: Size | None, form: Fo
         PrototxtError: the file cannot be read as a network.
         WeightsUnavailable: `weights` is None.
         WeightsMismatch: the weights are another net's.
-        ShapeError: the network does not fit the size, or leaves it open and `size_hw` is None.
+        ShapeError: the network does not fit the size, or has it dynamic and `size_hw` is None.
     """
     if weights is None:
         raise WeightsUnavailable(
@@ -155,7 +154,7 @@ def prepare_ncnn(path: Path, weights: object, size_hw: Size | None, form: Form) 
     Raises:
         ConversionError: the files cannot be read as a network.
         WeightsUnavailable: there is no weight file.
-        ShapeError: the network does not fit the size, or leaves it open and `size_hw` is None.
+        ShapeError: the network does not fit the size, or has it dynamic and `size_hw` is None.
     """
     stem = path.name.removesuffix(".bin").removesuffix(".param")
     source = given_weights(weights if weights is not None else path.with_name(f"{stem}.bin"))
@@ -203,11 +202,11 @@ def prepare_onnx(path: Path, weights: object, size_hw: Size | None, form: Form) 
 
         model = onnx.load(path)
         spec = from_metadata({entry.key: entry.value for entry in model.metadata_props}, str(path))
-        recipe = form.recipe(spec.recipe, str(path))
-        size = check_input(inputs_of(model), size_hw, recipe.crop_hw, str(path))
-        return _quantized(model, form, recipe, size).SerializeToString()
+        preprocessing = form.preprocessing(spec.preprocessing, str(path))
+        size = check_input(inputs_of(model), size_hw, preprocessing.crop_hw, str(path))
+        return _quantized(model, form, preprocessing, size).SerializeToString()
 
-    key = (path.read_bytes(), size_hw, repr(form.recipe(Recipe(), str(path))))
+    key = (path.read_bytes(), size_hw, repr(form.preprocessing(Preprocessing(), str(path))))
     return Prepared(
         _cached(path.stem, _digest(key, ModelSpec(), form), quantized, ".onnx"), None, str(path), is_quantized=True
     )
@@ -216,8 +215,8 @@ def prepare_onnx(path: Path, weights: object, size_hw: Size | None, form: Form) 
 def _sized(net: Net, size_hw: Size | None, path: Path) -> Net:
     if size_hw is not None:
         return net.resize(*size_hw)
-    if net.is_open:
-        raise ShapeError(f"{path}: the file leaves the input size open; give size=(height, width)")
+    if net.is_dynamic:
+        raise ShapeError(f"{path}: the file has a dynamic input size; give size=(height, width)")
     return net
 
 
@@ -254,7 +253,7 @@ def _digest(key: tuple[object, ...], spec: ModelSpec, form: Form) -> str:
         from dongfeng.passes.quantize.calibrate import QUANTIZER_VERSION
         from dongfeng.passes.quantize.saturation import saturates
 
-        precision = ["int8", _flavour(form), form.calibration.digest(), QUANTIZER_VERSION, saturates()]
+        precision = ["int8", _target(form), form.calibration.digest(), QUANTIZER_VERSION, saturates()]
     heads = [form.takes_images, form.format == "tensorrt"]
     text = json.dumps([plain, to_metadata(spec), precision, heads, OPSET, CONVERTER_VERSION, __version__])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -283,10 +282,10 @@ def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     from dongfeng.net.fold import fold
     from dongfeng.net.score_blob import find_score_blob
 
-    recipe = spec.recipe or net.recipe
+    preprocessing = spec.preprocessing or net.preprocessing
     net = fold(net)
     score_blob = spec.score_blob or find_score_blob(net)
-    spec = replace(spec, recipe=recipe, score_blob=score_blob)
+    spec = replace(spec, preprocessing=preprocessing, score_blob=score_blob)
     metadata = to_metadata(spec)
     if form.format == "ncnn":
         from dongfeng.formats.ncnn.write import to_ncnn
@@ -298,27 +297,29 @@ def _convert(net: Net, spec: ModelSpec, form: Form, source: str) -> bytes:
     height, width = next(iter(net.inputs.values()))[2:]  # that there is one image is checked by who runs it
     size_hw = height or 0, width or 0
     if form.calibration is not None:
-        model = _quantized(model, form, form.recipe(recipe, source), size_hw)
-    if form.takes_images and recipe is not None:
-        model = _with_head(model, form, spec, recipe, size_hw)
+        model = _quantized(model, form, form.preprocessing(preprocessing, source), size_hw)
+    if form.takes_images and preprocessing is not None:
+        model = _with_head(model, form, spec, preprocessing, size_hw)
     return model.SerializeToString()
 
 
-def _with_head(model: onnx.ModelProto, form: Form, spec: ModelSpec, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
+def _with_head(
+    model: onnx.ModelProto, form: Form, spec: ModelSpec, preprocessing: Preprocessing, size_hw: Size
+) -> onnx.ModelProto:
     """The model with what can be computed beside the network: the input arithmetic, and the labels on a GPU."""
     from dongfeng.passes.head import Head
 
     has_labels = form.format == "tensorrt" and spec.task == "segmentation"
-    return Head(recipe, labels_hw=size_hw if has_labels else None, keep_scores=True).put_on(model)
+    return Head(preprocessing, labels_hw=size_hw if has_labels else None, keep_scores=True).put_on(model)
 
 
-def _quantized(model: onnx.ModelProto, form: Form, recipe: Recipe, size_hw: Size) -> onnx.ModelProto:
+def _quantized(model: onnx.ModelProto, form: Form, preprocessing: Preprocessing, size_hw: Size) -> onnx.ModelProto:
     """The model in int8."""
     from dongfeng.passes.quantize import quantize
 
-    images = form.calibration.batches(for_size(recipe, size_hw), size_hw) if form.calibration else ()
-    return quantize(model, images, flavour=_flavour(form)).model
+    images = form.calibration.batches(for_size(preprocessing, size_hw), size_hw) if form.calibration else ()
+    return quantize(model, images, target=_target(form)).model
 
 
-def _flavour(form: Form) -> str:
+def _target(form: Form) -> str:
     return "tensorrt" if form.format == "tensorrt" else "cpu"

@@ -6,7 +6,7 @@ x sets what x has to beat. So x is pruned as soon as
     floor(x) >= upper(x) + margin,   floor(x) = max{Acc(y): y evaluated, Lat(y) <= Lat(x)},
                                      upper(x) = min{Acc(w): w evaluated, x precedes w}
 
-and two numbers per candidate are all there is to keep. The source leaves ties open; equality prunes here, since x could
+and two numbers per candidate are all there is to keep. The source has ties dynamic; equality prunes here, since x could
 at best tie with y. Only predecessors are pruned: what follows a poor architecture may well be accurate, and its
 latency is known anyway. Only the accuracy half of the paper's assumption is used, so latencies need not obey the order.
 

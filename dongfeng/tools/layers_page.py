@@ -34,7 +34,7 @@ _INPUTS = """\
 ## Data layers, which become inputs
 
 The first top is the input, at batch 1; labels, and whatever only feeds on them, are left out. A `transform_param`
-becomes the recipe: mean, scale and crop. A `DummyData` layer of constants stays one.
+becomes the preprocessing: mean, scale and crop. A `DummyData` layer of constants stays one.
 
 """
 

@@ -13,7 +13,7 @@ from dongfeng.formats.caffe import net_message
 
 _HEADER = "# Written by `python -m dongfeng.architectures`; change the code there, not this file.\n"
 
-# File name without its suffix, as released -> architecture, and whether it is merged.
+# File name without its suffix, as released -> architecture, and whether it is folded.
 FILES: dict[str, tuple[str, bool]] = {
     "df1": ("df1", False),
     "df2": ("df2", False),
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; name stale files and exit 1 if any")
     args = parser.parse_args(argv)
     texts = {
-        f"{stem}.prototxt": _HEADER + format_text(net_message(build(name, merged=merged)))
-        for stem, (name, merged) in FILES.items()
+        f"{stem}.prototxt": _HEADER + format_text(net_message(build(name, folded=folded)))
+        for stem, (name, folded) in FILES.items()
     }
     stale = _stale_files(args.folder, texts)
     if args.check:

@@ -1,4 +1,4 @@
-"""Put newly trained weights into the package: merged, in half precision, with their hash in the manifest."""
+"""Put newly trained weights into the package: folded, in half precision, with their hash in the manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example:\n  python -m dongfeng.zoo --ship out/toytown_seg.caffemodel",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ship", required=True, metavar="FILE", help='a .caffemodel, merged or not, or "random:SEED"')
+    parser.add_argument("--ship", required=True, metavar="FILE", help='a .caffemodel, folded or not, or "random:SEED"')
     parser.add_argument("--model", default="toytown_seg", help="a model whose weights ship (default: %(default)s)")
     args = parser.parse_args(argv)
     try:
@@ -46,7 +46,7 @@ def ship(model: str, weights: str) -> Path:
 
     Args:
         model: Name of a model whose weights ship.
-        weights: A .caffemodel of its architecture, BatchNorm merged or not; or "random:SEED".
+        weights: A .caffemodel of its architecture, BatchNorm folded or not; or "random:SEED".
 
     Raises:
         DongfengError: the model's weights do not ship, or these are not its weights.

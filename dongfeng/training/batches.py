@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ImageError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.training.augment import augment
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.samples import IGNORE, Samples, Target
@@ -51,9 +51,11 @@ class Batch(NamedTuple):
 class Batches:
     """The training batches of a data set."""
 
-    def __init__(self, samples: Samples, config: TrainConfig, size_hw: tuple[int, int], recipe: Recipe) -> None:
+    def __init__(
+        self, samples: Samples, config: TrainConfig, size_hw: tuple[int, int], preprocessing: Preprocessing
+    ) -> None:
         self._samples, self._config, self._size_hw = samples, config, size_hw
-        self._fill_bgr = tuple(np.broadcast_to(np.array(recipe.mean_bgr), 3).tolist())
+        self._fill_bgr = tuple(np.broadcast_to(np.array(preprocessing.mean_bgr), 3).tolist())
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; all images are seen before one is seen again.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.net.preprocess import prepare
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, prepare
 from dongfeng.training.batches import check_labels
 from dongfeng.training.samples import IGNORE, Image, Samples
 
@@ -44,7 +43,7 @@ class Confusion:
 
 
 def evaluate(
-    module: torch.nn.Module, samples: Samples, recipe: Recipe, size_hw: tuple[int, int], device: str
+    module: torch.nn.Module, samples: Samples, preprocessing: Preprocessing, size_hw: tuple[int, int], device: str
 ) -> dict[str, Any]:
     """Metrics of a network on all samples, in single precision, images resized whole as `dongfeng.load` does.
 
@@ -62,7 +61,7 @@ def evaluate(
         with torch.inference_mode():
 
             def scores(image: Image) -> torch.Tensor:
-                blob = torch.from_numpy(prepare(image, recipe, size_hw)).to(device)
+                blob = torch.from_numpy(prepare(image, preprocessing, size_hw)).to(device)
                 return module(blob.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
 
             return _miou(scores, samples) if samples.task == "segmentation" else _top1(scores, samples)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from dongfeng.errors import DongfengError, ShapeError, TrainingDiverged
 from dongfeng.net.graph import Net
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.batches import Batch, Batches
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.network import input_recipe, input_size, start
+from dongfeng.training.network import input_preprocessing, input_size, start
 from dongfeng.training.run_folder import RunFolder
 from dongfeng.training.samples import Data, Note, Samples, open_data
 from dongfeng.training.settings import (
@@ -44,7 +44,7 @@ class TrainResult:
     """What a training has made.
 
     Attributes:
-        net: The trained network with its input recipe.
+        net: The trained network with its preprocessing.
         metrics: Of the held-out images: "miou" and "iou", or "top1", 0..1.
         log: Everything that was measured on the way, as in the run's log.
     """
@@ -106,7 +106,7 @@ def train(
         data = open_data(
             config.data, size_hw=size_hw, seed=config.seed, validation_images=config.validation_images, note=note
         )
-    net = replace(net, recipe=input_recipe(net, config, data.train.task))
+    net = replace(net, preprocessing=input_preprocessing(net, config, data.train.task))
     _check_scores(net, data.train)
     device = chosen_device(config)
     with training_mode(config, device), nullcontext() if run is None else run.opened(config):
@@ -146,7 +146,7 @@ class _Trainer:
 
         self._net, self._config, self._data, self._run_folder = net, config, data, run
         self._device, self._on_record = device, on_record
-        self._size_hw, self._recipe = input_size(net), net.recipe or Recipe()
+        self._size_hw, self._preprocessing = input_size(net), net.preprocessing or Preprocessing()
         self._dtype = chosen_dtype(config, device)
         module: Any = to_torch(net, outputs=[find_score_blob(net)])
         self._layout = memory_layout(module, device)
@@ -154,7 +154,7 @@ class _Trainer:
         self._average: torch.nn.Module | None = copy.deepcopy(self._module) if config.average else None
         self._optimizer = make_optimizer(self._module, config)
         self._scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=self._dtype == torch.float16)
-        self._mean_bgr = torch.tensor(self._recipe.mean_bgr, device=device).expand(3).reshape(1, 3, 1, 1)
+        self._mean_bgr = torch.tensor(self._preprocessing.mean_bgr, device=device).expand(3).reshape(1, 3, 1, 1)
         self._step = 0  # updates done
         self._losses: list[torch.Tensor | float] = []  # since the last line of the log
         self.metrics: dict[str, Any] = {}
@@ -163,7 +163,7 @@ class _Trainer:
     def run(self) -> None:
         """Train from the current step to the last."""
         config = self._config
-        batches = Batches(self._data.train, config, self._size_hw, self._recipe)
+        batches = Batches(self._data.train, config, self._size_hw, self._preprocessing)
         since, images = time.perf_counter(), 0
         for batch in batches.stream(self._step, config.steps, chosen_workers(config)):
             rate = self._update(batch)
@@ -244,7 +244,9 @@ class _Trainer:
 
         images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2)
         images = images.float().contiguous(memory_format=self._layout)  # channels are last already
-        return images.sub_(self._mean_bgr).mul_(self._recipe.scale), torch.from_numpy(batch.targets).to(self._device)
+        return images.sub_(self._mean_bgr).mul_(self._preprocessing.scale), torch.from_numpy(batch.targets).to(
+            self._device
+        )
 
     def _mean_loss(self) -> float:
         """Mean loss since the last line of the log.
@@ -267,7 +269,7 @@ class _Trainer:
 
         begun = time.perf_counter()
         self._mean_loss()
-        self.metrics = evaluate(self._kept(), self._data.validation, self._recipe, self._size_hw, self._device)
+        self.metrics = evaluate(self._kept(), self._data.validation, self._preprocessing, self._size_hw, self._device)
         self._record(step=self._step, **self.metrics, evaluation_s=round(time.perf_counter() - begun, 2))
 
     def _checkpoint(self) -> None:

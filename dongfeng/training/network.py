@@ -14,8 +14,8 @@ from dongfeng.caffe.caffemodel import LayerBlobs
 from dongfeng.errors import ConversionError, DongfengError, UnknownModel, WeightsMismatch
 from dongfeng.layers.layer import Array, Layer, frozen
 from dongfeng.net.graph import Net
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
-from dongfeng.net.recipe import Recipe
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.samples import Task
@@ -64,7 +64,7 @@ def build_net(config: TrainConfig) -> Net:
         net = read_caffe(name)
     else:
         net = build(name)
-        net = replace(net, recipe=_zoo_recipe(name))
+        net = replace(net, preprocessing=_zoo_preprocessing(name))
     if size_hw is None or size_hw == _size_hw(net):
         return net
     return net.resize(*size_hw)
@@ -74,7 +74,7 @@ def input_size(net: Net) -> tuple[int, int]:
     """Height and width of a network's one input.
 
     Raises:
-        DongfengError: it has several inputs, an open size, or another number of channels than three.
+        DongfengError: it has several inputs, a dynamic size, or another number of channels than three.
     """
     shapes = list(net.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3 or None in shapes[0][2:]:
@@ -83,12 +83,12 @@ def input_size(net: Net) -> tuple[int, int]:
     return _size_hw(net)
 
 
-def input_recipe(net: Net, config: TrainConfig, task: Task) -> Recipe:
+def input_preprocessing(net: Net, config: TrainConfig, task: Task) -> Preprocessing:
     """Input arithmetic: what the configuration says, else what the network knows, else what is usual."""
-    known = net.recipe or Recipe(_USUAL_MEAN_BGR[task], _USUAL_SCALE)
+    known = net.preprocessing or Preprocessing(_USUAL_MEAN_BGR[task], _USUAL_SCALE)
     mean_bgr = known.mean_bgr if config.mean_bgr is None else config.mean_bgr
     scale = known.scale if config.input_scale is None else config.input_scale
-    return Recipe(mean_bgr, scale)  # the whole image is resized: prototxts have no word for anything else
+    return Preprocessing(mean_bgr, scale)  # the whole image is resized: prototxts have no word for anything else
 
 
 def with_classes(net: Net, classes: int) -> Net:
@@ -198,11 +198,11 @@ def _widths(text: str, whole: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _zoo_recipe(name: str) -> Recipe | None:
+def _zoo_preprocessing(name: str) -> Preprocessing | None:
     from dongfeng.zoo.models import model_info
 
     try:
-        return model_info(name).recipe
+        return model_info(name).preprocessing
     except UnknownModel:
         return None
 

@@ -60,7 +60,7 @@ def verify(
     Raises:
         ConversionError: the model, the feeds or the saved blobs are not of this net, or cannot be read.
         UnsupportedLayer: the interpreter does not know all layer types; saved blobs are the way out.
-        ShapeError: the input size is open and there are no feeds.
+        ShapeError: the input size is dynamic and there are no feeds.
     """
     proto = _copy(model)
     saved = None if reference is None else _open(net, reference)
@@ -140,10 +140,10 @@ def _origins(net: Net, model: onnx.ModelProto, folded: bool | None) -> dict[str,
     made = {name for node in model.graph.node for name in node.output}
     plain = {blob: _Origin(blob, None) for blob in net.inputs}
     plain.update({top: _Origin(top, layer) for layer in net.layers for top in layer.tops})
-    merged = {name: _Origin(blob, layer) for name, (blob, layer) in folded_blobs(net).items()}
+    with_folded = {name: _Origin(blob, layer) for name, (blob, layer) in folded_blobs(net).items()}
     if folded is None:
-        folded = made.isdisjoint(plain.keys() - merged.keys())
-    blobs = merged if folded else plain
+        folded = made.isdisjoint(plain.keys() - with_folded.keys())
+    blobs = with_folded if folded else plain
     inputs = {value.name for value in model.graph.input}
     if not inputs <= {name for name, origin in blobs.items() if origin.layer is None}:
         raise ConversionError(f"the model's inputs are {sorted(inputs)}, the net's {sorted(net.inputs)}")

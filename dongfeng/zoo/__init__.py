@@ -1,4 +1,4 @@
-"""The zoo: a name stands for an architecture, its weights, its input recipe and its published results.
+"""The zoo: a name stands for an architecture, its weights, its preprocessing and its published results.
 
 `models` looks names up in the manifest (`manifest`, `schema`); `fetch` brings the weights into the cache (`paths`,
 `cache`), over `http` or `drive`, and lets nothing in that `verify` does not accept. Weights that come with the package

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from dongfeng.errors import ManifestError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.support.strict_json import JsonFormat, Node
 from dongfeng.zoo.paths import MANIFEST, data_root
 
@@ -85,13 +85,13 @@ class ModelInfo:
         name: Its name, or that of the alias it was asked for by where the alias has files of its own.
         task: "classification" or "segmentation".
         architecture: Name for `dongfeng.architectures.build`.
-        merged: Whether the weights are those of the net with BatchNorm folded in.
+        folded: Whether the weights are those of the net with BatchNorm folded in.
         prototxt: File name in `prototxt/`.
         weights: The released files; the first alone holds all weights.
         head: "x8": scores are interpolated to full size before argmax; "d8": argmax at 1/8; None: classification.
         score_blob: Blob of the scores in the folded net.
         size_hw: Input height and width in pixels.
-        recipe: How an image becomes the input.
+        preprocessing: How an image becomes the input.
         classes: "cityscapes" or "imagenet".
         published: Results as published.
     """
@@ -99,13 +99,13 @@ class ModelInfo:
     name: str
     task: Task
     architecture: str
-    merged: bool
+    folded: bool
     prototxt: str
     weights: tuple[FileInfo, ...]
     head: Head | None
     score_blob: str
     size_hw: tuple[int, int]
-    recipe: Recipe
+    preprocessing: Preprocessing
     classes: Literal["cityscapes", "imagenet"]
     published: tuple[Published, ...] = ()
 
@@ -221,19 +221,19 @@ def _model(name: str, node: Node, files: Mapping[str, FileInfo]) -> ModelInfo:
         name=name,
         task=cast("Task", fields["task"].choice(("classification", "segmentation"))),
         architecture=fields["architecture"].text(),
-        merged=fields["merged"].boolean(),
+        folded=fields["merged"].boolean(),
         prototxt=_prototxt(fields["prototxt"]),
         weights=_weights(fields["weights"], files),
         head=None if head.is_null else cast("Head", head.choice(("x8", "d8"))),
         score_blob=fields["score_blob"].text(),
         size_hw=size_hw,
-        recipe=_recipe(fields, size_hw),
+        preprocessing=_preprocessing(fields, size_hw),
         classes=cast("Literal['cityscapes', 'imagenet']", fields["classes"].choice(("cityscapes", "imagenet"))),
         published=tuple(_published(result) for result in fields["published"].items()),
     )
 
 
-def _recipe(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Recipe:
+def _preprocessing(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Preprocessing:
     mean_bgr = tuple(value.number() for value in fields["mean_bgr"].items())
     if len(mean_bgr) not in (1, 3):
         fields["mean_bgr"].fail(f"expected 1 or 3 values, got {len(mean_bgr)}")
@@ -241,7 +241,7 @@ def _recipe(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Recipe:
     shorter_side = None if side.is_null else side.positive_integer()
     if shorter_side is not None and shorter_side < max(size_hw):
         side.fail(f"{shorter_side} is smaller than the crop, {size_hw[0]}x{size_hw[1]}")
-    return Recipe(
+    return Preprocessing(
         mean_bgr=mean_bgr,
         scale=fields["scale"].number(),
         shorter_side=shorter_side,
@@ -258,7 +258,7 @@ def _alias(name: str, node: Node, model: ModelInfo, files: Mapping[str, FileInfo
     return replace(
         model,
         name=name,
-        merged=fields["merged"].boolean(),
+        folded=fields["merged"].boolean(),
         prototxt=_prototxt(fields["prototxt"]),
         weights=_weights(fields["weights"], files),
     )

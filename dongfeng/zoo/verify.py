@@ -79,7 +79,7 @@ def verify_weights(path: Path, info: ModelInfo) -> None:
     from dongfeng.architectures import build
     from dongfeng.net.weights import load_caffemodel
 
-    net = build(info.architecture, merged=info.merged)
+    net = build(info.architecture, folded=info.folded)
     for layer in load_caffemodel(net, path, require_all=True).layers:
         if not all(np.isfinite(blob).all() for blob in layer.blobs):
             raise CaffemodelError(f'{path}: layer "{layer.name}" holds NaN or infinite values; the file is damaged')

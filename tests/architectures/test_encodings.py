@@ -16,11 +16,11 @@ BLOCKS = st.tuples(*[st.sampled_from(["basic", "bottleneck"])] * 3)
 
 
 @settings(max_examples=25, deadline=None)
-@given(encoding=ENCODINGS, blocks=BLOCKS, merged=st.booleans())
+@given(encoding=ENCODINGS, blocks=BLOCKS, folded=st.booleans())
 def test_every_encoding_gives_a_consistent_classifier(
-    encoding: tuple[list[int], ...], blocks: tuple[str, ...], merged: bool
+    encoding: tuple[list[int], ...], blocks: tuple[str, ...], folded: bool
 ) -> None:
-    net = backbone_net(encoding, blocks, merged=merged, classes=7)
+    net = backbone_net(encoding, blocks, folded=folded, classes=7)
     shapes = net.shapes()
     assert net.outputs == ("fc",)
     assert shapes["fc"] == (1, 7)

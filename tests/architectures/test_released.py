@@ -26,8 +26,8 @@ def layer_rows(net: dongfeng.Net) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("name", RELEASED)
 def test_code_builds_the_released_network(shared: Path, name: str) -> None:
     released = dongfeng.read_caffe(shared / f"release/prototxt/{name}.prototxt", phase="TEST")
-    architecture, merged = FILES[name]
-    ours = build(architecture, merged=merged)
+    architecture, folded = FILES[name]
+    ours = build(architecture, folded=folded)
     assert layer_rows(ours) == layer_rows(released)
     assert ours.aliases == released.aliases
     assert ours.outputs == released.outputs
@@ -45,8 +45,8 @@ def test_the_comparison_sees_a_single_number(shared: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_file_reads_as_the_network_that_was_built(name: str) -> None:
-    architecture, merged = FILES[name]
-    assert dongfeng.read_caffe(PROTOTXT / f"{name}.prototxt") == build(architecture, merged=merged)
+    architecture, folded = FILES[name]
+    assert dongfeng.read_caffe(PROTOTXT / f"{name}.prototxt") == build(architecture, folded=folded)
 
 
 def test_prototxt_folder_is_current() -> None:
@@ -73,8 +73,8 @@ def test_check_names_what_is_stale_and_writing_mends_it(tmp_path: Path, capsys: 
     [("df1", 746_217_472, 746_729_472), ("df2", 1_773_821_952, 1_774_333_952)],
 )
 def test_published_multiply_accumulates(name: str, convolutions: int, total: int) -> None:
-    for merged in (False, True):
-        rows = build(name, merged=merged).cost()
+    for folded in (False, True):
+        rows = build(name, folded=folded).cost()
         assert sum(row.macs for row in rows if row.type == "Convolution") == convolutions
         assert sum(row.macs for row in rows) == total
 
@@ -99,11 +99,11 @@ def test_encodings_are_those_of_the_survey(shared: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "pl1a_seg"])
 def test_folding_the_unmerged_net_gives_the_merged_one(name: str) -> None:
-    assert dongfeng.fold(build(name)) == build(name, merged=True)
+    assert dongfeng.fold(build(name)) == build(name, folded=True)
 
 
 def test_pl1a_is_merged_either_way() -> None:
-    assert build("pl1a_seg") == build("pl1a_seg", merged=True)
+    assert build("pl1a_seg") == build("pl1a_seg", folded=True)
     assert not {"BatchNorm", "Scale"} & {layer.type for layer in build("pl1a_seg").layers}
 
 

@@ -15,8 +15,8 @@ from dongfeng.backends import (
     auto_backend,
     backend_type,
     check_backends,
-    lanes_for,
     share_of_threads,
+    streams_for,
 )
 from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.errors import BackendUnavailable
@@ -92,8 +92,10 @@ def test_ncnn_runs_no_int8():
 def test_lanes_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file):
     weight = np.random.default_rng(1).standard_normal((4, 3, 1, 1)).astype(np.float32)
     model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
-    one, two = (backend_type(name)(model, precision="fp32", device="cpu", threads=2, lanes=lanes) for lanes in (1, 2))
-    assert (one.lanes, two.lanes) == (1, 2)
+    one, two = (
+        backend_type(name)(model, precision="fp32", device="cpu", threads=2, streams=streams) for streams in (1, 2)
+    )
+    assert (one.streams, two.streams) == (1, 2)
     images = np.random.default_rng(0).standard_normal((8, 1, 3, 8, 16)).astype(np.float32)
     expected = [one.run(image, "scores") for image in images]
     with ThreadPoolExecutor(2) as pool:
@@ -102,10 +104,10 @@ def test_lanes_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file
 
 
 @pytest.mark.parametrize(
-    ("threads", "images", "lanes"), [(2, None, 2), (1, None, 1), (16, None, 4), (16, 3, 3), (2, 1, 1), (2, 0, 1)]
+    ("threads", "images", "streams"), [(2, None, 2), (1, None, 1), (16, None, 4), (16, 3, 3), (2, 1, 1), (2, 0, 1)]
 )
-def test_how_many_images_are_worked_on_at_once(threads, images, lanes):
-    assert lanes_for(threads, images) == lanes
+def test_how_many_images_are_worked_on_at_once(threads, images, streams):
+    assert streams_for(threads, images) == streams
 
 
 def test_threads_of_one_call():

@@ -28,8 +28,8 @@ from dongfeng.backends.tensorrt.backend import TensorRt, TensorRtRtx
 from dongfeng.backends.tensorrt.engine_file import Engine, check_gpu, read_engine
 from dongfeng.errors import BackendUnavailable, ConversionError, EngineMismatch, ShapeError, UnknownModel
 from dongfeng.formats.onnx import to_onnx
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
-from dongfeng.net.recipe import Recipe
 from tests.nets import data, layer, read_text
 
 pytest.importorskip("tensorrt_rtx")
@@ -566,7 +566,7 @@ def test_an_onnx_model_becomes_an_engine_once(
 
 def test_a_model_loaded_on_the_gpu_gives_a_result(stand_in: StandIn, tmp_path: Path) -> None:
     """A classifier of one pixel: the engine is a real one, what runs it a stand-in that knows its three numbers."""
-    net = replace(three_numbers(), recipe=Recipe((0.0, 0.0, 0.0), 1.0))
+    net = replace(three_numbers(), preprocessing=Preprocessing((0.0, 0.0, 0.0), 1.0))
     path = build_engine(to_onnx(net), tmp_path / "tiny.engine", precision="fp16").path
     with dongfeng.load(path, task="classification") as model:
         assert (model.backend, model.precision, model.device) == ("tensorrt_rtx", "fp16", "cuda:0")

@@ -26,9 +26,8 @@ from dongfeng.backends.tensorrt.library import check_target, configure, import_l
 from dongfeng.errors import BackendUnavailable, ConversionError, EngineMismatch, ShapeError
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
-from dongfeng.net.preprocess import prepare
+from dongfeng.net.preprocessing import Preprocessing, prepare
 from dongfeng.net.random_weights import random_weights
-from dongfeng.net.recipe import Recipe
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.passes.head import with_image_input, with_labels
 from dongfeng.passes.quantize import quantize
@@ -54,7 +53,7 @@ def zoo_model(name: str) -> onnx.ModelProto:
     """A zoo model down to its scores, small where its size is free."""
     info = model_info(name)
     size_hw = (64, 128) if info.task == "segmentation" else info.size_hw
-    net = fold(random_weights(build(info.architecture, merged=True), 0).resize(*size_hw))
+    net = fold(random_weights(build(info.architecture, folded=True), 0).resize(*size_hw))
     return to_onnx(net, outputs=[find_score_blob(net)])
 
 
@@ -110,20 +109,20 @@ def test_what_the_quantizer_keeps_in_float_is_in_half_and_said(small: onnx.Model
 
 
 def test_a_model_that_is_quantized_already_is_built_as_it_is(small: onnx.ModelProto, tmp_path: Path) -> None:
-    made = quantize(small, noise(small), flavour="tensorrt", in_float=()).model
+    made = quantize(small, noise(small), target="tensorrt", in_float=()).model
     report = build_engine(made, tmp_path / "m.engine", precision="int8")
     assert set(report.audit.convolutions.values()) == {"int8"}
     with pytest.raises(ConversionError, match="is quantized already"):
         build_engine(made, tmp_path / "m.engine", precision="fp16")
-    for_cpu = quantize(small, noise(small), flavour="cpu", in_float=()).model
-    with pytest.raises(ConversionError, match="--flavour tensorrt"):
+    for_cpu = quantize(small, noise(small), target="cpu", in_float=()).model
+    with pytest.raises(ConversionError, match="--target tensorrt"):
         build_engine(for_cpu, tmp_path / "m.engine", precision="int8")
 
 
 def test_the_sidecar_says_all_there_is_to_know(small: onnx.ModelProto, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    recipe = Recipe((1.0, 2.0, 3.0), 0.5)
-    helper.set_model_props(small, to_metadata(ModelSpec(name="df1seg", recipe=recipe, score_blob="out")))
+    preprocessing = Preprocessing((1.0, 2.0, 3.0), 0.5)
+    helper.set_model_props(small, to_metadata(ModelSpec(name="df1seg", preprocessing=preprocessing, score_blob="out")))
     onnx.save(small, path)
     report = build_engine(path, tmp_path / "m.engine", precision="fp16", compute_capability=["8.6", 12.0])
     found = read_sidecar(tmp_path / "m.engine")
@@ -444,11 +443,11 @@ def on_onnxruntime(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.nd
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
 def test_an_image_in_the_graph_is_the_recipes_input(layout: str, small: onnx.ModelProto) -> None:
-    recipe = Recipe((72.0, 83.0, 73.0), 0.008)
+    preprocessing = Preprocessing((72.0, 83.0, 73.0), 0.008)
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    expected = on_onnxruntime(small, prepare(image, recipe, (16, 16)))["out"]
+    expected = on_onnxruntime(small, prepare(image, preprocessing, (16, 16)))["out"]
     batch = image[None] if layout == "NHWC" else image.transpose(2, 0, 1)[None]
-    got = on_onnxruntime(with_image_input(small, recipe, layout=layout), np.ascontiguousarray(batch))["out"]
+    got = on_onnxruntime(with_image_input(small, preprocessing, layout=layout), np.ascontiguousarray(batch))["out"]
     np.testing.assert_array_equal(got, expected)
 
 
@@ -492,7 +491,7 @@ def test_labels_of_an_open_batch() -> None:
     [
         (lambda: with_labels(scores_model((1, 4, 8)), (8, 8)), ShapeError, r"expected scores \(N, C, h, w\)"),
         (lambda: with_labels(scores_model((1, 4, 8, 8)), (8, 8), scores="y"), ConversionError, "which output"),
-        (lambda: with_image_input(scores_model((1, 4, 8, 8)), Recipe()), ShapeError, "expected an image"),
+        (lambda: with_image_input(scores_model((1, 4, 8, 8)), Preprocessing()), ShapeError, "expected an image"),
     ],
     ids=["rank", "name", "channels"],
 )
@@ -503,7 +502,7 @@ def test_what_has_no_head_is_refused(make: Callable[[], object], error: type[Exc
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_engine_takes_images_and_gives_labels(precision: str, small: onnx.ModelProto, tmp_path: Path) -> None:
-    head = Head(Recipe((1.0, 2.0, 3.0), 0.5), "NHWC", (64, 64))
+    head = Head(Preprocessing((1.0, 2.0, 3.0), 0.5), "NHWC", (64, 64))
     report = build_engine(small, tmp_path / "m.engine", precision=precision, head=head)
     ports = {**report.sidecar.inputs, **report.sidecar.outputs}
     assert {name: (port.shape, port.dtype) for name, port in ports.items()} == {

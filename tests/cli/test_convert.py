@@ -70,7 +70,11 @@ def test_a_zoo_net_as_onnx_is_loaded_as_the_zoo_model_it_came_from(folder: Path)
     with pytest.warns(dongfeng.errors.DongfengWarning, match="random weights"):
         model = dongfeng.load("pl1a_seg", weights="random:5", size=(64, 128))
     with model, dongfeng.load("net.onnx") as converted:
-        assert (converted.name, converted.task, converted.recipe) == (model.name, model.task, model.recipe)
+        assert (converted.name, converted.task, converted.preprocessing) == (
+            model.name,
+            model.task,
+            model.preprocessing,
+        )
         assert np.array_equal(converted(image).labels, model(image).labels)
 
 

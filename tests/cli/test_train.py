@@ -32,7 +32,7 @@ def test_a_run_leaves_a_network_that_loads(capsys: pytest.CaptureFixture[str]) -
     assert f"step 6: {first}" in captured.err
     with dongfeng.load(prototxt, weights=caffemodel) as model:
         assert (model.task, model.size_hw, len(model.class_names)) == ("classification", (32, 32), len(CLASS_NAMES))
-        assert model.recipe.scale == pytest.approx(0.008)
+        assert model.preprocessing.scale == pytest.approx(0.008)
     config = json.loads(Path("run/config.json").read_text())
     assert (config["net"], config["data"], config["size_hw"], config["steps"]) == (
         "8/8/16",
@@ -95,7 +95,7 @@ def test_fine_tuning_says_which_layers_are_new(capsys: pytest.CaptureFixture[str
         (["8/8", "--data", "toyshapes"], "three stages"),
         (["8/x/8", "--data", "toyshapes"], 'no architecture "8/x/8"'),
         (["df1seg", "--data", "cityscapes:none"], "none: no such folder"),
-        (["--recipe", "none"], 'no recipe is called "none"'),
+        (["--recipe", "none"], 'no preprocessing is called "none"'),
         (["df1", "--set", "stps=3"], 'there is no setting "stps"'),
         (["df1", "--data", "toyshapes:2", "--weights", "none"], "none: no such file; weights is a .caffemodel"),
         (["df1", "--data", "toyshapes:2", "--device", "cuda:99"], "CUDA devices; use --device cpu"),

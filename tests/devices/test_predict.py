@@ -56,7 +56,7 @@ def test_an_unknown_error_is_said_to_be_unknown() -> None:
 
 
 def test_batch_normalisation_costs_nothing() -> None:
-    assert predict(build("df1"), "tx2").total_ms == predict(build("df1", merged=True), "tx2").total_ms
+    assert predict(build("df1"), "tx2").total_ms == predict(build("df1", folded=True), "tx2").total_ms
 
 
 def test_a_search_costs_blocks_as_nets() -> None:

@@ -50,8 +50,8 @@ def test_transform_param_is_the_recipe(tmp_path: Path) -> None:
     text = (
         'layer { name: "d" type: "Data" top: "data" transform_param { scale: 0.5 mean_value: 7 crop_size: 4 } }' + CONV
     )
-    recipe = read_text(tmp_path, text).recipe
-    assert (recipe.mean_bgr, recipe.scale, recipe.crop_hw) == ((7.0,), 0.5, (4, 4))
+    preprocessing = read_text(tmp_path, text).preprocessing
+    assert (preprocessing.mean_bgr, preprocessing.scale, preprocessing.crop_hw) == ((7.0,), 0.5, (4, 4))
     with pytest.warns(DongfengWarning, match="mean_file 'm.binaryproto' is not read"):
         read_text(tmp_path, text.replace("mean_value: 7", 'mean_file: "m.binaryproto"'))
 

@@ -111,7 +111,7 @@ def test_weights_of_another_length(shared: Path, tmp_path: Path) -> None:
         with pytest.raises(WeightsMismatch, match=message):
             load_ncnn_weights(build("pl1a_seg"), path)
     with pytest.raises(WeightsMismatch, match=r"got 1480176 bytes, expected \d+ .*the file is of another net"):
-        load_ncnn_weights(build("df1", merged=True), shared / "pl1a/pl1a_new.bin")
+        load_ncnn_weights(build("df1", folded=True), shared / "pl1a/pl1a_new.bin")
 
 
 def test_a_web_page_is_not_weights(tmp_path: Path) -> None:

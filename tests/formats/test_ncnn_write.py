@@ -315,7 +315,7 @@ def test_the_command_writes_both_files(tmp_path: Path, capsys: pytest.CaptureFix
     command = ["convert", "dflite_seg", "--weights", "random:3", "--size", "64x128", "-o", str(out)]
     assert main([*command, "--output", "Decoder_score"]) == 0
     assert capsys.readouterr().out.split() == [str(out), str(out.with_suffix(".bin"))]
-    net = random_weights(build("dflite_seg", merged=True).resize(64, 128), 3)
+    net = random_weights(build("dflite_seg", folded=True).resize(64, 128), 3)
     expected = dongfeng.run(net, feeds(net), ["Decoder_score"])["Decoder_score"]
     back = read_ncnn(out, out.with_suffix(".bin"))
     got = dongfeng.run(back, feeds(net), ["Decoder_score"])["Decoder_score"]

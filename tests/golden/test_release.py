@@ -90,13 +90,13 @@ def test_output_is_that_of_caffe(shared: Path, weights_file, name: str, golden: 
 
 @pytest.mark.parametrize("name", [name for name in NETS if NETS and "fold" in spec(name)])
 def test_fold_is_the_released_merge(shared: Path, weights_file, name: str) -> None:
-    """Structure of the released `_mergebn` file, weights of an independent fold, numbers of the unmerged golden."""
+    """Structure of the released `_mergebn` file, weights of an independent fold, numbers of the unfolded golden."""
     check = spec(name)["fold"]
-    unmerged = check["from"].removesuffix(".json")
-    folded = dongfeng.fold(read(shared, unmerged, weights_file(unmerged)))
+    unfolded = check["from"].removesuffix(".json")
+    folded = dongfeng.fold(read(shared, unfolded, weights_file(unfolded)))
     released = read(shared, name)
     assert [layer.name for layer in folded.layers] == [layer.name for layer in released.layers]
-    structure = dongfeng.fold(read(shared, unmerged))
+    structure = dongfeng.fold(read(shared, unfolded))
     assert structure == released
     expected = load_caffemodel(released, weights_file(name, True))
     for got, wanted in zip(folded.layers, expected.layers, strict=True):
@@ -104,7 +104,7 @@ def test_fold_is_the_released_merge(shared: Path, weights_file, name: str) -> No
         for mine, theirs in zip(got.blobs, wanted.blobs, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-7)
     assert dongfeng.fold(folded) == folded
-    golden = next(g for g in spec(unmerged)["goldens"] if g["blob"].endswith("/bn") and "sample" not in g)
+    golden = next(g for g in spec(unfolded)["goldens"] if g["blob"].endswith("/bn") and "sample" not in g)
     got = dongfeng.run(folded, feed(golden), ["Decoder_score"])["Decoder_score"]
     assert_meets(got, golden)
 

@@ -110,7 +110,7 @@ def test_open_dimensions_are_written_and_read_back(tmp_path: Path) -> None:
     net = read_text(tmp_path, text)
     dongfeng.write_caffe(net, tmp_path / "open.prototxt")
     assert dongfeng.read_caffe(tmp_path / "open.prototxt") == net
-    assert net.recipe == dongfeng.read_caffe(tmp_path / "open.prototxt").recipe is not None
+    assert net.preprocessing == dongfeng.read_caffe(tmp_path / "open.prototxt").preprocessing is not None
 
 
 def test_input_of_data_layer_names_survive(tmp_path: Path) -> None:

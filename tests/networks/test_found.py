@@ -66,7 +66,7 @@ def test_a_dynamic_reshape_does_not_mistake_one_open_axis_for_another(tmp_path: 
     param = "reshape_param { axis: 2 num_axes: 1 shape { dim: 0 dim: -1 } }"
     net = read_text(tmp_path, data(1, 2, 7, 5) + layer("r", "Reshape", "data", "r", param))
     assert net.shapes()["r"] == (1, 2, 7, 1, 5)
-    with pytest.raises(UnsupportedLayer, match=r'"r" \(Reshape\): moves open dimensions'):
+    with pytest.raises(UnsupportedLayer, match=r'"r" \(Reshape\): moves dynamic dimensions'):
         dongfeng.to_onnx(net, dynamic=True)
 
 

@@ -9,8 +9,8 @@ import onnx
 
 import dongfeng
 import dongfeng.reference
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
-from dongfeng.net.recipe import Recipe
 from tests.nets import read_text
 from tests.networks.agreement import assert_agrees
 from tests.networks.catalog import NETWORKS, feeds_of
@@ -47,7 +47,7 @@ def test_train_val_file_becomes_the_deploy_net(tmp_path: Path) -> None:
     """Same layers and numbers as the deploy file up to its Softmax; batch 1; the input's arithmetic kept."""
     net, deploy = read_text(tmp_path, caffenet_train_val()), read_text(tmp_path, NETWORKS["caffenet"]())
     assert dict(net.inputs) == {"data": (1, *deploy.inputs["data"][1:])}
-    assert net.recipe == Recipe(mean_bgr=(104.0, 117.0, 123.0), crop_hw=(131, 131))
+    assert net.preprocessing == Preprocessing(mean_bgr=(104.0, 117.0, 123.0), crop_hw=(131, 131))
     assert net.outputs == ("fc8",)
     assert wiring(net) == [entry for entry in wiring(deploy) if entry[0] != "prob"]
     net, feeds = random_weights(net), feeds_of(net)

@@ -215,9 +215,9 @@ def test_eight_bits_stay_near_the_float_model_and_run_as_integers(residual: onnx
     assert all(value > 25 for value in snr.values())
 
 
-def test_the_tensorrt_flavour_has_the_form_that_tensorrt_takes(residual: onnx.ModelProto) -> None:
+def test_the_tensorrt_target_has_the_form_that_tensorrt_takes(residual: onnx.ModelProto) -> None:
     inputs = inputs_of(residual, 6)
-    done = quantize(residual, inputs[:4], flavour="tensorrt", in_float=())
+    done = quantize(residual, inputs[:4], target="tensorrt", in_float=())
     assert relative_error(scores(residual, inputs[4:]), scores(done.model, inputs[4:])) < 0.04
     weights = weights_of(done.model)
     makers = {name: node for node in done.model.graph.node for name in node.output}
@@ -259,7 +259,7 @@ def test_seven_bits_are_for_cpus_that_saturate(residual: onnx.ModelProto) -> Non
         np.abs(v.astype(int)).max() for v in weights_of(done.model).values() if v.dtype == np.int8 and v.ndim == 4
     ]
     assert max(largest) == 63
-    assert quantize(residual, inputs[:1], flavour="tensorrt").reduced_range is False
+    assert quantize(residual, inputs[:1], target="tensorrt").reduced_range is False
 
 
 def test_saturation_is_what_the_cpu_flags_say() -> None:
@@ -291,7 +291,7 @@ def test_a_tiny_channel_with_a_large_bias_keeps_its_bias(residual: onnx.ModelPro
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"flavour": "gpu"}, 'no flavour is called "gpu"'),
+        ({"target": "gpu"}, 'no target is called "gpu"'),
         ({"method": "best"}, 'no calibration method is called "best"'),
         ({"in_float": ["nobody"]}, "the model has no node nobody"),
         ({"batches": []}, "no calibration inputs"),
@@ -328,7 +328,7 @@ def test_agreement_counts_pixels_and_classes() -> None:
 
 
 def test_sixteen_bits_inside_and_float32_outside() -> None:
-    net = fold(random_weights(build("df1seg", merged=True).resize(64, 128), 0))
+    net = fold(random_weights(build("df1seg", folded=True).resize(64, 128), 0))
     model = to_onnx(net, outputs=["Decoder_score"])
     half = to_fp16(model)
     onnx.checker.check_model(half)
@@ -359,7 +359,11 @@ def test_the_command_writes_what_load_runs(
     rows = {row["layer"]: row for row in report["rows"]}
     assert all(rows[name]["in_float"] for name in report["in_float"])
     with dongfeng.load("out.onnx") as model:
-        assert (model.name, model.recipe, model.classes) == ("pl1a_seg", model_info("pl1a_seg").recipe, "cityscapes")
+        assert (model.name, model.preprocessing, model.classes) == (
+            "pl1a_seg",
+            model_info("pl1a_seg").preprocessing,
+            "cityscapes",
+        )
         assert model("images/3.png").labels.shape == (64, 128)
 
     assert main([*command.split()[:-4], "-o", "out.bin"]) == 1
@@ -371,10 +375,10 @@ def test_pl1a_on_frames_it_was_not_calibrated_with(shared: Path) -> None:
     info = model_info("pl1a_seg")
     net = fold(load_ncnn_weights(build("pl1a_seg"), shared / "pl1a/pl1a_new.bin"))
     frames = sorted((shared / "pl1a/frames").glob("*.png"))
-    from dongfeng.net.preprocess import prepare
+    from dongfeng.net.preprocessing import prepare
     from dongfeng.runtime.labels.upsample import upsample_labels
 
-    inputs = [prepare(cv2.imread(str(frame)), info.recipe, info.size_hw) for frame in frames]
+    inputs = [prepare(cv2.imread(str(frame)), info.preprocessing, info.size_hw) for frame in frames]
     done = quantize(to_onnx(net, outputs=["Decoder_score"]), inputs[:10])
     expected = [cv2.imread(str(shared / "pl1a/labels" / frame.name), cv2.IMREAD_UNCHANGED) for frame in frames[10:]]
     got = [upsample_labels(values[0], info.size_hw) for values in scores(done.model, inputs[10:])]

@@ -13,7 +13,7 @@ from dongfeng.backends import backend_type
 from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.backends.tensorrt import build_engine
 from dongfeng.errors import ShapeError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.passes.head import Head
 from dongfeng.runtime.labels.upsample import upsample_labels
 from dongfeng.runtime.load import _FORMATS, load
@@ -36,9 +36,9 @@ def file(tmp_path: Path) -> Path:
     with load("pl1a_seg", weights="random", size=SIZE, backend="onnxruntime") as model:
         assert isinstance(model.file, Path)
         plain = onnx.load(model.file)
-        recipe = model.recipe
+        preprocessing = model.preprocessing
     path = tmp_path / "pl1a.onnx"
-    onnx.save(Head(recipe, labels_hw=SIZE, keep_scores=True).put_on(plain), path)
+    onnx.save(Head(preprocessing, labels_hw=SIZE, keep_scores=True).put_on(plain), path)
     return path
 
 
@@ -76,7 +76,7 @@ def test_labels_of_the_network_are_used_at_its_own_size_only(file: Path, street:
 
 
 def form(*, takes_images: bool) -> Form:
-    return Form("tensorrt", None, takes_images, lambda known, _: known or Recipe())
+    return Form("tensorrt", None, takes_images, lambda known, _: known or Preprocessing())
 
 
 @pytest.mark.parametrize(("name", "size"), [("pl1a_seg", SIZE), ("dflite_seg_d8", SIZE), ("df1", (224, 224))])
@@ -108,7 +108,7 @@ def test_arithmetic_that_the_caller_tells_is_not_in_the_graph(monkeypatch: pytes
     options = {"weights": "random", "size": SIZE, "backend": "onnxruntime"}
     with load("pl1a_seg", **options) as model:
         assert model.network_input(image).dtype == np.uint8
-        known = model.recipe
+        known = model.preprocessing
         expected = model(image).scores
     with load("pl1a_seg", mean=(1, 2, 3), scale=0.5, **options) as model:
         assert model.network_input(image).dtype == np.float32

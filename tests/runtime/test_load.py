@@ -31,8 +31,8 @@ from dongfeng.errors import (
 from dongfeng.formats.caffe import write_caffe
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
-from dongfeng.net.recipe import Recipe
 from dongfeng.runtime import prepare_model
 from dongfeng.runtime.load import load
 from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
@@ -55,12 +55,12 @@ def onnx_files(home: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def caffemodels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Weights of df1seg, unmerged, and the same folded."""
+    """Weights of df1seg, unfolded, and the same folded."""
     folder = tmp_path_factory.mktemp("caffemodels")
     net = random_weights(build("df1seg"), seed=5)
-    files = {"unmerged": folder / "own.caffemodel", "merged": folder / "own_mergebn.caffemodel"}
-    write_caffe(net, folder / "net.prototxt", files["unmerged"])
-    write_caffe(fold(net), folder / "net_mergebn.prototxt", files["merged"])
+    files = {"unfolded": folder / "own.caffemodel", "folded": folder / "own_mergebn.caffemodel"}
+    write_caffe(net, folder / "net.prototxt", files["unfolded"])
+    write_caffe(fold(net), folder / "net_mergebn.prototxt", files["folded"])
     return files
 
 
@@ -110,14 +110,14 @@ def test_the_seed_decides_random_weights(street):
 
 def test_merged_and_unmerged_weights_both_work_and_agree(caffemodels, street):
     scores = {kind: load("df1seg", weights=path, size=SIZE)(street).scores for kind, path in caffemodels.items()}
-    span = np.abs(scores["unmerged"]).max()
-    np.testing.assert_allclose(scores["merged"], scores["unmerged"], atol=1e-5 * span)
-    other = load("df1seg_mergebn", weights=caffemodels["unmerged"], size=SIZE)(street).scores
-    np.testing.assert_allclose(other, scores["unmerged"], atol=1e-5 * span)
+    span = np.abs(scores["unfolded"]).max()
+    np.testing.assert_allclose(scores["folded"], scores["unfolded"], atol=1e-5 * span)
+    other = load("df1seg_mergebn", weights=caffemodels["unfolded"], size=SIZE)(street).scores
+    np.testing.assert_allclose(other, scores["unfolded"], atol=1e-5 * span)
 
 
 def test_the_net_is_the_one_of_the_weight_file(caffemodels):
-    model = load("df1seg", weights=caffemodels["merged"], size=SIZE)
+    model = load("df1seg", weights=caffemodels["folded"], size=SIZE)
     assert not [layer for layer in model.net.layers if layer.type == "BatchNorm"]
     assert model.net is model.net
     assert model.net.inputs["data"] == (1, 3, *SIZE)
@@ -126,7 +126,7 @@ def test_the_net_is_the_one_of_the_weight_file(caffemodels):
 
 def test_weights_of_another_model_are_refused(caffemodels):
     with pytest.raises(WeightsMismatch, match=r"own\.caffemodel"):
-        load("df2seg1", weights=caffemodels["unmerged"], size=SIZE)
+        load("df2seg1", weights=caffemodels["unfolded"], size=SIZE)
 
 
 def test_a_zoo_model_takes_no_file_that_lacks_a_layer(caffemodels, tmp_path):
@@ -171,7 +171,7 @@ def test_files_that_are_not_there(name):
 
 def test_a_weight_file_is_no_model(caffemodels):
     with pytest.raises(UnknownModel, match=r"expected a zoo name.*give weights='.*own_mergebn\.caffemodel' beside it"):
-        load(caffemodels["merged"])
+        load(caffemodels["folded"])
 
 
 @RANDOM
@@ -214,7 +214,7 @@ def test_a_classifier_names_classes(street):
     assert isinstance(result, dongfeng.Classification)
     assert result.logits.shape == (1000,)
     assert len(result.top(5)) == 5
-    assert model.recipe == Recipe((104.0, 117.0, 123.0), 0.008, 256, (224, 224))
+    assert model.preprocessing == Preprocessing((104.0, 117.0, 123.0), 0.008, 256, (224, 224))
     assert model.head is None
 
 
@@ -321,9 +321,9 @@ def test_released_prototxts_say_what_they_are(shared, name, street):
     path = shared / "release" / "prototxt" / f"{name}.prototxt"
     model = load(path, weights="random", size=size)
     assert model.task == ("classification" if name == "df1" else "segmentation")
-    assert model.recipe.scale == pytest.approx(0.008)
+    assert model.preprocessing.scale == pytest.approx(0.008)
     if name != "df1":
-        assert model.recipe.mean_bgr == (72.0, 83.0, 73.0)
+        assert model.preprocessing.mean_bgr == (72.0, 83.0, 73.0)
         assert model(street).scores.shape == (19, 8, 16)
         with pytest.raises(ShapeError, match=r"give size=\(height, width\)"):
             load(path, weights="random")
@@ -359,7 +359,7 @@ def test_foreign_onnx_has_to_be_told_its_recipe(onnx_file):
 
 def test_foreign_onnx_of_open_size(onnx_file, street):
     path = onnx_file(shape=(None, 3, "height", "width"))
-    with pytest.raises(ShapeError, match=r"leaves the input size open; give size=\(height, width\)"):
+    with pytest.raises(ShapeError, match=r"has a dynamic input size; give size=\(height, width\)"):
         load(path, mean=0, scale=1)
     model = load(path, mean=0, scale=1, size=(24, 32))
     assert model.size_hw == (24, 32)
@@ -413,11 +413,18 @@ def test_a_file_that_is_no_onnx(tmp_path):
 
 def test_onnx_written_with_our_metadata_needs_no_telling(tmp_path, street):
     net = random_weights(build("df1seg").resize(*SIZE))
-    spec = ModelSpec("mine", "segmentation", Recipe((72.0, 83.0, 73.0), 0.008), "d8", "cityscapes", "Decoder_score")
+    spec = ModelSpec(
+        "mine", "segmentation", Preprocessing((72.0, 83.0, 73.0), 0.008), "d8", "cityscapes", "Decoder_score"
+    )
     path = tmp_path / "mine.onnx"
     to_onnx(fold(net), path, metadata=to_metadata(spec))  # its outputs are label maps
     model = load(path)
-    assert (model.name, model.head, model.recipe, model.classes) == ("mine", "d8", spec.recipe, "cityscapes")
+    assert (model.name, model.head, model.preprocessing, model.classes) == (
+        "mine",
+        "d8",
+        spec.preprocessing,
+        "cityscapes",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = load("df1seg_d8", weights="random", size=SIZE)(street)
@@ -428,18 +435,18 @@ def test_onnx_written_with_our_metadata_needs_no_telling(tmp_path, street):
 def test_onnx_of_a_net_with_a_recipe_needs_no_telling(tmp_path, shared):
     net = dongfeng.read_caffe(shared / "release" / "prototxt" / "df1seg_mergebn.prototxt").resize(*SIZE)
     to_onnx(random_weights(net), tmp_path / "a.onnx", outputs=["Decoder_score"])
-    assert load(tmp_path / "a.onnx").recipe == net.recipe
+    assert load(tmp_path / "a.onnx").preprocessing == net.preprocessing
 
 
 def test_what_the_caller_says_of_the_recipe_counts(onnx_file):
-    path = onnx_file(metadata=to_metadata(ModelSpec(recipe=Recipe((1.0, 2.0, 3.0), 0.1))))
-    assert load(path).recipe == Recipe((1.0, 2.0, 3.0), 0.1)
-    assert load(path, mean=5).recipe == Recipe((5.0,), 0.1)
-    assert load(path, scale=2).recipe == Recipe((1.0, 2.0, 3.0), 2.0)
+    path = onnx_file(metadata=to_metadata(ModelSpec(preprocessing=Preprocessing((1.0, 2.0, 3.0), 0.1))))
+    assert load(path).preprocessing == Preprocessing((1.0, 2.0, 3.0), 0.1)
+    assert load(path, mean=5).preprocessing == Preprocessing((5.0,), 0.1)
+    assert load(path, scale=2).preprocessing == Preprocessing((1.0, 2.0, 3.0), 2.0)
 
 
 def test_metadata_round_trip():
-    spec = ModelSpec("a", "classification", Recipe((1.5,), 0.25, 256, (224, 192)), None, "imagenet", "fc")
+    spec = ModelSpec("a", "classification", Preprocessing((1.5,), 0.25, 256, (224, 192)), None, "imagenet", "fc")
     assert from_metadata(to_metadata(spec), "a.onnx") == spec
     assert from_metadata({"author": "somebody"}, "a.onnx") == ModelSpec()
 

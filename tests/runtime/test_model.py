@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from dongfeng.backends import lanes_for
+from dongfeng.backends import streams_for
 from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.errors import BackendUnavailable, ImageError
 from dongfeng.runtime.load import load, load_stream
@@ -83,7 +83,7 @@ def test_a_stream_keeps_the_order(model, images):
 def test_a_stream_takes_no_more_ahead_than_it_has_workers(model, images):
     taken = []
     stream = model.stream(taken.append(image) or image for image in images)
-    workers = max(2, lanes_for(None, None))
+    workers = max(2, streams_for(None, None))
     assert taken == []
     next(stream)
     assert len(taken) == 1 + workers
@@ -139,7 +139,7 @@ def test_items_overlap():
 
 
 def test_the_results_of_a_stream_are_those_of_single_calls(model, images):
-    many = [*images, *images]  # enough for several lanes
+    many = [*images, *images]  # enough for several streams
     for result, image in zip(model.stream(many), many, strict=True):
         np.testing.assert_array_equal(result.labels, model(image).labels)
 
@@ -149,7 +149,7 @@ def test_a_model_for_streams_is_opened_once(onnx_file, images, monkeypatch):
     original = OnnxRuntime.__init__
 
     def counted(self, *args, **options):
-        opened.append(options["lanes"])
+        opened.append(options["streams"])
         original(self, *args, **options)
 
     monkeypatch.setattr(OnnxRuntime, "__init__", counted)

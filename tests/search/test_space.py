@@ -98,7 +98,7 @@ def test_released_decoders_are_members_and_built_as_released(name: str) -> None:
 
 def depthwise_net(encoding: Encoding) -> Net:
     """A small net of separable convolutions, as someone else might search it."""
-    net = NetBuilder("depthwise", (1, 3, 384, 640), merged=True)
+    net = NetBuilder("depthwise", (1, 3, 384, 640), folded=True)
     feature = separable(net, "conv2", Feature(net.conv_bn_relu("conv1", net.data, 8, 3, stride=2), 8), 24, 2)
     for stage, widths in enumerate(encoding, 2):
         for index, width in enumerate(widths, 1):

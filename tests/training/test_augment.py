@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dongfeng.errors import ImageError
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.training.augment import augment
 from dongfeng.training.batches import Batches
 from dongfeng.training.config import TrainConfig
@@ -85,29 +85,29 @@ def test_a_classified_image_is_brought_to_size() -> None:
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
     config = TrainConfig(batch=3, seed=5)
-    first, again = (Batches(Squares(8), config, SIZE_HW, Recipe()) for _ in range(2))
+    first, again = (Batches(Squares(8), config, SIZE_HW, Preprocessing()) for _ in range(2))
     ahead = list(again.stream(0, 6, workers=3))
     for step in (4, 0, 5):
         mine = first.batch(step)
         assert mine.pixels == ahead[step].pixels
         assert np.array_equal(mine.images_bgr, ahead[step].images_bgr)
         assert np.array_equal(mine.targets, ahead[step].targets)
-    other = Batches(Squares(8), replace(config, seed=6), SIZE_HW, Recipe()).batch(0)
+    other = Batches(Squares(8), replace(config, seed=6), SIZE_HW, Preprocessing()).batch(0)
     assert not np.array_equal(other.images_bgr, ahead[0].images_bgr)
 
 
 def test_an_epoch_sees_every_image_once() -> None:
     squares = Squares(10)
     known = {squares.sample(index)[0].tobytes(): index for index in range(10)}
-    batches = Batches(squares, replace(PLAIN, batch=4), SIZE_HW, Recipe())
+    batches = Batches(squares, replace(PLAIN, batch=4), SIZE_HW, Preprocessing())
     seen = [known[image.tobytes()] for step in range(5) for image in batches.batch(step).images_bgr]
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
 
 
 def test_a_label_stride_takes_other_pixels_at_each_step() -> None:
-    batches = Batches(Squares(4), replace(PLAIN, label_stride=2), SIZE_HW, Recipe())
-    ordinary = Batches(Squares(4), PLAIN, SIZE_HW, Recipe())
+    batches = Batches(Squares(4), replace(PLAIN, label_stride=2), SIZE_HW, Preprocessing())
+    ordinary = Batches(Squares(4), PLAIN, SIZE_HW, Preprocessing())
     phases = set()
     for step in range(12):
         full, strided = ordinary.batch(step).targets, batches.batch(step).targets
@@ -122,4 +122,4 @@ def test_labels_outside_of_the_classes_are_refused() -> None:
         class_names = ("red", "green")
 
     with pytest.raises(ImageError, match="has the label 2; expected classes 0 to 1, or 255"):
-        list(Batches(Wrong(4), PLAIN, SIZE_HW, Recipe()).stream(0, 3, workers=1))
+        list(Batches(Wrong(4), PLAIN, SIZE_HW, Preprocessing()).stream(0, 3, workers=1))

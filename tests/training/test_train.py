@@ -20,7 +20,7 @@ from dongfeng.caffe import caffemodel
 from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, ShapeError, TrainingDiverged, WeightsMismatch
 from dongfeng.formats.caffe import write_caffe
 from dongfeng.net.graph import Net
-from dongfeng.net.preprocess import prepare
+from dongfeng.net.preprocessing import prepare
 from dongfeng.net.random_weights import random_weights
 from dongfeng.training import Data, TrainConfig, open_data, start, train, train_run, with_classes
 from dongfeng.training.run_folder import RunFolder
@@ -74,7 +74,7 @@ def test_the_net_that_comes_out_is_the_one_that_was_evaluated(tmp_path: Path) ->
     hits = np.zeros((3, 3), int)
     with dongfeng.load(tmp_path / "net.prototxt", weights=tmp_path / "net.caffemodel") as model:
         assert model.size_hw == SIZE_HW
-        assert model.recipe.mean_bgr == (72, 83, 73)
+        assert model.preprocessing.mean_bgr == (72, 83, 73)
         for index in range(4):
             image, labels = SQUARES.validation.sample(index)
             inside = labels != 255
@@ -88,14 +88,17 @@ def test_the_input_is_that_of_the_runtime() -> None:
     from dongfeng.training.batches import Batches
     from dongfeng.training.loop import _Trainer
 
-    net = replace(start(segmenter(3), (), seed=0).net, recipe=dongfeng.net.recipe.Recipe((72.0, 83.0, 73.0), 0.008))
+    net = replace(
+        start(segmenter(3), (), seed=0).net,
+        preprocessing=dongfeng.net.preprocessing.Preprocessing((72.0, 83.0, 73.0), 0.008),
+    )
     config = replace(CONFIG, random_scale=(1.0, 1.0), flip=False, jitter=0.0, batch=2)
     trainer = _Trainer(net, config, SQUARES, None, "cpu", None)
-    batch = Batches(SQUARES.train, config, SIZE_HW, net.recipe).batch(0)
+    batch = Batches(SQUARES.train, config, SIZE_HW, net.preprocessing).batch(0)
     images, _ = trainer._inputs(batch)
     assert images.is_contiguous(memory_format=torch.channels_last)
     for image, got in zip(batch.images_bgr, images.numpy(), strict=True):
-        assert np.array_equal(got, prepare(image, net.recipe, SIZE_HW)[0])
+        assert np.array_equal(got, prepare(image, net.preprocessing, SIZE_HW)[0])
 
 
 KILLED = TrainConfig(

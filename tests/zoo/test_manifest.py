@@ -53,7 +53,7 @@ def test_pl1a_files_are_the_shared_ones(shared: Path) -> None:
 @pytest.mark.parametrize("name", list_models())
 def test_input_recipe(name: str) -> None:
     info = model_info(name)
-    recipe = info.recipe
+    preprocessing = info.preprocessing
     if name == "pl1a_seg":
         expected: tuple[object, ...] = ((384, 640), (103.94, 116.78, 123.68), None, None, "Decoder_score", "x8")
     elif name == "toytown_seg":
@@ -64,15 +64,15 @@ def test_input_recipe(name: str) -> None:
         expected = ((1024, 2048), (72, 83, 73), None, None, "Decoder_score", "d8" if name.endswith("_d8") else "x8")
     assert expected == (
         info.size_hw,
-        recipe.mean_bgr,
-        recipe.shorter_side,
-        recipe.crop_hw,
+        preprocessing.mean_bgr,
+        preprocessing.shorter_side,
+        preprocessing.crop_hw,
         info.score_blob,
         info.head,
     )
-    assert recipe.scale == 0.008
+    assert preprocessing.scale == 0.008
     assert info.classes == ("imagenet" if info.task == "classification" else "cityscapes")
-    assert info.merged is (name.startswith(("dflite", "pl1a", "toytown")))
+    assert info.folded is (name.startswith(("dflite", "pl1a", "toytown")))
 
 
 # --- published results, read from the tables they come from ---------------------------------------------------------

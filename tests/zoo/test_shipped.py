@@ -142,9 +142,9 @@ def test_new_weights_are_merged_halved_and_entered_in_the_manifest(damaged: Path
     changed = (damaged.parent.parent / paths.MANIFEST).read_text(encoding="utf-8")
     assert len(changed.splitlines()) == len(text.splitlines())
     assert json.loads(changed)["models"] == json.loads(text)["models"]
-    merged = {layer.name: layer.blobs for layer in dongfeng.fold(net).layers if layer.blobs}
+    folded = {layer.name: layer.blobs for layer in dongfeng.fold(net).layers if layer.blobs}
     for record in caffemodel.read(damaged):
-        for blob, full in zip(record.blobs, merged.get(record.name, ()), strict=True):
+        for blob, full in zip(record.blobs, folded.get(record.name, ()), strict=True):
             np.testing.assert_array_equal(blob, full.astype(np.float16))
 
 

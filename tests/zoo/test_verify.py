@@ -32,7 +32,7 @@ def info() -> ModelInfo:
 @pytest.fixture(scope="module")
 def records(info: ModelInfo) -> list[LayerBlobs]:
     """Weights in the shapes of the architecture, all 1."""
-    net = build(info.architecture, merged=info.merged)
+    net = build(info.architecture, folded=info.folded)
     shapes = blob_shapes(net.inputs, net.layers)
     return [
         LayerBlobs(
@@ -96,7 +96,7 @@ def test_weights_of_another_model(good: Path) -> None:
 
 def test_merged_weights_are_not_those_of_the_unmerged_release(good: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsMismatch):
-        verify_weights(good, replace(model_info("dflite_seg"), merged=False))
+        verify_weights(good, replace(model_info("dflite_seg"), folded=False))
 
 
 @pytest.mark.parametrize("keep", [0.999, 0.5, 0.01])

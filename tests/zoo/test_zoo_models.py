@@ -60,20 +60,25 @@ def test_spelling_does_not_matter(spelling: str, name: str) -> None:
 @pytest.mark.parametrize("name", ["df1seg", "df2seg1", "df2seg2"])
 @pytest.mark.parametrize("head", ["", "_d8"])
 def test_mergebn_aliases_take_the_merged_file_and_architecture(name: str, head: str) -> None:
-    plain, merged = model_info(name + head), model_info(f"{name}_mergebn{head}")
-    assert (plain.merged, merged.merged) == (False, True)
+    plain, folded = model_info(name + head), model_info(f"{name}_mergebn{head}")
+    assert (plain.folded, folded.folded) == (False, True)
     assert plain.weights[0].name == f"{name}.caffemodel"
-    assert merged.weights[0].name == f"{name}_mergebn.caffemodel"
-    assert merged.prototxt == f"{name}_mergebn.prototxt"
-    assert merged.name == f"{name}_mergebn{head}"
-    assert (merged.architecture, merged.head, merged.published) == (plain.architecture, plain.head, plain.published)
+    assert folded.weights[0].name == f"{name}_mergebn.caffemodel"
+    assert folded.prototxt == f"{name}_mergebn.prototxt"
+    assert folded.name == f"{name}_mergebn{head}"
+    assert (folded.architecture, folded.head, folded.published) == (plain.architecture, plain.head, plain.published)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_d8")])
 def test_d8_models_share_everything_but_head_and_results(name: str) -> None:
     d8, x8 = model_info(name), model_info(name.removesuffix("_d8"))
     assert (d8.head, x8.head) == ("d8", "x8")
-    assert (d8.weights, d8.prototxt, d8.recipe, d8.size_hw) == (x8.weights, x8.prototxt, x8.recipe, x8.size_hw)
+    assert (d8.weights, d8.prototxt, d8.preprocessing, d8.size_hw) == (
+        x8.weights,
+        x8.prototxt,
+        x8.preprocessing,
+        x8.size_hw,
+    )
 
 
 def test_unknown_name_gets_three_suggestions() -> None:

@@ -28,7 +28,7 @@ class TensorRtRtx:
 
     name = "tensorrt_rtx"
     prefers_images = True
-    lanes = 1
+    streams = 1
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class TensorRtRtx:
         precision: str = "auto",
         device: str = "auto",
         threads: int | None = None,
-        lanes: int = 1,
+        streams: int = 1,
         cuda_graph: bool = False,
     ) -> None:
-        """Threads and lanes are of no use to a GPU; `cuda_graph` queues the whole network as one piece of work."""
+        """Threads and streams are of no use to a GPU; `cuda_graph` queues the whole network as one piece of work."""
         if (reason := self.why_unavailable(precision, device)) is not None:
             raise BackendUnavailable(reason)
         index = _index(device)
@@ -208,7 +208,7 @@ class _Session:
             raise
 
     def _profile(self, name: str, shape: tuple[int, ...]) -> str:
-        """How large an open batch may be."""
+        """How large a dynamic batch may be."""
         if -1 not in shape:
             return ""
         least, _, most = self._engine.get_tensor_profile_shape(name, 0)

@@ -78,7 +78,7 @@ def in_precision(
     if precision == "int8" and not is_quantized:
         if not given:
             raise ConversionError("int8 needs about ten inputs to calibrate with, or a model that is quantized already")
-        model = quantize(model, given, flavour="tensorrt", in_float=in_float, progress=progress).model
+        model = quantize(model, given, target="tensorrt", in_float=in_float, progress=progress).model
     progress("fp16")
     return to_fp16(model)
 
@@ -117,5 +117,5 @@ def _check_quantized(model: onnx.ModelProto) -> None:
         if zero is not None and (numpy_helper.to_array(zero).dtype != np.int8 or numpy_helper.to_array(zero).any()):
             raise ConversionError(
                 f"{node.name}: TensorRT takes int8 with zero point 0 and float biases; quantize the float model for "
-                "it: dongfeng quantize ... --flavour tensorrt"
+                "it: dongfeng quantize ... --target tensorrt"
             )

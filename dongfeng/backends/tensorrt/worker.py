@@ -124,28 +124,28 @@ def _parse(library: Any, network: Any, onnx: Path, log: _Log) -> None:
 
 
 def _set_batch(builder: Any, network: Any, config: Any, dynamic: list[int] | None) -> None:
-    """Say how large an open batch may be; the library itself only warns of what does not fit.
+    """Say how large a dynamic batch may be; the library itself only warns of what does not fit.
 
     Raises:
         ConversionError: the batch is open and its size not given, or the other way round, or more than the batch is.
     """
     inputs, outputs = _inputs(network), _outputs(network)
-    is_open = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)]
-    if not is_open and dynamic is None:
+    is_dynamic = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)]
+    if not is_dynamic and dynamic is None:
         return
     sized = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)[1:]]
     if sized:
         raise ConversionError(f'input "{sized[0]}" leaves its height and width open; export it with one size')
     if dynamic is None:
-        raise ConversionError(f'input "{is_open[0]}" leaves its batch open; say how large it may be, such as 1x1x8')
-    if not is_open:
+        raise ConversionError(f'input "{is_dynamic[0]}" leaves its batch open; say how large it may be, such as 1x1x8')
+    if not is_dynamic:
         raise ConversionError('the model has a fixed batch; export it with an open one: to_onnx(..., dynamic="batch")')
     fixed = [tensor.name for tensor in outputs if tensor.shape[0] != -1]
     if fixed:
         raise ConversionError(f'output "{fixed[0]}" has a batch of {tuple(outputs[0].shape)[0]} whatever the input has')
     profile = builder.create_optimization_profile()
     for tensor in inputs:
-        if tensor.name in is_open:
+        if tensor.name in is_dynamic:
             profile.set_shape(tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in dynamic))
     config.add_optimization_profile(profile)
 

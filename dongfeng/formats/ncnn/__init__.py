@@ -81,7 +81,7 @@ def write_ncnn(
     Raises:
         UnsupportedLayer: naming all layers that ncnn cannot express exactly.
         ConversionError: an output is not a blob of the net.
-        ShapeError: the input size is open (use `Net.resize`).
+        ShapeError: the input size is dynamic (use `Net.resize`).
         WeightsMismatch: a layer has no weights.
         OSError: a file cannot be written.
 

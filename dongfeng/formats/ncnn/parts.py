@@ -26,7 +26,7 @@ class Bottoms(NamedTuple):
     """What a layer reads.
 
     Attributes:
-        shapes: Caffe's shapes of the bottoms, None where a size is open.
+        shapes: Caffe's shapes of the bottoms, None where a size is dynamic.
         rank: Axes that ncnn gives them: a pooled vector has one there, four in Caffe.
         n_tops: How many tops the layer makes.
     """

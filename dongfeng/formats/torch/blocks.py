@@ -109,7 +109,7 @@ class Network(Block):
         """The scores before any softmax: (N, classes), or (N, classes, H, W).
 
         Args:
-            input: (N, 3, H, W), channels in BGR order, mean subtracted and scaled as the network's recipe says.
+            input: (N, 3, H, W), channels in BGR order, mean subtracted and scaled as the network's preprocessing says.
         """
         return self._run(self.steps, (input,), self.outputs)
 

@@ -135,7 +135,7 @@ def _span(leaf: Leaf, param: Any) -> tuple[tuple[int, ...], int]:
     known = tuple(dim for dim in shape[axis : axis + size] if dim is not None)
     learns = len(leaf.bottoms) == 1 or (leaf.layer.type == "Scale" and param.bias_term)
     if learns and len(known) != size:
-        raise UnsupportedLayer(["the shape of its weights depends on the open input size; use net.resize first"])
+        raise UnsupportedLayer(["the shape of its weights depends on the dynamic input size; use net.resize first"])
     return known, len(shape) - axis - size
 
 

@@ -36,7 +36,7 @@ class Leaf:
         path: Its place in the tree.
         bottoms: Blobs read; for an Interp that takes the size of another blob, that blob last.
         tops: Blobs made.
-        bottom_shapes: Shapes of the first layer's bottoms, None where a dimension is open.
+        bottom_shapes: Shapes of the first layer's bottoms, None where a dimension is dynamic.
         is_inplace: Whether Caffe overwrites the bottom, which nobody else reads.
     """
 

@@ -35,7 +35,7 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     operations = _operations(leaves, {*wanted, *features})
     builder = _Builder(leaves, operations, {*wanted, *features})
     parts, steps = builder.members((), range(len(leaves)))
-    if outputs is None and len(wanted) == 1 and not net.is_open and net.shapes()[wanted[0]][2:] == (1, 1):
+    if outputs is None and len(wanted) == 1 and not net.is_dynamic and net.shapes()[wanted[0]][2:] == (1, 1):
         steps.append(Step(Flatten(1, -1), wanted, wanted))  # a classifier that ends in a convolution
     kind = Network if len(net.inputs) == 1 else ManyInputNetwork
     return kind(parts, steps, tuple(net.inputs), wanted, features, net.name).eval()

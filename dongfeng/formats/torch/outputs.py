@@ -71,7 +71,7 @@ def feature_blobs(net: Net) -> tuple[str, ...]:
     if len(net.inputs) != 1:
         return ()
     try:
-        probe = net.resize(*_PROBE_HW) if net.is_open else net
+        probe = net.resize(*_PROBE_HW) if net.is_dynamic else net
         shapes = probe.shapes()
     except DongfengError:
         return ()

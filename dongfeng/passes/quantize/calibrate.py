@@ -22,7 +22,7 @@ from dongfeng.passes.quantize.shuffle import absorb_shuffles
 if TYPE_CHECKING:
     import onnx
 
-FLAVOURS = ("cpu", "tensorrt")
+TARGETS = ("cpu", "tensorrt")
 QUANTIZER_VERSION = 2  # raised whenever the same model and images give another result: caches depend on it
 MIN_OPSET = 13  # the first whose DequantizeLinear has a scale for each channel
 
@@ -41,7 +41,7 @@ class Quantized:
         model: The quantized model; inputs, outputs and metadata are those of the float one, and float32.
         float_model: The float model, rewritten: it computes the same scores, and its activations are scaled as those
             of `model`.
-        flavour: "cpu" or "tensorrt".
+        target: "cpu" or "tensorrt".
         method: How ranges were found: "mse", "percentile" or "minmax".
         method_errors: Relative error of the scores on the calibration inputs, by method.
         in_float: Layers that stay in float, those that make the most noise first; at last those that read average
@@ -54,7 +54,7 @@ class Quantized:
 
     model: onnx.ModelProto
     float_model: onnx.ModelProto
-    flavour: str
+    target: str
     method: str
     method_errors: dict[str, float]
     in_float: tuple[str, ...]
@@ -67,7 +67,7 @@ def quantize(
     model: onnx.ModelProto | str | PathLike[str],
     batches: Iterable[Float],
     *,
-    flavour: str = "cpu",
+    target: str = "cpu",
     method: str = "auto",
     in_float: Collection[str] | None = None,
     reduce_range: bool | None = None,
@@ -79,7 +79,7 @@ def quantize(
         model: Model or file, opset 13 or later, of one input; BatchNorm has to be folded. The first output is what the
             errors are measured on.
         batches: Calibration inputs, (N, C, H, W) float32, as the network takes them; about ten. All are kept.
-        flavour: "cpu": uint8 activations, int32 biases, for ONNX Runtime and OpenVINO; "tensorrt": int8 activations
+        target: "cpu": uint8 activations, int32 biases, for ONNX Runtime and OpenVINO; "tensorrt": int8 activations
             with zero point 0, biases in float.
         method: How ranges are found: "mse", "percentile", "minmax", or "auto" for the one with the least error.
         in_float: Names of nodes that stay in float; None: found by measurement.
@@ -94,14 +94,14 @@ def quantize(
         ConversionError: the model cannot be quantized, or there are no inputs, or they do not fit it.
     """
     inputs = [np.asarray(batch, np.float32) for batch in batches]
-    reduced = reduce_range if reduce_range is not None else flavour == "cpu" and saturates()
+    reduced = reduce_range if reduce_range is not None else target == "cpu" and saturates()
     original = _read(model)
-    _check(original, inputs, flavour, method, in_float)
+    _check(original, inputs, target, method, in_float)
     progress("equalize")
-    plain = _rewritten(original, inputs, flavour)
+    plain = _rewritten(original, inputs, target)
     progress("ranges")
     seen = observe(plain, inputs)
-    search = _Search(plain, inputs, scores(original, inputs), flavour == "tensorrt", 63 if reduced else 127, seen)
+    search = _Search(plain, inputs, scores(original, inputs), target == "tensorrt", 63 if reduced else 127, seen)
     errors = {name: search.error(search.scheme(name)) for name in (METHODS if method == "auto" else (method,))}
     chosen = min(errors, key=lambda name: errors[name])
     scheme = search.scheme(chosen)
@@ -112,14 +112,14 @@ def quantize(
         alone = search.alone(scheme)
         kept = _noisiest(alone)
         kept = tuple(dict.fromkeys((*kept, *_cheapest(plain, seen))))
-    if flavour == "cpu" and in_float is None:
+    if target == "cpu" and in_float is None:
         kept = (*kept, *(name for name in _behind_averages(plain) if name not in kept))
     scheme = replace(scheme, in_float=frozenset(kept))
     progress("rounding")
     biased, rounded = round_weights(plain, scheme, inputs)
     result = insert(biased, replace(scheme, rounded=rounded))
     error = relative_error(search.expected, scores(result, inputs))
-    return Quantized(result, plain, flavour, chosen, errors, kept, alone, reduced, error)
+    return Quantized(result, plain, target, chosen, errors, kept, alone, reduced, error)
 
 
 @dataclass(frozen=True)
@@ -195,12 +195,12 @@ def _behind_averages(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in graph.convolutions() if makers.get(node.input[0]) == "AveragePool"]
 
 
-def _rewritten(original: onnx.ModelProto, inputs: Sequence[Float], flavour: str) -> onnx.ModelProto:
+def _rewritten(original: onnx.ModelProto, inputs: Sequence[Float], target: str) -> onnx.ModelProto:
     import onnx
 
     plain = copied(original)
     merge_stem(plain)
-    if flavour == "cpu":
+    if target == "cpu":
         absorb_shuffles(plain)
         resize_instead_of_deconvolution(plain)
         fill_lanes(plain)
@@ -223,11 +223,11 @@ def _read(model: onnx.ModelProto | str | PathLike[str]) -> onnx.ModelProto:
 
 
 def _check(
-    model: onnx.ModelProto, inputs: Sequence[Float], flavour: str, method: str, in_float: Collection[str] | None
+    model: onnx.ModelProto, inputs: Sequence[Float], target: str, method: str, in_float: Collection[str] | None
 ) -> None:
     """Refuse what cannot be quantized."""
-    if flavour not in FLAVOURS:
-        raise ConversionError(f'no flavour is called "{flavour}"; there are: {", ".join(FLAVOURS)}')
+    if target not in TARGETS:
+        raise ConversionError(f'no target is called "{target}"; there are: {", ".join(TARGETS)}')
     if method not in ("auto", *METHODS):
         raise ConversionError(f'no calibration method is called "{method}"; there are: auto, {", ".join(METHODS)}')
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)

@@ -139,7 +139,7 @@ def _shape(model: onnx.ModelProto) -> str:
 _INT8_NOTE = """\
 
 `--int8` alone invents the ranges: its times are right, its labels mean nothing. For labels that count, quantize on a
-desktop (`dongfeng quantize NET --images DIR --flavour tensorrt -o {name}.onnx`) and put that file in place of
+desktop (`dongfeng quantize NET --images DIR --target tensorrt -o {name}.onnx`) and put that file in place of
 {name}.onnx; the int8 commands are the same.
 """
 

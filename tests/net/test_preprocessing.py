@@ -5,13 +5,12 @@ import pytest
 from PIL import Image as Pil
 from scipy.ndimage import map_coordinates
 
-from dongfeng.net.preprocess import for_size, prepare
-from dongfeng.net.recipe import Recipe
+from dongfeng.net.preprocessing import Preprocessing, for_size, prepare
 
 RNG = np.random.default_rng(0)
-CITYSCAPES = Recipe((72.0, 83.0, 73.0), 0.008)
-IMAGENET = Recipe((104.0, 117.0, 123.0), 0.008, shorter_side=256, crop_hw=(224, 224))
-PLAIN = Recipe()
+CITYSCAPES = Preprocessing((72.0, 83.0, 73.0), 0.008)
+IMAGENET = Preprocessing((104.0, 117.0, 123.0), 0.008, shorter_side=256, crop_hw=(224, 224))
+PLAIN = Preprocessing()
 
 
 def bilinear(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
@@ -33,18 +32,18 @@ def test_arithmetic_is_caffes_in_single_precision():
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 200_000), (1025, 301), (700, 512)])
-@pytest.mark.parametrize("recipe", [CITYSCAPES, Recipe((103.94, 116.78, 123.68), 0.017), PLAIN])
-def test_arithmetic_is_the_same_at_every_size_and_layout(size_hw, recipe):
+@pytest.mark.parametrize("preprocessing", [CITYSCAPES, Preprocessing((103.94, 116.78, 123.68), 0.017), PLAIN])
+def test_arithmetic_is_the_same_at_every_size_and_layout(size_hw, preprocessing):
     """However the image is cut into pieces that fit a cache."""
     image = RNG.integers(0, 256, (*size_hw, 6), np.uint8)[:, :, ::2]
-    expected = (image.astype(np.float32) - np.float32(recipe.mean_bgr)) * np.float32(recipe.scale)
-    np.testing.assert_array_equal(prepare(image, recipe, size_hw)[0], expected.transpose(2, 0, 1))
+    expected = (image.astype(np.float32) - np.float32(preprocessing.mean_bgr)) * np.float32(preprocessing.scale)
+    np.testing.assert_array_equal(prepare(image, preprocessing, size_hw)[0], expected.transpose(2, 0, 1))
 
 
 def test_one_mean_serves_all_channels():
     image = RNG.integers(0, 256, (8, 8, 3), np.uint8)
     np.testing.assert_array_equal(
-        prepare(image, Recipe((100.5,), 0.5), (8, 8)), prepare(image, Recipe((100.5,) * 3, 0.5), (8, 8))
+        prepare(image, Preprocessing((100.5,), 0.5), (8, 8)), prepare(image, Preprocessing((100.5,) * 3, 0.5), (8, 8))
     )
 
 
@@ -59,7 +58,7 @@ def test_the_whole_image_is_resized_bilinearly(size_hw):
 def test_imagenet_images_are_resized_by_the_shorter_side_and_cropped(shape_hw):
     low = RNG.integers(0, 256, (6, 9, 3), np.uint8)
     image = np.asarray(Pil.fromarray(low).resize(shape_hw[::-1], Pil.Resampling.BICUBIC))
-    blob = prepare(image, Recipe(shorter_side=256, crop_hw=(224, 224)), (224, 224))
+    blob = prepare(image, Preprocessing(shorter_side=256, crop_hw=(224, 224)), (224, 224))
     short = min(shape_hw)
     height, width = (round(side * 256 / short) for side in shape_hw)
     top, left = (height - 224) // 2, (width - 224) // 2
@@ -71,16 +70,16 @@ def test_imagenet_images_are_resized_by_the_shorter_side_and_cropped(shape_hw):
 @pytest.mark.parametrize("shape_hw", [(1, 1), (1, 50_000), (50_000, 1), (2, 17)])
 def test_extreme_images_need_no_extreme_memory(shape_hw):
     image = np.full((*shape_hw, 3), 7, np.uint8)
-    assert np.unique(prepare(image, Recipe(shorter_side=256), (224, 224))).tolist() == [7]
+    assert np.unique(prepare(image, Preprocessing(shorter_side=256), (224, 224))).tolist() == [7]
 
 
 def test_the_centre_of_a_very_wide_image_is_what_is_seen():
     image = np.zeros((10, 1000, 3), np.uint8)
     image[:, 495:505] = 200
-    row = prepare(image, Recipe(shorter_side=256), (224, 224))[0, 0, 112]
+    row = prepare(image, Preprocessing(shorter_side=256), (224, 224))[0, 0, 112]
     assert (row > 100).all()  # ten pixels fill 256
     image[:, 500:] = 0
-    row = prepare(image, Recipe(shorter_side=256), (224, 224))[0, 0, 112]
+    row = prepare(image, Preprocessing(shorter_side=256), (224, 224))[0, 0, 112]
     assert (row[:100] > 100).all()
     assert (row[124:] < 100).all()
 
@@ -95,6 +94,6 @@ def test_another_crop_size_keeps_its_share_of_the_image():
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 500), (225, 224)])
 def test_every_crop_fits(size_hw):
-    recipe = for_size(IMAGENET, size_hw)
-    assert recipe.shorter_side >= max(size_hw)
-    assert prepare(RNG.integers(0, 256, (9, 9, 3), np.uint8), recipe, size_hw).shape == (1, 3, *size_hw)
+    preprocessing = for_size(IMAGENET, size_hw)
+    assert preprocessing.shorter_side >= max(size_hw)
+    assert prepare(RNG.integers(0, 256, (9, 9, 3), np.uint8), preprocessing, size_hw).shape == (1, 3, *size_hw)
