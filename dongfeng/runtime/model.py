@@ -18,8 +18,8 @@ from dongfeng.net.preprocessing import Preprocessing, fit, prepare
 from dongfeng.runtime.class_names import Classes
 from dongfeng.runtime.images.read import ChannelOrder, Image, read_image
 from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
+from dongfeng.runtime.result_iterator import ResultIterator
 from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
-from dongfeng.runtime.stream import Stream
 
 if TYPE_CHECKING:
     from dongfeng.backends import Backend
@@ -135,7 +135,7 @@ class Model:
             return list(self.stream(image))
         return self._result(image, self._opened(), contextlib.nullcontext())
 
-    def stream(self, images: Iterable[object]) -> Stream[Any]:
+    def stream(self, images: Iterable[object]) -> ResultIterator[Any]:
         """Run the network on any number of images, lazily and in order.
 
         Several images are in progress at once, so that decoding, labels and whatever the caller does with the results
@@ -153,7 +153,7 @@ class Model:
         """
         streams = self._streams_for(images)
         workers = max(streams.backend.streams, 2)
-        return Stream(images, lambda image: self._result(image, streams.backend, streams.gate), workers)
+        return ResultIterator(images, lambda image: self._result(image, streams.backend, streams.gate), workers)
 
     def close(self) -> None:
         """Free the network; calls that are going on are finished. Closing twice does nothing."""

@@ -18,7 +18,7 @@ from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.errors import BackendUnavailable, ImageError
 from dongfeng.runtime.load import load, load_stream
 from dongfeng.runtime.model import Model
-from dongfeng.runtime.stream import Stream
+from dongfeng.runtime.result_iterator import ResultIterator
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_items_overlap():
         both.wait()
         return item
 
-    assert list(Stream([0, 1, 2, 3], work, 2)) == [0, 1, 2, 3]
+    assert list(ResultIterator([0, 1, 2, 3], work, 2)) == [0, 1, 2, 3]
 
 
 def test_the_results_of_a_stream_are_those_of_single_calls(model, images):

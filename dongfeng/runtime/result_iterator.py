@@ -1,4 +1,4 @@
-"""Several images in progress at once: while the network works on some, others are read and their labels made."""
+"""An iterator that keeps several items in progress in threads of its own, and gives their results in order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Stream(Iterator[Result], Generic[Result]):
-    """Results of items, in order; as many items are taken ahead of the caller as there are workers.
+class ResultIterator(Iterator[Result], Generic[Result]):
+    """Iterates over the results of items, in order, taking as many items ahead of the caller as there are workers.
 
-    An error of an item is raised in its place, and the iterator lives on. Not for several threads at once.
+    So while the network works on some images, others are read, and the labels of others computed. An error of an item
+    is raised in its place, and the iterator lives on. Not for several threads at once.
 
     Args:
         items: Any iterable, may be endless; it is advanced in the caller's thread.
@@ -28,7 +29,7 @@ class Stream(Iterator[Result], Generic[Result]):
         self._workers = workers
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(workers, thread_name_prefix="dongfeng-stream")
         self._ahead: deque[Future[Result]] = deque()
-        self._end: Exception | None = None  # of the iterable; kept until the items before it are done
+        self._end: Exception | None = None  # what ended the iterable; kept until the items before it are done
 
     def __next__(self) -> Result:
         self._take_ahead()
@@ -43,7 +44,7 @@ class Stream(Iterator[Result], Generic[Result]):
             self._take_ahead()
 
     def close(self) -> None:
-        """Stop; items that were taken ahead are dropped, those in progress finished in the background."""
+        """Drop the items that were taken ahead; those in progress are finished in the background."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
