@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from dongfeng._version import __version__
 from dongfeng.cli.arguments import Formatter, add_execution, add_json, add_shard, add_size, add_weights
-from dongfeng.cli.cityscapes_report import as_json, print_scores
 from dongfeng.cli.inference import open_model
 from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.main import run_program
 from dongfeng.cli.output import complain, note, print_json, progress
-from dongfeng.cli.settings import execution, run_settings
 from dongfeng.errors import DongfengError, ImageError
+from dongfeng.runtime.cityscapes_report import as_json, print_scores
+from dongfeng.runtime.run_settings import execution, run_settings
 from dongfeng.support.json_layout import json_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, positive
 from dongfeng.cli.inference import Row, add_arguments, over_images, report
-from dongfeng.cli.inputs import Image, find_images
+from dongfeng.runtime.inputs import Image, find_images
 
 if TYPE_CHECKING:
     from dongfeng.runtime.results import Classification

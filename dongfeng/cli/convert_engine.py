@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import positive
-from dongfeng.cli.inputs import find_images
 from dongfeng.cli.output import cell, note, print_json, print_table
 from dongfeng.errors import ConversionError, ImageError, UnknownModel
+from dongfeng.runtime.inputs import find_images
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from dongfeng.cli.arguments import Commands, add_command, add_execution, add_json, add_size, add_weights
 from dongfeng.cli.inference import Row, over_images
-from dongfeng.cli.inputs import Image
 from dongfeng.cli.output import complain, note, print_json, print_table
 from dongfeng.errors import DongfengError, UnknownModel
+from dongfeng.runtime.inputs import Image
 
 CLASSES = 1000
 _VALUES = ("value_fraction", "published_fraction")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dongfeng.cli.arguments import add_execution, add_json, add_size, add_weights
-from dongfeng.cli.inputs import Image, find_images
 from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.output import complain, note, print_json, progress
 from dongfeng.errors import BackendUnavailable, DongfengError, ImageError
+from dongfeng.runtime.inputs import Image, find_images
 
 if TYPE_CHECKING:
     from dongfeng.runtime.model import Model

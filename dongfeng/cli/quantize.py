@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dongfeng.cli.arguments import Commands, add_command, add_json, add_size, add_weights, positive
-from dongfeng.cli.inputs import find_images
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.errors import ConversionError, ImageError
+from dongfeng.runtime.inputs import find_images
 from dongfeng.support.json_layout import json_text
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, add_shard, positive
 from dongfeng.cli.inference import Shown, add_arguments, over_images, report
-from dongfeng.cli.inputs import Image, find_images, find_video, output_names
-from dongfeng.cli.segment_video import refuse_video, segment_video
-from dongfeng.cli.settings import run_settings
+from dongfeng.runtime.batch_video import refuse_video, segment_video
+from dongfeng.runtime.inputs import Image, find_images, find_video, output_names
+from dongfeng.runtime.run_settings import run_settings
 from dongfeng.support.files import remove_leftovers
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dongfeng.cli.inputs import Image, find_images, find_video, output_names
+from dongfeng.runtime.inputs import Image, find_images, find_video, output_names
 
 
 @pytest.fixture
