@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 import dongfeng
-from dongfeng.backends import backend_type
+from dongfeng.backends.registry import backend_type
 from dongfeng.formats.ncnn import write_ncnn
 from dongfeng.net.random_weights import random_weights
 from dongfeng.zoo.models import model_info

@@ -59,7 +59,7 @@ def peak_mb(code: str, *arguments: str) -> float:
 
 def cases() -> list[tuple[str, str]]:
     """Backends and precisions that run here."""
-    from dongfeng.backends import backend_type
+    from dongfeng.backends.registry import backend_type
 
     installed = [case for case in CASES if importlib.util.find_spec(case[0])]
     return [(name, kind) for name, kind in installed if backend_type(name).why_unavailable(kind, "cpu") is None]

@@ -10,20 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends import (
-    Array,
-    Float,
-    Shape,
-    Tensor,
-    first_line,
-    not_a_choice,
-    on_cpu_only,
-    share_of_threads,
-)
+from dongfeng.backends.base import Array, Execution, Float, Shape, Tensor
+from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import OUTPUT, three_numbers, wrong_numbers
+from dongfeng.backends.threads import share_of_threads
 from dongfeng.errors import BackendUnavailable
 from dongfeng.formats.ncnn.archive import NcnnFiles, opened, pack
 from dongfeng.formats.ncnn.param import NcnnLayer, read_param
+from dongfeng.support.exceptions import first_line
 
 _BINARY_SUFFIX = ".param.bin"
 # Layers that leave what they read as it is. Others may overwrite the input, and then ncnn has to own its memory.
@@ -41,21 +35,13 @@ class Ncnn:
     prefers_images = False
     device = "cpu"
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        precision: str = "fp32",
-        device: str = "auto",
-        threads: int | None = None,
-        streams: int = 1,
-    ) -> None:
-        if (reason := self.why_unavailable(precision, device)) is not None:
+    def __init__(self, model: Path | bytes, execution: Execution) -> None:
+        if (reason := self.why_unavailable(execution.precision, execution.device)) is not None:
             raise BackendUnavailable(reason)
         with opened(model) as files:
-            net = _load(files, precision, share_of_threads(threads, streams))
+            net = _load(files, execution.precision, share_of_threads(execution.threads, execution.streams))
             layers = read_param(files.param)
-        self.streams = streams
+        self.streams = execution.streams
         self.precision = "bf16" if net.opt.use_bf16_storage else "fp32"
         self.metadata: Mapping[str, str] = files.metadata
         self._input = _input_of(layers, str(files.param), is_binary=files.param.name.endswith(_BINARY_SUFFIX))
@@ -119,7 +105,7 @@ class Ncnn:
             return reason
         from dongfeng.formats.ncnn.write import to_ncnn
 
-        return wrong_numbers(Ncnn(pack(*to_ncnn(three_numbers()), {}, {OUTPUT: (1, 3, 1, 1)})))
+        return wrong_numbers(Ncnn(pack(*to_ncnn(three_numbers()), {}, {OUTPUT: (1, 3, 1, 1)}), Execution()))
 
 
 class _Input(NamedTuple):

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dongfeng.backends import Array, Float, Tensor, not_a_choice, share_of_threads
+from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.registry import not_a_choice
+from dongfeng.backends.threads import share_of_threads
 from dongfeng.errors import BackendUnavailable
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -25,20 +27,13 @@ class OnnxRuntime:
     name = "onnxruntime"
     prefers_images = False  # its own arithmetic on them takes longer than ours
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        precision: str = "fp32",
-        device: str = "auto",
-        threads: int | None = None,
-        streams: int = 1,
-    ) -> None:
-        _refuse(_why_not_here(precision, device))
-        self.precision = "fp32" if precision == "auto" else precision
-        self.streams = streams
-        device = "cpu" if precision == "int8" else device
-        self._session: Any = _open(model, device, share_of_threads(threads, streams))
+    def __init__(self, model: Path | bytes, execution: Execution) -> None:
+        if (reason := _why_not_here(execution.precision, execution.device)) is not None:
+            raise BackendUnavailable(reason)
+        self.precision = "fp32" if execution.precision == "auto" else execution.precision
+        self.streams = execution.streams
+        device = "cpu" if self.precision == "int8" else execution.device
+        self._session: Any = _open(model, device, share_of_threads(execution.threads, execution.streams))
         self.device = _device_of(self._session)
         self.inputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_outputs()}
@@ -80,12 +75,7 @@ class OnnxRuntime:
         """Compute three numbers; see `BackendType`."""
         from dongfeng.backends.self_check import wrong_numbers
 
-        return wrong_numbers(OnnxRuntime(_three_numbers(), device="cpu"))
-
-
-def _refuse(reason: str | None) -> None:
-    if reason is not None:
-        raise BackendUnavailable(reason)
+        return wrong_numbers(OnnxRuntime(_three_numbers(), Execution(device="cpu")))
 
 
 def _why_not_here(precision: str, device: str) -> str | None:

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dongfeng.backends import Array, Float, Tensor, cpu_count, first_line, not_a_choice, on_cpu_only
+from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import three_numbers, wrong_numbers
+from dongfeng.backends.threads import cpu_count
 from dongfeng.errors import BackendUnavailable
+from dongfeng.support.exceptions import first_line
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _PRECISIONS = {"u8": "int8", "i8": "int8", "f16": "fp16", "bf16": "bf16", "f32": "fp32"}  # the lowest first
@@ -22,7 +25,7 @@ _RESULT_SUFFIX = "/sink_port_0"
 class OpenVino:
     """An ONNX model on OpenVINO; see `Backend`.
 
-    With one lane, calls from several threads take turns: one alone has all the threads there are. What a quantized
+    With one stream, calls from several threads take turns: one alone has all the threads there are. What a quantized
     model leaves in float is computed in bf16 on a CPU that has it.
     """
 
@@ -30,20 +33,12 @@ class OpenVino:
     prefers_images = False  # a little quicker, but 2026.4 then computes fully connected layers in less than fp32
     device = "cpu"
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        precision: str = "fp32",
-        device: str = "auto",
-        threads: int | None = None,
-        streams: int = 1,
-    ) -> None:
-        precision = "fp32" if precision == "auto" else precision
-        if (reason := self.why_unavailable(precision, device)) is not None:
+    def __init__(self, model: Path | bytes, execution: Execution) -> None:
+        precision = "fp32" if execution.precision == "auto" else execution.precision
+        if (reason := self.why_unavailable(precision, execution.device)) is not None:
             raise BackendUnavailable(reason)
-        graph, compiled = _compile(model, precision, threads, streams)
-        self.streams = streams
+        graph, compiled = _compile(model, precision, execution.threads, execution.streams)
+        self.streams = execution.streams
         self.precision = _precision_of(compiled)
         if self.precision != precision:
             what = "the model" if isinstance(model, bytes) else str(model)
@@ -105,7 +100,7 @@ class OpenVino:
             return reason
         from dongfeng.formats.onnx import to_onnx
 
-        return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString()))
+        return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString(), Execution()))
 
 
 def _has_bf16(core: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dongfeng.backends import Backend
+from dongfeng.backends.base import Backend
 
 if TYPE_CHECKING:
     from dongfeng.net.graph import Net

@@ -14,7 +14,7 @@ import numpy as np
 from dongfeng.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from dongfeng.backends import Backend, Float
+    from dongfeng.backends.base import Backend, Float
 
 
 def bare_run(backend: Backend, inputs: Float, output: str) -> Callable[[], object] | None:

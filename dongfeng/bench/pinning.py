@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dongfeng.backends import cpu_count
+from dongfeng.backends.threads import cpu_count
 from dongfeng.bench.host import core_leaders
 
 

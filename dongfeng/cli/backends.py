@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.backends import check_backends
+    from dongfeng.backends.registry import check_backends
 
     reasons = check_backends()
     if args.json:

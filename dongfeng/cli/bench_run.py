@@ -116,7 +116,7 @@ def _of_here(args: argparse.Namespace) -> Report:
 
 def _entries(args: argparse.Namespace) -> list[Entry]:
     """Every combination that was asked for, once."""
-    from dongfeng.backends import auto_backend
+    from dongfeng.backends.registry import auto_backend
     from dongfeng.bench.contestant import Entry
     from dongfeng.zoo.models import list_models, model_info
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.backends import auto_backend, backend_type
+from dongfeng.backends.base import Execution
+from dongfeng.backends.registry import auto_backend, backend_type
 from dongfeng.devices.journal import BUSY, Journal, Sample
 from dongfeng.devices.predict import units_latency_ms
 from dongfeng.devices.probe import can_probe, probe
@@ -149,7 +150,7 @@ class Stopwatch:
 
     def _run_of(self, net: Net) -> Callable[[], object]:
         model = to_onnx(random_weights(fold(net))).SerializeToString()
-        running = self._type(model, precision=self.precision, device="cpu", threads=self.threads)
+        running = self._type(model, Execution(precision=self.precision, device="cpu", threads=self.threads))
         output, shape = next(iter(running.outputs)), next(iter(net.inputs.values()))
         image = np.random.default_rng(0).standard_normal([dim or 1 for dim in shape]).astype(np.float32)
         return lambda: running.run(image, output)

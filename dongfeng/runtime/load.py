@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends import backend_type, streams_for
+from dongfeng.backends.base import Execution
+from dongfeng.backends.registry import backend_type
+from dongfeng.backends.threads import streams_for
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning, ImageError, ShapeError, UnknownModel
 from dongfeng.net.preprocessing import Preprocessing, for_size
 from dongfeng.runtime.calibration import as_calibration
@@ -31,7 +33,7 @@ from dongfeng.runtime.prepare_model import (
 )
 
 if TYPE_CHECKING:
-    from dongfeng.backends import Backend, BackendType
+    from dongfeng.backends.base import Backend, BackendType
     from dongfeng.backends.tensorrt.engine_file import Engine
 
 _ENGINES = (".engine", ".plan")
@@ -274,8 +276,8 @@ def _prepare(name: str, weights: object, size_hw: tuple[int, int] | None, form: 
 
 def _opener(kind: BackendType, precision: str, options: _Options) -> Callable[[Path | bytes, int], Backend]:
     """Opens a model for a number of images at once."""
-    device, threads = options.device, options.threads
-    return lambda model, streams: kind(model, precision=precision, device=device, threads=threads, streams=streams)
+    execution = Execution(precision=precision, device=options.device, threads=options.threads)
+    return lambda model, streams: kind(model, replace(execution, streams=streams))
 
 
 def _scored(

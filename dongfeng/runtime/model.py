@@ -22,7 +22,7 @@ from dongfeng.runtime.result_iterator import ResultIterator
 from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
 
 if TYPE_CHECKING:
-    from dongfeng.backends import Backend
+    from dongfeng.backends.base import Backend
     from dongfeng.net.graph import Net
 
 Float = npt.NDArray[np.float32]

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dongfeng.backends import Tensor
+from dongfeng.backends.base import Tensor
 from dongfeng.errors import ConversionError, ShapeError
 
 if TYPE_CHECKING:
     import onnx
 
-    from dongfeng.backends import Shape
+    from dongfeng.backends.base import Shape
 
 _QUANTIZED_NODES = (b"QuantizeLinear", b"QLinearConv", b"ConvInteger")
 

@@ -43,7 +43,7 @@ def run_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def execution(args: argparse.Namespace) -> dict[str, str]:
     """Backend and precision, with what "auto" stands for where that is known without the model."""
-    from dongfeng.backends import auto_backend
+    from dongfeng.backends.registry import auto_backend
 
     backend = auto_backend(args.precision) if args.backend == "auto" else args.backend
     # A quantized file is run in eight bits; any other model in fp32.

@@ -102,7 +102,7 @@ def _fill(samples: DrawnSamples, size_hw: tuple[int, int], seed: int, note: Note
 
     They are programs of their own rather than Python's worker processes, which would import the caller's script again.
     """
-    from dongfeng.backends import cpu_count
+    from dongfeng.backends.threads import cpu_count
 
     processes = max(1, min(cpu_count(), len(samples) // _MANY))
     if note is not None:

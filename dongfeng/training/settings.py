@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.backends import cpu_count
+from dongfeng.backends.threads import cpu_count
 from dongfeng.errors import BackendUnavailable
 from dongfeng.training.config import TrainConfig
 

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dongfeng import backends
-from dongfeng.backends import (
-    BACKENDS,
-    auto_backend,
-    backend_type,
-    check_backends,
-    share_of_threads,
-    streams_for,
-)
+from dongfeng.backends import registry
+from dongfeng.backends.base import Execution
 from dongfeng.backends.onnxruntime import OnnxRuntime
+from dongfeng.backends.registry import BACKENDS, auto_backend, backend_type, check_backends
+from dongfeng.backends.threads import share_of_threads, streams_for
 from dongfeng.errors import BackendUnavailable
 
 ON_CPU = [name for name in BACKENDS if not name.startswith("tensorrt")]  # those run in test_tensorrt.py
@@ -33,7 +28,7 @@ def test_every_backend_computes_three_numbers(name):
 def test_every_backend_runs_a_model(name, onnx_file, ncnn_file):
     weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
     model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
-    ready = backend_type(name)(model, precision="fp32", device="cpu", threads=1)
+    ready = backend_type(name)(model, Execution(precision="fp32", device="cpu", threads=1))
     assert (ready.name, ready.precision, ready.device) == (name, "fp32", "cpu")
     assert ready.inputs["image"].shape == (1, 3, 8, 16)
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
@@ -51,7 +46,7 @@ def test_auto_is_a_backend_that_is_here():
 
 def test_auto_is_the_fastest_installed_for_bf16(monkeypatch):
     installed = {"openvino", "ncnn"}
-    monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(registry, "find_spec", lambda name: name if name in installed else None)
     assert auto_backend("bf16") == "openvino"
     installed.remove("openvino")
     assert auto_backend("bf16") == "ncnn"
@@ -62,7 +57,7 @@ def test_auto_is_the_fastest_installed_for_bf16(monkeypatch):
 
 def test_auto_is_the_fastest_installed_for_int8(monkeypatch):
     installed = {"openvino", "onnxruntime"}
-    monkeypatch.setattr(backends, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(registry, "find_spec", lambda name: name if name in installed else None)
     assert auto_backend("int8") == "openvino"
     installed.remove("openvino")
     assert auto_backend("int8") == "onnxruntime"
@@ -81,7 +76,7 @@ def test_auto_is_the_fastest_installed_for_int8(monkeypatch):
 def test_what_the_others_cannot_run_is_named(name, precision, device, message):
     assert message in str(backend_type(name).why_unavailable(precision, device))
     with pytest.raises(BackendUnavailable, match=message):
-        backend_type(name)(b"", precision=precision, device=device, threads=None)
+        backend_type(name)(b"", Execution(precision=precision, device=device))
 
 
 def test_ncnn_runs_no_int8():
@@ -89,12 +84,10 @@ def test_ncnn_runs_no_int8():
 
 
 @pytest.mark.parametrize("name", ON_CPU)
-def test_lanes_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file):
+def test_streams_share_the_threads_and_change_no_number(name, onnx_file, ncnn_file):
     weight = np.random.default_rng(1).standard_normal((4, 3, 1, 1)).astype(np.float32)
     model = ncnn_file(weight) if name == "ncnn" else onnx_file(weight=weight)
-    one, two = (
-        backend_type(name)(model, precision="fp32", device="cpu", threads=2, streams=streams) for streams in (1, 2)
-    )
+    one, two = (backend_type(name)(model, Execution(device="cpu", threads=2, streams=streams)) for streams in (1, 2))
     assert (one.streams, two.streams) == (1, 2)
     images = np.random.default_rng(0).standard_normal((8, 1, 3, 8, 16)).astype(np.float32)
     expected = [one.run(image, "scores") for image in images]
@@ -125,7 +118,7 @@ def test_a_package_that_is_missing_is_named_with_what_to_install(name, monkeypat
     assert f'run: pip install "dongfeng[{name}]"' in str(kind.why_unavailable("fp32", "cpu"))
     assert f'run: pip install "dongfeng[{name}]"' in str(check_backends()[name])
     with pytest.raises(BackendUnavailable, match="cannot be imported"):
-        kind(b"", precision="fp32", device="cpu", threads=None)
+        kind(b"", Execution(device="cpu"))
 
 
 def test_unknown_backends_list_the_known():
@@ -159,18 +152,18 @@ def test_the_self_check_reports_wrong_numbers(monkeypatch):
 def test_what_cannot_run_is_named(precision, device, message):
     assert message in str(OnnxRuntime.why_unavailable(precision, device))
     with pytest.raises(BackendUnavailable, match=message):
-        OnnxRuntime(b"", precision=precision, device=device)
+        OnnxRuntime(b"", Execution(precision=precision, device=device))
 
 
 def test_files_that_are_no_models(tmp_path, onnx_file):
     path = tmp_path / "text.onnx"
     path.write_text("hello")
     with pytest.raises(BackendUnavailable, match=r"text\.onnx: ONNX Runtime cannot load it"):
-        OnnxRuntime(path)
+        OnnxRuntime(path, Execution())
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(onnx_file().read_bytes()[:-40])
     with pytest.raises(BackendUnavailable, match=r"cut\.onnx: ONNX Runtime cannot load it") as caught:
-        OnnxRuntime(cut)
+        OnnxRuntime(cut, Execution())
     assert "\n" not in str(caught.value)
 
 
@@ -224,35 +217,35 @@ def fake(monkeypatch):
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_cuda_is_computed_in_true_single_precision(fake, device):
     runtime = fake(has_cuda=True, has_gpu=True)
-    assert OnnxRuntime(b"", device=device).device == "cuda:0"
+    assert OnnxRuntime(b"", Execution(device=device)).device == "cuda:0"
     assert runtime.asked == [[("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"}), "CPUExecutionProvider"]]
 
 
 def test_another_gpu_can_be_named(fake):
     fake(has_cuda=True, has_gpu=True)
-    assert OnnxRuntime(b"", device="cuda:3").device == "cuda:3"
+    assert OnnxRuntime(b"", Execution(device="cuda:3")).device == "cuda:3"
 
 
 def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(fake):
     fake(has_cuda=True, has_gpu=False)
     with pytest.raises(BackendUnavailable, match="could not start CUDA and offers CPUExecutionProvider.*nvidia-smi"):
-        OnnxRuntime(b"", device="cuda")
+        OnnxRuntime(b"", Execution(device="cuda"))
     assert "could not start CUDA" in str(OnnxRuntime.why_unavailable("fp32", "cuda"))
 
 
 def test_auto_is_cuda_where_it_works_and_the_cpu_elsewhere(fake):
     fake(has_cuda=True, has_gpu=True)
-    assert OnnxRuntime(b"", device="auto").device == "cuda:0"
+    assert OnnxRuntime(b"", Execution(device="auto")).device == "cuda:0"
     fake(has_cuda=True, has_gpu=False)
-    assert OnnxRuntime(b"", device="auto").device == "cpu"
+    assert OnnxRuntime(b"", Execution(device="auto")).device == "cpu"
     fake(has_cuda=False, has_gpu=True)
-    assert OnnxRuntime(b"", device="auto").device == "cpu"
+    assert OnnxRuntime(b"", Execution(device="auto")).device == "cpu"
 
 
 def test_cuda_without_onnxruntime_gpu_names_what_to_install(fake):
     fake(has_cuda=False, has_gpu=True, installed=("onnxruntime",))
     with pytest.raises(BackendUnavailable, match=r'has no CUDA; run: pip install "dongfeng\[gpu\]"'):
-        OnnxRuntime(b"", device="cuda")
+        OnnxRuntime(b"", Execution(device="cuda"))
 
 
 def test_both_packages_installed_name_the_lines_that_mend_it(fake):
@@ -266,10 +259,10 @@ def test_both_packages_installed_name_the_lines_that_mend_it(fake):
 def test_cuda_agrees_with_the_cpu(onnx_file):
     path = onnx_file()
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
-    on_cpu, on_cuda = (OnnxRuntime(path, device=device).run(image, "scores") for device in ("cpu", "cuda"))
+    on_cpu, on_cuda = (OnnxRuntime(path, Execution(device=device)).run(image, "scores") for device in ("cpu", "cuda"))
     np.testing.assert_allclose(on_cuda, on_cpu, rtol=1e-5, atol=1e-5)
 
 
 def test_the_table_names_classes_that_exist():
-    for name in backends.BACKENDS:
+    for name in BACKENDS:
         assert callable(backend_type(name))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dongfeng
+from dongfeng.backends.base import Execution
 from dongfeng.backends.ncnn import Ncnn
 from dongfeng.errors import BackendUnavailable, ConversionError, UnsupportedLayer
 from dongfeng.formats.ncnn import archive as ncnn_file
@@ -120,20 +121,20 @@ def test_a_binary_network_runs_as_it_is(shared: Path, tmp_path: Path) -> None:
     words = [7767517, 2, 2, 16, 0, 1, 0, 0, 5, 1, 4, 2, 3, -233, 26, 1, 1, 0, 1, -233]  # Input, ReLU
     param.write_bytes(np.array(words, "<i4").tobytes())
     (tmp_path / "net.bin").write_bytes(b"")
-    ready = Ncnn(param)
+    ready = Ncnn(param, Execution())
     assert ready.inputs["0"].shape == (1, 3, 4, 5)
     assert ready.outputs["1"].shape == (1, 3, 4, 5)
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 5)).astype(np.float32)
     np.testing.assert_array_equal(ready.run(x, "1"), np.maximum(x, 0))
     with pytest.raises(BackendUnavailable, match="a layer that this build leaves out, or a damaged file"):
-        Ncnn(shared / "pl1a/pl1a_new.param.bin")
+        Ncnn(shared / "pl1a/pl1a_new.param.bin", Execution())
 
 
 def test_a_packed_network_is_a_file_or_its_content(tmp_path: Path) -> None:
     path = tmp_path / f"net{ncnn_file.SUFFIX}"
     path.write_bytes(packed())
     x = np.random.default_rng(0).standard_normal((1, 3, 4, 5)).astype(np.float32)
-    for ready in (Ncnn(path), Ncnn(packed(), threads=1)):
+    for ready in (Ncnn(path, Execution()), Ncnn(packed(), Execution(threads=1))):
         assert ready.metadata == {"key": "value"}
         assert ready.inputs["x"].shape == (1, 3, 4, 5)
         assert ready.outputs["y"].shape == (1, 2, 4, 5)
@@ -146,12 +147,12 @@ def test_an_input_that_ncnn_would_overwrite_stays_as_it_is(tmp_path: Path) -> No
     param, _ = write(tmp_path, text("Split s 1 2 x a b", "ReLU r 1 1 a r", "Eltwise e 2 1 r b y 0=1"))
     x = np.random.default_rng(0).standard_normal((1, 4, 7, 9)).astype(np.float32)
     kept = x.copy()
-    np.testing.assert_array_equal(Ncnn(param).run(x, "y"), np.maximum(kept, 0) + kept)
+    np.testing.assert_array_equal(Ncnn(param, Execution()).run(x, "y"), np.maximum(kept, 0) + kept)
     np.testing.assert_array_equal(x, kept)
 
 
 def test_a_result_is_the_callers_own() -> None:
-    ready = Ncnn(packed())
+    ready = Ncnn(packed(), Execution())
     ones = np.ones((1, 3, 4, 5), np.float32)
     first = ready.run(ones, "y")
     ready.run(-ones, "y")
@@ -161,7 +162,7 @@ def test_a_result_is_the_callers_own() -> None:
 
 
 def test_threads_share_one_model() -> None:
-    ready = Ncnn(packed(), threads=1)
+    ready = Ncnn(packed(), Execution(threads=1))
     barrier = threading.Barrier(4)
 
     def work(part: int) -> bool:
@@ -175,7 +176,7 @@ def test_threads_share_one_model() -> None:
 
 def test_threads_and_exact_arithmetic_are_what_was_asked_for() -> None:
     for precision in ("fp32", "bf16"):
-        options = Ncnn(packed(), precision=precision, threads=1)._net.opt
+        options = Ncnn(packed(), Execution(precision=precision, threads=1))._net.opt
         assert options.num_threads == 1
         assert not any(getattr(options, f"use_fp16_{what}") for what in ("storage", "arithmetic", "packed"))
         assert options.use_bf16_storage == (precision == "bf16")
@@ -186,12 +187,12 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path: Path, onnx_file) -> None:
     param, weights = write(tmp_path, text("ReLU r 1 1 x y"))
     weights.unlink()
     with pytest.raises(BackendUnavailable, match=r"net\.param: its weights are missing; put them at .*net\.bin"):
-        Ncnn(param)
+        Ncnn(param, Execution())
     write(tmp_path, text("NoSuchLayer r 1 1 x y"))
     with pytest.raises(BackendUnavailable, match=r"net\.param: ncnn .* cannot load it"):
-        Ncnn(param)
+        Ncnn(param, Execution())
     write(tmp_path, text("ReLU r 1 1 x y").replace("0=9 1=7", ""))
     with pytest.raises(BackendUnavailable, match="its Input has a dynamic size"):
-        Ncnn(param)
+        Ncnn(param, Execution())
     with pytest.raises(BackendUnavailable, match=r'ncnn does not run ONNX files; use backend="onnxruntime"'):
         dongfeng.load(onnx_file(), backend="ncnn")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dongfeng
+from dongfeng.backends.base import Execution
 from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.backends.openvino import OpenVino
 from dongfeng.errors import BackendUnavailable
@@ -76,12 +77,15 @@ def test_another_precision_than_asked_for_is_an_error(onnx_file, monkeypatch: py
     monkeypatch.setitem(openvino._HINTS, "fp32", "bf16")  # as if OpenVINO did not do as it is told
     path = onnx_file(shape=(1, 64, 8, 16), classes=64)
     with pytest.raises(BackendUnavailable, match="asked for fp32, OpenVINO would compute it in bf16"):
-        OpenVino(path, precision="fp32")
+        OpenVino(path, Execution(precision="fp32"))
 
 
 def test_names_shapes_types_and_metadata_are_those_of_the_file(onnx_file) -> None:
     path = onnx_file(shape=(1, 3, None, 16), head=["ArgMax"], outputs=["argmax", "scores"], metadata={"key": "value"})
-    for ours, expected in ((OpenVino(path), OnnxRuntime(path)), (OpenVino(path.read_bytes()), OnnxRuntime(path))):
+    for ours, expected in (
+        (OpenVino(path, Execution()), OnnxRuntime(path, Execution())),
+        (OpenVino(path.read_bytes(), Execution()), OnnxRuntime(path, Execution())),
+    ):
         assert ours.metadata["key"] == "value"
         assert list(ours.inputs.items()) == list(expected.inputs.items())
         assert list(ours.outputs) == ["argmax", "scores"]
@@ -91,14 +95,14 @@ def test_names_shapes_types_and_metadata_are_those_of_the_file(onnx_file) -> Non
 def test_from_a_file_and_from_bytes_and_several_outputs(onnx_file) -> None:
     path = onnx_file(head=["GlobalAveragePool"], outputs=["scores", "globalaveragepool"])
     x = np.random.default_rng(0).standard_normal((1, 3, 8, 16)).astype(np.float32)
-    reference = OnnxRuntime(path)
-    for ready in (OpenVino(path), OpenVino(path.read_bytes(), threads=1)):
+    reference = OnnxRuntime(path, Execution())
+    for ready in (OpenVino(path, Execution()), OpenVino(path.read_bytes(), Execution(threads=1))):
         for output in ("scores", "globalaveragepool"):
             np.testing.assert_allclose(ready.run(x, output), reference.run(x, output), rtol=1e-5, atol=1e-6)
 
 
 def test_a_result_is_the_callers_own(onnx_file) -> None:
-    ready = OpenVino(onnx_file())
+    ready = OpenVino(onnx_file(), Execution())
     ones = np.ones((1, 3, 8, 16), np.float32)
     first = ready.run(ones, "scores")
     kept = first.copy()
@@ -109,7 +113,7 @@ def test_a_result_is_the_callers_own(onnx_file) -> None:
 
 
 def test_threads_share_one_model(onnx_file) -> None:
-    ready = OpenVino(onnx_file(), threads=1)
+    ready = OpenVino(onnx_file(), Execution(threads=1))
     inputs = [np.full((1, 3, 8, 16), value, np.float32) for value in range(24)]
     expected = [ready.run(x, "scores") for x in inputs]
     barrier = threading.Barrier(4)
@@ -125,7 +129,7 @@ def test_threads_share_one_model(onnx_file) -> None:
 
 
 def test_threads_are_what_was_asked_for(onnx_file) -> None:
-    ready = OpenVino(onnx_file(), threads=1)
+    ready = OpenVino(onnx_file(), Execution(threads=1))
     assert ready._compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
@@ -134,11 +138,11 @@ def test_files_that_are_no_models_are_one_line(tmp_path: Path, content: bytes) -
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     with pytest.raises(BackendUnavailable, match=r"net\.onnx: OpenVINO cannot load it: .") as caught:
-        OpenVino(path)
+        OpenVino(path, Execution())
     assert "\n" not in str(caught.value)
 
 
 def test_an_input_that_does_not_fit_is_one_line(onnx_file) -> None:
     with pytest.raises(BackendUnavailable, match="OpenVINO failed on the CPU: .") as caught:
-        OpenVino(onnx_file()).run(np.zeros((1, 3, 4, 4), np.float32), "scores")
+        OpenVino(onnx_file(), Execution()).run(np.zeros((1, 3, 4, 4), np.float32), "scores")
     assert "\n" not in str(caught.value)

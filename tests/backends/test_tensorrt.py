@@ -21,6 +21,7 @@ import onnx
 import pytest
 
 import dongfeng
+from dongfeng.backends.base import Execution
 from dongfeng.backends.self_check import three_numbers, wrong_numbers
 from dongfeng.backends.tensorrt import Sidecar, build_engine, cuda, engine_cache, gpu, read_sidecar, sidecar_path
 from dongfeng.backends.tensorrt import backend as tensorrt
@@ -195,7 +196,7 @@ def test_what_is_missing_is_told_in_one_line(
     assert "\n" not in reason
     assert TensorRtRtx.check() == reason
     with pytest.raises(BackendUnavailable):
-        TensorRtRtx(b"")
+        TensorRtRtx(b"", Execution())
 
 
 @pytest.mark.parametrize(
@@ -440,7 +441,7 @@ def numbers(shelf: Path, tmp_path: Path) -> Engine:
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_the_backend_runs_and_gives_back_what_it_took(cuda_graph: bool, stand_in: StandIn, numbers: Engine) -> None:
-    backend = TensorRtRtx(numbers, cuda_graph=cuda_graph)
+    backend = TensorRtRtx(numbers, Execution(), cuda_graph=cuda_graph)
     assert (backend.name, backend.device, backend.precision) == ("tensorrt_rtx", "cuda:0", "fp32")
     assert backend.inputs["x"] == ((1, 3, 1, 1), True)
     assert backend.outputs["y"] == ((1, 3, 1, 1), True)
@@ -456,7 +457,7 @@ def test_the_backend_runs_and_gives_back_what_it_took(cuda_graph: bool, stand_in
 
 
 def test_what_comes_back_is_not_overwritten_by_the_next_call(stand_in: StandIn, numbers: Engine) -> None:
-    backend = TensorRtRtx(numbers)
+    backend = TensorRtRtx(numbers, Execution())
     first = backend.run(np.full((1, 3, 1, 1), 1, np.float32), "y")
     backend.run(np.full((1, 3, 1, 1), 5, np.float32), "y")
     assert first.ravel().tolist() == [3, 3, 3]
@@ -465,7 +466,7 @@ def test_what_comes_back_is_not_overwritten_by_the_next_call(stand_in: StandIn, 
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_another_batch_takes_other_memory(cuda_graph: bool, stand_in: StandIn, numbers: Engine) -> None:
     stand_in.library.engine.batch = -1
-    backend = TensorRtRtx(numbers, cuda_graph=cuda_graph)
+    backend = TensorRtRtx(numbers, Execution(), cuda_graph=cuda_graph)
     assert backend.inputs["x"].shape == (None, 3, 1, 1)
     for count in (1, 3, 3, 2):
         x = np.arange(3 * count, dtype=np.float32).reshape(count, 3, 1, 1)
@@ -483,7 +484,7 @@ def test_another_batch_takes_other_memory(cuda_graph: bool, stand_in: StandIn, n
 
 
 def test_calls_from_several_threads_take_turns(stand_in: StandIn, numbers: Engine) -> None:
-    backend = TensorRtRtx(numbers)
+    backend = TensorRtRtx(numbers, Execution())
     wrong: list[float] = []
 
     def work(value: float) -> None:
@@ -501,7 +502,7 @@ def test_calls_from_several_threads_take_turns(stand_in: StandIn, numbers: Engin
 
 @pytest.mark.parametrize("call", ["cudaMalloc", "cudaMallocHost", "cudaMemcpyAsync", "cudaStreamSynchronize"])
 def test_a_call_that_fails_is_told(call: str, stand_in: StandIn, numbers: Engine) -> None:
-    backend = TensorRtRtx(numbers)
+    backend = TensorRtRtx(numbers, Execution())
     stand_in.cuda.refused = call
     with pytest.raises(BackendUnavailable, match=rf'device "cuda:0": {call} failed: out of memory'):
         backend.run(np.zeros((1, 3, 1, 1), np.float32), "y")
@@ -515,13 +516,13 @@ def test_a_call_that_fails_is_told(call: str, stand_in: StandIn, numbers: Engine
 def test_an_engine_that_the_library_refuses_is_told(stand_in: StandIn, numbers: Engine) -> None:
     stand_in.library.loads = False
     with pytest.raises(EngineMismatch, match=r"numbers\.engine: TensorRT-RTX cannot load it: the plan is odd"):
-        TensorRtRtx(numbers)
+        TensorRtRtx(numbers, Execution())
     assert stand_in.cuda.streams == 0
 
 
 def test_another_precision_than_the_engines_is_refused(stand_in: StandIn, numbers: Engine) -> None:
     with pytest.raises(BackendUnavailable, match="asked for fp16, the engine computes in fp32"):
-        TensorRtRtx(numbers, precision="fp16")
+        TensorRtRtx(numbers, Execution(precision="fp16"))
 
 
 @pytest.mark.parametrize(
@@ -533,13 +534,13 @@ def test_a_gpu_that_will_not_do_is_told(
 ) -> None:
     stand_in.cuda.capability = capability
     with pytest.raises(BackendUnavailable, match=words):
-        TensorRtRtx(numbers, device=device)
+        TensorRtRtx(numbers, Execution(device=device))
 
 
 def test_an_engine_for_another_gpu_is_not_loaded(stand_in: StandIn, numbers: Engine) -> None:
     stand_in.cuda.capability = (7, 5)
     with pytest.raises(EngineMismatch, match=r"8\.0 and later; this is 7\.5"):
-        TensorRtRtx(numbers)
+        TensorRtRtx(numbers, Execution())
 
 
 def test_an_onnx_model_becomes_an_engine_once(
@@ -556,11 +557,11 @@ def test_an_onnx_model_becomes_an_engine_once(
     monkeypatch.setattr(engine_cache, "build_engine", build)
     content = to_onnx(three_numbers(), opset=13).SerializeToString()
     for _ in range(2):
-        assert wrong_numbers(TensorRtRtx(content, precision="fp16")) is None
+        assert wrong_numbers(TensorRtRtx(content, Execution(precision="fp16"))) is None
     assert len(built) == 1
     assert built[0].parent == tmp_path / "home/engines"
     built[0].write_bytes(b"damaged")
-    backend = TensorRtRtx(content, precision="fp16")
+    backend = TensorRtRtx(content, Execution(precision="fp16"))
     assert (len(built), backend.precision) == (2, "fp16")
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from dongfeng.backends import backend_type
 from dongfeng.backends.onnxruntime import OnnxRuntime
+from dongfeng.backends.registry import backend_type
 from dongfeng.backends.tensorrt import build_engine
 from dongfeng.errors import ShapeError
 from dongfeng.net.preprocessing import Preprocessing

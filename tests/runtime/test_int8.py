@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dongfeng.backends import backend_type
+from dongfeng.backends.registry import backend_type
 from dongfeng.errors import BackendUnavailable, ConversionError, ImageError
 from dongfeng.passes.quantize import calibrate
 from dongfeng.runtime.load import load

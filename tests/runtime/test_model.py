@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from dongfeng.backends import streams_for
 from dongfeng.backends.onnxruntime import OnnxRuntime
+from dongfeng.backends.threads import streams_for
 from dongfeng.errors import BackendUnavailable, ImageError
 from dongfeng.runtime.load import load, load_stream
 from dongfeng.runtime.model import Model
@@ -148,9 +148,9 @@ def test_a_model_for_streams_is_opened_once(onnx_file, images, monkeypatch):
     opened = []
     original = OnnxRuntime.__init__
 
-    def counted(self, *args, **options):
-        opened.append(options["streams"])
-        original(self, *args, **options)
+    def counted(self, path, execution):
+        opened.append(execution.streams)
+        original(self, path, execution)
 
     monkeypatch.setattr(OnnxRuntime, "__init__", counted)
     options = {"mean": 0, "scale": 1 / 255, "size": (8, 16), "threads": 2}

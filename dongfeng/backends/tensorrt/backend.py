@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dongfeng.backends import Array, Float, Tensor, not_a_choice
+from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.registry import not_a_choice
 from dongfeng.backends.tensorrt.cuda import Buffer, Stream, why_no_gpu
 from dongfeng.backends.tensorrt.engine_cache import engine_of
 from dongfeng.backends.tensorrt.engine_file import SUFFIXES, Engine, check_gpu, read_engine
@@ -30,20 +31,12 @@ class TensorRtRtx:
     prefers_images = True
     streams = 1
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        precision: str = "auto",
-        device: str = "auto",
-        threads: int | None = None,
-        streams: int = 1,
-        cuda_graph: bool = False,
-    ) -> None:
+    def __init__(self, model: Path | bytes, execution: Execution, *, cuda_graph: bool = False) -> None:
         """Threads and streams are of no use to a GPU; `cuda_graph` queues the whole network as one piece of work."""
-        if (reason := self.why_unavailable(precision, device)) is not None:
+        precision = execution.precision
+        if (reason := self.why_unavailable(precision, execution.device)) is not None:
             raise BackendUnavailable(reason)
-        index = _index(device)
+        index = _index(execution.device)
         capability = compute_capability(index) or ""
         engine = self._engine(model, precision, capability)
         check_gpu(engine, capability)
@@ -117,7 +110,7 @@ class TensorRtRtx:
         from dongfeng.backends.self_check import three_numbers, wrong_numbers
         from dongfeng.formats.onnx import to_onnx
 
-        backend = cls(to_onnx(three_numbers(), opset=13).SerializeToString(), precision="fp32")
+        backend = cls(to_onnx(three_numbers(), opset=13).SerializeToString(), Execution(precision="fp32"))
         try:
             return wrong_numbers(backend)
         finally:
