@@ -49,7 +49,7 @@ def draw(index: int, size_hw: tuple[int, int]) -> np.ndarray:
 def bare_fps(model: Model, image: np.ndarray, repeats: int) -> float:
     """Images per second of the network alone."""
     blob = model.network_input(image)
-    backend, output = model._backend, model._output  # noqa: SLF001 - the same session, nothing of ours around it
+    backend, output = model.runner, model.output  # noqa: SLF001 - the same session, nothing of ours around it
     times = []
     for _ in range(repeats + 2):
         start = perf_counter()

@@ -98,7 +98,7 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
             threads=threads,
             calibration=images,
         )
-    backend, output = model._opened(), model._output
+    backend, output = model.runner, model.output
     blob = model.network_input(image)
     runs: dict[str, Callable[[], object] | None] = {
         "network": bare_run(backend, blob, output),

@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.errors import BackendUnavailable, ShapeError
-from dongfeng.net.preprocessing import Preprocessing, fit, prepare
-from dongfeng.runtime.class_names import Classes
+from dongfeng.errors import BackendUnavailable, ConversionError, ShapeError
+from dongfeng.net.preprocessing import fit, prepare
 from dongfeng.runtime.images.read import ChannelOrder, Image, read_image
 from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
+from dongfeng.runtime.network import Network, Ports
 from dongfeng.runtime.result_iterator import ResultIterator
 from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
+from dongfeng.runtime.spec import ModelSpec
 
 if TYPE_CHECKING:
     from dongfeng.backends.base import Backend
     from dongfeng.net.graph import Net
+    from dongfeng.runtime.source import NetSource
 
 Float = npt.NDArray[np.float32]
-Result = Segmentation | Classification
+Result: TypeAlias = Segmentation | Classification
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # `Model` alone is a model of either task
+
+    Result_co = TypeVar("Result_co", bound=Result, covariant=True, default=Result)
+else:
+    from typing import TypeVar
+
+    Result_co = TypeVar("Result_co", bound=Result, covariant=True)
 
 
-_MANY = 8  # images for which it is worth opening the network once more, for several at once
+class PilImage(Protocol):
+    """A PIL image, which needs not be installed."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Pixels as NumPy reads them."""
 
 
-class _Lanes(NamedTuple):
-    """A network ready to run, and how many images may be in it at once; a stream's images queue at `gate`."""
-
-    backend: Backend
-    gate: threading.Semaphore
+ImageLike: TypeAlias = "str | PathLike[str] | npt.NDArray[Any] | PilImage"
 
 
 class _Input(NamedTuple):
@@ -48,13 +60,26 @@ class _Input(NamedTuple):
     preprocess_ms: float
 
 
-class Model:
+class _Output(NamedTuple):
+    """What the network made of an image: scores, labels where it computes them, and when it was done."""
+
+    scores: Float
+    labels: Bytes | None
+    infer_ms: float
+    done_s: float
+
+    def timing(self, given: _Input) -> Timing:
+        """Returns what each stage took, the last up to now."""
+        return Timing(given.decode_ms, given.preprocess_ms, self.infer_ms, 1e3 * (perf_counter() - self.done_s))
+
+
+class Model(Generic[Result_co]):
     """A network ready to run on images; made by `dongfeng.load`.
 
     Calling it from several threads at once is safe. It is a context manager: `close` frees the network.
 
     Attributes:
-        name: What it is called.
+        name: Name of the model.
         task: "segmentation" or "classification".
         backend: Name of the backend that runs it.
         precision: What the backend computes in.
@@ -65,59 +90,63 @@ class Model:
         classes: "cityscapes" or "imagenet", None where the classes are not known.
         class_names: Name of each class.
         palette: (C, 3) uint8, RGB: colour of each class.
-        file: The file that the backend runs, converted if need be; its content where the cache cannot be written.
+        output: Name of the network's output that holds the scores.
+        spec: All that is known of the network.
     """
 
-    def __init__(  # noqa: PLR0913 - made in one place, from all that a file and a caller say
+    def __init__(
         self,
-        backend: Backend,
+        network: Network,
+        ports: Ports,
+        spec: ModelSpec,
         *,
-        name: str,
-        task: str,
-        preprocessing: Preprocessing,
-        head: str | None,
-        classes: Classes,
-        size_hw: tuple[int, int],
-        output: str,
-        labels_output: str | None = None,
-        takes_images: bool = False,
-        file: Path | bytes = b"",
-        channel_order: ChannelOrder,
-        net: Callable[[], Net] | None,
-        for_stream: Callable[[], Backend] | None = None,
+        source: NetSource | None = None,
+        channel_order: ChannelOrder = "bgr",
     ) -> None:
-        self.name, self.task, self.preprocessing, self.head = name, task, preprocessing, head
-        self.classes, self.class_names, self.palette = classes
+        self.spec = spec
+        self.name, self.task, self.preprocessing, self.size_hw = spec.name, spec.task, spec.preprocessing, spec.size_hw
+        self.head = spec.head if spec.task == "segmentation" else None
+        self.classes, self.class_names, self.palette = spec.classes
+        self.output = ports.scores
+        backend = network.backend
         self.backend, self.precision, self.device = backend.name, backend.precision, backend.device
-        self.size_hw = size_hw
-        self._backend: Backend | None = backend
-        self._lanes: _Lanes | None = None  # of streams
-        self._for_stream = for_stream
-        self._output = output
-        self._labels_output = labels_output if head == "x8" else None
-        self._takes_images = takes_images
-        self.file = file
+        self._network, self._ports, self._source = network, ports, source
         self._channel_order: ChannelOrder = channel_order
-        self._make_net = net
         self._net: Net | None = None
-        self._net_lock, self._lanes_lock = threading.Lock(), threading.Lock()
+        self._net_lock = threading.Lock()
 
     @property
     def net(self) -> Net | None:
-        """The network with its weights, at the input size, not folded; None where only an ONNX file is known."""
+        """The network with its weights, at the input size, not folded; None where only a model file is known."""
         with self._net_lock:
-            if self._net is None and self._make_net is not None:
-                self._net = self._make_net()
+            if self._net is None and self._source is not None:
+                self._net = self._source.net(self.size_hw)
             return self._net
 
-    # Any, so that results can be used as what the model's task makes them, without a cast.
-    @overload
-    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Any]: ...
+    @property
+    def file(self) -> Path | bytes:
+        """The file that the backend runs, converted if need be; its content where the cache cannot be written."""
+        model = self._network.model
+        return model if isinstance(model, (Path, bytes)) else model.path
+
+    @property
+    def runner(self) -> Backend:
+        """The backend with the network, for single images.
+
+        Raises:
+            BackendUnavailable: the model is closed.
+        """
+        if self._network.is_closed:
+            raise BackendUnavailable(f"{self.name}: this model is closed; load it again")
+        return self._network.backend
 
     @overload
-    def __call__(self, image: object) -> Any: ...
+    def __call__(self, image: ImageLike) -> Result_co: ...
 
-    def __call__(self, image: object) -> Any:
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Result_co]: ...
+
+    def __call__(self, image: ImageLike | list[Any] | tuple[Any, ...]) -> Result_co | list[Result_co]:
         """Run the network on an image, or on each image of a list.
 
         Args:
@@ -133,9 +162,31 @@ class Model:
         """
         if isinstance(image, (list, tuple)):
             return list(self.stream(image))
-        return self._result(image, self._opened(), contextlib.nullcontext())
+        return self._result(image, self.runner, contextlib.nullcontext())
 
-    def stream(self, images: Iterable[object]) -> ResultIterator[Any]:
+    def segment(self, image: ImageLike) -> Segmentation:
+        """Segment an image; see `__call__`.
+
+        Raises:
+            ConversionError: the model is for classification.
+        """
+        result = self(image) if self.task == "segmentation" else None
+        if not isinstance(result, Segmentation):
+            raise ConversionError(f"{self.name}: this is a model for {self.task}; call classify()")
+        return result
+
+    def classify(self, image: ImageLike) -> Classification:
+        """Classify an image; see `__call__`.
+
+        Raises:
+            ConversionError: the model is for segmentation.
+        """
+        result = self(image) if self.task == "classification" else None
+        if not isinstance(result, Classification):
+            raise ConversionError(f"{self.name}: this is a model for {self.task}; call segment()")
+        return result
+
+    def stream(self, images: Iterable[object]) -> ResultIterator[Result_co]:
         """Run the network on any number of images, lazily and in order.
 
         Several images are in progress at once, so that decoding, labels and whatever the caller does with the results
@@ -151,20 +202,15 @@ class Model:
             An iterator of results. An image that cannot be read raises its error in its place, and the next call goes
             on with the image behind it.
         """
-        streams = self._streams_for(images)
-        workers = max(streams.backend.streams, 2)
-        return ResultIterator(images, lambda image: self._result(image, streams.backend, streams.gate), workers)
+        self.runner  # noqa: B018 - a closed model says so here, not at the first image
+        backend, gate = self._network.for_stream(images)
+        return ResultIterator(images, lambda image: self._result(image, backend, gate), max(backend.streams, 2))
 
     def close(self) -> None:
         """Free the network; calls that are going on are finished. Closing twice does nothing."""
-        with self._lanes_lock:
-            closing = (self._backend, self._lanes and self._lanes.backend)
-            self._backend = self._lanes = None
-        for backend in closing:
-            if backend is not None:
-                backend.close()
+        self._network.close()
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Model[Result_co]:
         return self
 
     def __exit__(
@@ -174,49 +220,11 @@ class Model:
 
     def __repr__(self) -> str:
         height, width = self.size_hw
-        state = "closed" if self._backend is None else f"{self.backend}, {self.device}, {self.precision}"
+        state = "closed" if self._network.is_closed else f"{self.backend}, {self.device}, {self.precision}"
         return f"Model({self.name!r}, {self.task}, {height}x{width}, {state})"
 
-    def _opened(self) -> Backend:
-        backend = self._backend
-        if backend is None:
-            raise BackendUnavailable(f"{self.name}: this model is closed; load it again")
-        return backend
-
-    def _streams_for(self, images: Iterable[object]) -> _Lanes:
-        """What a stream of these images runs on."""
-        with self._lanes_lock:
-            backend = self._opened()
-            if self._lanes is not None:
-                return self._lanes
-            if self._for_stream is None or (isinstance(images, Sized) and len(images) < _MANY):
-                return _Lanes(backend, threading.Semaphore(backend.streams))
-            backend = self._for_stream()
-            self._lanes = _Lanes(backend, threading.Semaphore(backend.streams))
-            return self._lanes
-
-    def _result(self, image: object, backend: Backend, gate: contextlib.AbstractContextManager[object]) -> Result:
-        given = self._read(image)
-        with gate:
-            self._opened()
-            start = perf_counter()
-            scores, labels = self._run(backend, given)
-            done = perf_counter()
-
-        def timing() -> Timing:
-            return Timing(given.decode_ms, given.preprocess_ms, 1e3 * (done - start), 1e3 * (perf_counter() - done))
-
-        if self.task == "classification":
-            logits = scores.reshape(-1)
-            return Classification(logits, timing(), self.class_names)
-        if scores.ndim != 4 or scores.shape[0] != 1:
-            raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
-        if labels is None:
-            labels = self._labels(scores[0], given.image_bgr.shape[:2])
-        return Segmentation(labels, scores[0], timing(), given.image_bgr, self.class_names, self.palette, self.classes)
-
     def network_input(self, image_bgr: Image) -> npt.NDArray[Any]:
-        """An image as the backend takes it.
+        """Returns an image as the backend takes it.
 
         Args:
             image_bgr: (H, W, 3) uint8, BGR.
@@ -224,9 +232,31 @@ class Model:
         Returns:
             (1, 3, height, width) float32, or (1, height, width, 3) uint8 where the arithmetic is in the graph.
         """
-        if self._takes_images:
+        if self._ports.takes_images:
             return fit(image_bgr, self.preprocessing, self.size_hw)[None]
         return prepare(image_bgr, self.preprocessing, self.size_hw)
+
+    def _result(self, image: object, backend: Backend, gate: contextlib.AbstractContextManager[object]) -> Result_co:
+        given = self._read(image)
+        with gate:
+            self.runner  # noqa: B018 - closed in the meantime
+            output = self._run(backend, given)
+        # What the task makes of the scores is what this model is a Model of.
+        result = self._classification if self.task == "classification" else self._segmentation
+        return cast(Result_co, result(given, output))
+
+    def _classification(self, given: _Input, output: _Output) -> Classification:
+        return Classification(output.scores.reshape(-1), output.timing(given), self.class_names)
+
+    def _segmentation(self, given: _Input, output: _Output) -> Segmentation:
+        scores = output.scores
+        if scores.ndim != 4 or scores.shape[0] != 1:
+            raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
+        labels = output.labels
+        if labels is None:
+            labels = self._labels(scores[0], given.image_bgr.shape[:2])
+        timing = output.timing(given)
+        return Segmentation(labels, scores[0], timing, given.image_bgr, self.class_names, self.palette, self.classes)
 
     def _read(self, image: object) -> _Input:
         start = perf_counter()
@@ -235,12 +265,17 @@ class Model:
         blob = self.network_input(image_bgr)
         return _Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
 
-    def _run(self, backend: Backend, given: _Input) -> tuple[Float, Bytes | None]:
-        """The scores, and the labels where the network computes them for the image's own size."""
-        if self._labels_output is None or given.image_bgr.shape[:2] != self.size_hw:
-            return backend.run(given.blob, self._output), None
-        results = backend.infer(given.blob, [self._output, self._labels_output])
-        return np.asarray(results[self._output], np.float32), results[self._labels_output][0]
+    def _run(self, backend: Backend, given: _Input) -> _Output:
+        """Returns the scores, and the labels where the network computes them for the image's own size."""
+        start = perf_counter()
+        wanted = self._ports.labels if self.head == "x8" and given.image_bgr.shape[:2] == self.size_hw else None
+        if wanted is None:
+            scores, labels = backend.run(given.blob, self.output), None
+        else:
+            results = backend.infer(given.blob, [self.output, wanted])
+            scores, labels = np.asarray(results[self.output], np.float32), results[wanted][0]
+        done = perf_counter()
+        return _Output(scores, labels, 1e3 * (done - start), done)
 
     def _labels(self, scores: Float, size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         size = (size_hw[0], size_hw[1])

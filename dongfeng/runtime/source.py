@@ -1,103 +1,393 @@
-"""Networks of the zoo with their weights, whatever form those come in."""
+"""What a user's word for a network means: a name of the zoo, Caffe or ncnn files, an ONNX file, an engine."""
 
 from __future__ import annotations
 
-import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from dongfeng.errors import WeightsMismatch, WeightsUnavailable
+from dongfeng.errors import ConversionError, ShapeError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from dongfeng.net.preprocessing import for_size
-from dongfeng.runtime.metadata import ModelSpec
+from dongfeng.runtime.given_weights import Weights, parse_weights
+from dongfeng.runtime.spec import FileSpec
 
 if TYPE_CHECKING:
     from dongfeng.net.graph import Net
     from dongfeng.zoo.manifest import ModelInfo
 
+Size: TypeAlias = tuple[int, int]  # height and width in pixels
+NetworkName: TypeAlias = "str | PathLike[str]"
+
+NETWORKS = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
+WEIGHTS = "a .caffemodel or ncnn's .bin; or random or random:SEED"
+ENGINES = (".engine", ".plan")
+_WEIGHT_FILES = (".caffemodel", ".bin")
+
 
 @dataclass(frozen=True)
-class WeightsSource:
-    """Where weights come from: a file, or a seed."""
+class NetSource(ABC):
+    """A network that can be read as a `Net`.
 
-    path: Path | None
-    seed: int = 0
+    Attributes:
+        label: What messages call it.
+        name: What a model made from it is called.
+        given: The weights that the user names; None: those that belong to it.
+    """
 
-    def identity(self) -> str:
-        """What changes when the weights change."""
-        if self.path is None:
-            return f"random:{self.seed}"
-        from dongfeng.zoo.pins import sha256_of
+    label: str
+    name: str
+    given: Weights | None
 
-        return sha256_of(self.path)
+    @abstractmethod
+    def weights(self) -> Weights | None:
+        """Returns the weights: those given, else those that belong to it, fetched if need be; None: there are none.
+
+        Raises:
+            WeightsUnavailable: they cannot be fetched.
+        """
+
+    @abstractmethod
+    def structure(self, size_hw: Size | None = None) -> Net:
+        """Returns the network without weights, as published or written, or for another input size.
+
+        Raises:
+            DongfengError: it cannot be read, or does not fit the size.
+        """
+
+    @abstractmethod
+    def net(self, size_hw: Size | None = None) -> Net:
+        """Returns the network with its weights, if there are any.
+
+        Raises:
+            WeightsUnavailable: the weights are not there and cannot be fetched.
+            WeightsMismatch: the weights are another network's.
+            ShapeError: the network does not fit the size; the message names the nearest that does.
+        """
+
+    @abstractmethod
+    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
+        """Returns everything that changes `net(size_hw)`, as bytes or JSON values."""
+
+    def spec(self, size_hw: Size | None = None) -> FileSpec:
+        """Returns what is known of running it on images at that input size."""
+        return FileSpec(name=self.name)
+
+    def file_spec(self, size_hw: Size | None) -> FileSpec:
+        """Returns what a converted file in the cache says of itself."""
+        return self.spec(size_hw)
+
+    def sized(self, size_hw: Size | None) -> Size | None:
+        """Returns the input size to run at where the user asks for `size_hw`; None: that of the file."""
+        return size_hw
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the user asks for random weights."""
+        return self.given is not None and self.given.path is None
+
+    def required_weights(self) -> Weights:
+        """Returns the weights.
+
+        Raises:
+            WeightsUnavailable: there are none; the message says how to give them.
+        """
+        found = self.weights()
+        if found is None:
+            raise WeightsUnavailable(
+                f'{self.label}: a prototxt holds no weights; give weights=FILE.caffemodel or weights="random"'
+            )
+        return found
+
+    def files(self) -> tuple[Path, ...]:
+        """Returns the files that `net` reads."""
+        found = self.weights()
+        return () if found is None or found.path is None else (found.path,)
 
 
-def zoo_spec(info: ModelInfo, size_hw: tuple[int, int]) -> ModelSpec:
-    """What a file made from a zoo model has to say so that `dongfeng.load` runs it as that model."""
-    return ModelSpec(
-        name=info.name,
-        task=info.task,
-        preprocessing=for_size(info.preprocessing, size_hw),
-        head=info.head,
-        classes=info.classes,
-        score_blob=info.score_blob,
-    )
+@dataclass(frozen=True)
+class ZooSource(NetSource):
+    """A model of the zoo."""
+
+    info: ModelInfo
+
+    def weights(self) -> Weights:
+        """Returns the weights: those given, else the released file."""
+        if self.given is not None:
+            return self.given
+        from dongfeng.zoo.fetch import fetch_weights
+
+        return Weights(fetch_weights(self.info))
+
+    def structure(self, size_hw: Size | None = None) -> Net:
+        """Returns the architecture, BatchNorm folded or not as its released weights are."""
+        from dongfeng.architectures import build
+
+        return _resized(build(self.info.architecture, folded=self.info.folded), size_hw)
+
+    def net(self, size_hw: Size | None = None) -> Net:
+        """Returns the architecture with its weights, BatchNorm folded or not as these weights are."""
+        weights = self.weights()
+        if weights.path is None:
+            return _resized(_randomized(self.structure(), weights), size_hw)
+        return _resized(_zoo_net(self.info, weights.path), size_hw)
+
+    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
+        """See `NetSource.cache_key`."""
+        from dongfeng.zoo.paths import data_root
+
+        prototxt = (data_root() / "prototxt" / self.info.prototxt).read_bytes()
+        return prototxt, self.weights().identity(), self.sized(size_hw)
+
+    def spec(self, size_hw: Size | None = None) -> FileSpec:
+        """Returns what the manifest says."""
+        info = self.info
+        preprocessing = for_size(info.preprocessing, self.sized(size_hw))
+        return FileSpec(info.name, info.task, preprocessing, info.head, info.classes, info.score_blob)
+
+    def file_spec(self, size_hw: Size | None) -> FileSpec:
+        """Returns the same for all names that differ only in what is done with the scores: they share one file."""
+        head = "x8" if self.info.head else None
+        return self.spec(size_hw).updated(FileSpec(name=self.info.architecture, head=head))
+
+    def sized(self, size_hw: Size | None) -> Size:
+        """Returns the published size where none is asked for."""
+        return size_hw or self.info.size_hw
 
 
-def given_weights(weights: object) -> WeightsSource:
-    """What a caller means by `weights`: a path, "random" or "random:SEED".
+@dataclass(frozen=True)
+class PrototxtSource(NetSource):
+    """A Caffe network file."""
+
+    path: Path
+
+    def weights(self) -> Weights | None:
+        """Returns the weights given: a prototxt has none of its own."""
+        return self.given
+
+    def structure(self, size_hw: Size | None = None) -> Net:
+        """Returns the network of the file."""
+        from dongfeng.formats.caffe import read_caffe
+
+        return _resized(read_caffe(self.path), size_hw)
+
+    def net(self, size_hw: Size | None = None) -> Net:
+        """Returns the network of the file with its weights."""
+        net = self.structure(size_hw)
+        if self.given is None:
+            return net
+        if self.given.path is None:
+            return _randomized(net, self.given)
+        from dongfeng.net.weights import load_caffemodel
+
+        return load_caffemodel(net, self.given.path)
+
+    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
+        """See `NetSource.cache_key`."""
+        return self.path.read_bytes(), self.required_weights().identity(), size_hw
+
+    def files(self) -> tuple[Path, ...]:
+        """Returns the prototxt and its weight file."""
+        return self.path, *super().files()
+
+
+@dataclass(frozen=True)
+class NcnnSource(NetSource):
+    """An ncnn network file, text or binary, with its weights beside it."""
+
+    path: Path
+
+    def weights(self) -> Weights | None:
+        """Returns the weights: those given, else the `.bin` of the same name."""
+        from dongfeng.formats.ncnn.archive import weights_beside
+
+        beside = weights_beside(self.path)
+        return self.given or (Weights(beside) if beside.is_file() else None)
+
+    def structure(self, size_hw: Size | None = None) -> Net:
+        """Returns the network of the file."""
+        from dongfeng.formats.ncnn import read_ncnn
+
+        return _resized(read_ncnn(self.path), size_hw)
+
+    def net(self, size_hw: Size | None = None) -> Net:
+        """Returns the network of the file with its weights."""
+        from dongfeng.formats.ncnn import read_ncnn
+
+        weights = self.weights()
+        if weights is not None and weights.path is not None:
+            return _resized(read_ncnn(self.path, weights.path), size_hw)
+        net = self.structure(size_hw)
+        return net if weights is None else _randomized(net, weights)
+
+    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
+        """See `NetSource.cache_key`."""
+        return self.path.read_bytes(), self.required_weights().identity(), size_hw
+
+    def required_weights(self) -> Weights:
+        """Returns the weights; the error names the file where they are expected."""
+        from dongfeng.formats.ncnn.archive import weights_beside
+
+        return self.weights() or parse_weights(weights_beside(self.path))
+
+    def files(self) -> tuple[Path, ...]:
+        """Returns the network file and its weight file."""
+        return self.path, *super().files()
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """An ONNX file, ours or another's: it runs as it is.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class EngineSource:
+    """An engine of TensorRT-RTX or TensorRT: it runs as it is, on the machine it was built for.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+
+Source: TypeAlias = NetSource | OnnxSource | EngineSource
+
+
+def find_source(name: NetworkName, weights: NetworkName | None = None) -> Source:
+    """Returns what a user means by the name of a network.
+
+    Args:
+        name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .param, .param.bin, .onnx or .engine file.
+        weights: A weight file, "random" or "random:SEED"; None: those that belong to the network.
 
     Raises:
-        WeightsUnavailable: there is no such file.
+        UnknownModel: no such name, and no such file.
+        WeightsUnavailable: no such weight file.
+        ConversionError: weights are given for a file that holds its own.
     """
-    if isinstance(weights, str) and (found := re.fullmatch(r"random(?::(\d+))?", weights)):
-        return WeightsSource(None, int(found[1] or 0))
-    path = Path(str(weights))
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise WeightsUnavailable(f'{path}: {what}; weights is a weight file, "random" or "random:SEED"')
-    return WeightsSource(path)
+    path = Path(name)
+    if path.suffix == ".onnx":
+        return find_onnx(name, weights)
+    if path.suffix in ENGINES:
+        _require_file(path)
+        _refuse_weights(path, weights, "an engine")
+        return EngineSource(path)
+    return find_net(name, weights)
 
 
-def zoo_weights(info: ModelInfo, weights: object) -> WeightsSource:
-    """The same for a model of the zoo, where None is its released file, fetched if need be.
+def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSource:
+    """Returns an ONNX file.
 
     Raises:
-        WeightsUnavailable: there is no such file, or it cannot be fetched.
+        UnknownModel: no such file.
+        ConversionError: weights are given besides.
     """
+    path = Path(path)
+    _require_file(path)
+    _refuse_weights(path, weights, "an ONNX file")
+    return OnnxSource(path)
+
+
+def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource:
+    """Returns what a user means by the name of a network that has to be readable as a `Net`.
+
+    Raises:
+        UnknownModel: no such name, and no such file.
+        WeightsUnavailable: no such weight file.
+        ConversionError: it is an ONNX file or an engine.
+    """
+    path = Path(name)
+    given = None if weights is None else parse_weights(weights)
+    if path.suffix == ".prototxt":
+        _require_file(path)
+        return PrototxtSource(str(path), path.stem, given, path)
+    if path.name.endswith((".param", ".param.bin")):
+        _require_file(path)
+        stem = path.name.removesuffix(".bin").removesuffix(".param")
+        return NcnnSource(str(path), stem, given, path)
+    if path.suffix in (".onnx", *ENGINES):
+        raise ConversionError(f"{path}: expected {NETWORKS}; what became ONNX or an engine is a network no longer")
+    from dongfeng.zoo.models import model_info
+
+    try:
+        info = model_info(fspath(name))
+    except UnknownModel:
+        if not path.is_file():
+            raise
+        hint = f"; for its weights give weights={str(path)!r} beside it" if path.suffix in _WEIGHT_FILES else ""
+        raise UnknownModel(f"{path}: expected {NETWORKS}, or an .onnx file{hint}") from None
+    return ZooSource(info.name, info.name, given, info)
+
+
+def require_size(net: Net, label: str) -> Net:
+    """Returns the net itself.
+
+    Raises:
+        ShapeError: its input size is dynamic.
+    """
+    if net.is_dynamic:
+        raise ShapeError(f"{label}: the file has a dynamic input size; give size=(height, width)")
+    return net
+
+
+def _refuse_weights(path: Path, weights: NetworkName | None, what: str) -> None:
     if weights is not None:
-        return given_weights(weights)
-    from dongfeng.zoo.fetch import fetch_weights
-
-    return WeightsSource(fetch_weights(info))
+        raise ConversionError(f"{path}: {what} holds its weights; leave out weights={fspath(weights)!r}")
 
 
-def zoo_net(info: ModelInfo, source: WeightsSource) -> Net:
-    """A zoo model's architecture with weights, in the variant they are for: BatchNorm folded or not.
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+
+
+def _resized(net: Net, size_hw: Size | None) -> Net:
+    return net if size_hw is None else net.resize(*size_hw)
+
+
+def _randomized(net: Net, weights: Weights) -> Net:
+    from dongfeng.net.random_weights import random_weights
+
+    return random_weights(net, weights.seed)
+
+
+def _zoo_net(info: ModelInfo, path: Path) -> Net:
+    """Returns a zoo model's architecture with the weights of a file, BatchNorm folded or not as these are.
 
     Raises:
         WeightsMismatch: the weights are another model's.
     """
     from dongfeng.architectures import build
 
-    if source.path is None:
-        from dongfeng.net.random_weights import random_weights
-
-        return random_weights(build(info.architecture, folded=info.folded), source.seed)
-    if source.path.suffix == ".bin":
+    if path.suffix == ".bin":
         if info.weights[0].format != "ncnn":
-            raise WeightsMismatch(
-                f"{source.path}: {info.name} takes a .caffemodel; only pl1a_seg was released for ncnn"
-            )
+            raise WeightsMismatch(f"{path}: {info.name} takes a .caffemodel; only pl1a_seg was released for ncnn")
         from dongfeng.formats.ncnn import load_ncnn_weights
 
-        return load_ncnn_weights(build(info.architecture), source.path)
+        return load_ncnn_weights(build(info.architecture), path)
     from dongfeng.caffe import caffemodel
     from dongfeng.net.weights import assign_weights
 
-    records = caffemodel.read(source.path)
+    records = caffemodel.read(path)
     unfolded = build(info.architecture)
     norms = {layer.name for layer in unfolded.layers if layer.type == "BatchNorm"}
     is_folded = norms.isdisjoint(record.name for record in records if record.blobs)
     net = build(info.architecture, folded=True) if is_folded else unfolded
-    return assign_weights(net, records, source=str(source.path), require_all=True)
+    return assign_weights(net, records, source=str(path), require_all=True)

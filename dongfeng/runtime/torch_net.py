@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.errors import UnknownModel
 from dongfeng.formats import torch as converter
 from dongfeng.net.graph import Net
-from dongfeng.runtime.nets import given_weights
+from dongfeng.runtime.given_weights import parse_weights
+from dongfeng.runtime.source import ZooSource, find_net
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +29,7 @@ def to_torch(
     """A network as a PyTorch module that reads like hand-written code, in evaluation mode.
 
     Args:
-        name_or_net: A zoo name, the path of a prototxt, or a net.
+        name_or_net: A zoo name, the path of a .prototxt, .param or .param.bin file, or a net.
         weights: A weight file, or "random" or "random:SEED". Default: the released file of a zoo name, fetched if need
             be, or the weights that the net has.
         folded: Fold BatchNorm and Scale into the convolutions first.
@@ -79,40 +78,30 @@ def from_torch(module: nn.Module | Mapping[str, Any], template: Source) -> Net:
     Warns:
         DongfengWarning: a state dict lacks layers, and the template's weights stay.
     """
-    return converter.from_torch(module, template if isinstance(template, Net) else _structure(template))
+    return converter.from_torch(module, template if isinstance(template, Net) else _template(template))
 
 
-def _net(source: Source, weights: object) -> Net:
-    """The net with its weights."""
-    if not isinstance(source, Net) and Path(source).suffix != ".prototxt":
-        from dongfeng.runtime.nets import zoo_net, zoo_weights
-        from dongfeng.zoo.models import model_info
-
-        info = model_info(fspath(source))
-        return zoo_net(info, zoo_weights(info, weights))
-    net = source if isinstance(source, Net) else _structure(source)
+def _net(name_or_net: Source, weights: str | PathLike[str] | None) -> Net:
+    """Returns the net with its weights."""
+    if not isinstance(name_or_net, Net):
+        return find_net(name_or_net, weights).net()
     if weights is None:
-        return net
-    given = given_weights(weights)
+        return name_or_net
+    given = parse_weights(weights)
     if given.path is None:
         from dongfeng.net.random_weights import random_weights
 
-        return random_weights(net, given.seed)
+        return random_weights(name_or_net, given.seed)
     from dongfeng.net.weights import load_caffemodel
 
-    return load_caffemodel(net, given.path)
+    return load_caffemodel(name_or_net, given.path)
 
 
-def _structure(source: str | PathLike[str]) -> Net:
-    """The net that a zoo name or prototxt stands for, without weights."""
-    path = Path(source)
-    if path.suffix == ".prototxt":
-        from dongfeng.formats.caffe import read_caffe
-
-        if not path.is_file():
-            raise UnknownModel(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-        return read_caffe(path)
+def _template(name: str | PathLike[str]) -> Net:
+    """Returns the structure that a name stands for, for the zoo's models with BatchNorm, as they are trained."""
+    source = find_net(name)
+    if not isinstance(source, ZooSource):
+        return source.structure()
     from dongfeng.architectures import build
-    from dongfeng.zoo.models import model_info
 
-    return build(model_info(fspath(source)).architecture)
+    return build(source.info.architecture)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from dongfeng.errors import DongfengError
 from dongfeng.support.cache_folder import cache_root
 
 Read = TypeVar("Read")
@@ -20,7 +21,7 @@ def build_once(
     *,
     damaged: tuple[type[Exception], ...] = (),
 ) -> Read:
-    """What `read` makes of a file in the cache, built first where it is not there or damaged.
+    """Returns what `read` makes of a file in the cache, built first where it is not there or damaged.
 
     Where the cache cannot be written, the file is built in a temporary folder, read, and forgotten: that costs the
     building, each time. Such a path is not `path`, and is gone when this returns.
@@ -38,13 +39,17 @@ def build_once(
         found = _read(path, read, damaged)  # another process may have built it in the meantime
         if found:
             return found[0]
-        if not _is_writable(path.parent):
-            with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
-                elsewhere = Path(folder) / path.name
-                build(elsewhere)
-                return read(elsewhere)
-        build(path)
-        return read(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            build(path)
+            return read(path)
+        except OSError as error:
+            if isinstance(error, DongfengError):  # it is about what is built
+                raise
+        with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
+            elsewhere = Path(folder) / path.name
+            build(elsewhere)
+            return read(elsewhere)
 
 
 def _read(path: Path, read: Callable[[Path], Read], damaged: tuple[type[Exception], ...]) -> tuple[Read] | None:
@@ -52,16 +57,6 @@ def _read(path: Path, read: Callable[[Path], Read], damaged: tuple[type[Exceptio
         with contextlib.suppress(*damaged):
             return (read(path),)
     return None
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether a file can be written there; the folder is made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager

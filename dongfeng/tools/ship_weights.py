@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from dongfeng.errors import DongfengError
 from dongfeng.formats.caffe import write_caffe
 from dongfeng.net.fold import fold
-from dongfeng.runtime.nets import given_weights, zoo_net
+from dongfeng.runtime.source import find_net
 from dongfeng.zoo.models import model_info
 from dongfeng.zoo.paths import MANIFEST, data_root
 from dongfeng.zoo.pins import sha256_of
@@ -57,7 +57,7 @@ def ship(model: str, weights: str) -> Path:
     if not file.shipped:
         raise DongfengError(f"{model}: its weights do not ship with the package; say so in {MANIFEST} first")
     path, manifest = shipped_path(file), data_root() / MANIFEST
-    net = zoo_net(info, given_weights(weights))
+    net = find_net(model, weights).net()
     with TemporaryDirectory() as folder:
         written = Path(folder) / file.name
         write_caffe(fold(net), written.with_suffix(".prototxt"), written, half=True)

@@ -69,14 +69,14 @@ def test_bf16_is_bf16(image: np.ndarray) -> None:
 def test_what_is_converted_is_kept_in_the_cache(
     image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dongfeng.runtime import prepare_model
+    from dongfeng.runtime import artifact
 
     monkeypatch.setenv("DONGFENG_HOME", str(tmp_path))
     options = {"weights": "random", "size": SIZE, "backend": "ncnn"}
     with dongfeng.load("dflite_seg", **options) as model:
         expected = model(image).scores
     assert [path.name.endswith(".ncnn.zip") for path in (tmp_path / "onnx").iterdir()] == [True]
-    monkeypatch.delattr(prepare_model, "_convert")
+    monkeypatch.delattr(artifact, "_convert")
     with dongfeng.load("dflite_seg", **options) as model:
         np.testing.assert_array_equal(model(image).scores, expected)
     (damaged,) = (tmp_path / "onnx").iterdir()

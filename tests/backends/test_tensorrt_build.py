@@ -32,7 +32,7 @@ from dongfeng.net.score_blob import find_score_blob
 from dongfeng.passes.head import with_image_input, with_labels
 from dongfeng.passes.quantize import quantize
 from dongfeng.runtime.labels.upsample import upsample_labels
-from dongfeng.runtime.metadata import ModelSpec, to_metadata
+from dongfeng.runtime.spec import FileSpec, to_metadata
 from dongfeng.zoo.models import model_info
 from tests.nets import data, layer, read_text
 
@@ -122,7 +122,7 @@ def test_a_model_that_is_quantized_already_is_built_as_it_is(small: onnx.ModelPr
 def test_the_sidecar_says_all_there_is_to_know(small: onnx.ModelProto, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     preprocessing = Preprocessing((1.0, 2.0, 3.0), 0.5)
-    helper.set_model_props(small, to_metadata(ModelSpec(name="df1seg", preprocessing=preprocessing, score_blob="out")))
+    helper.set_model_props(small, to_metadata(FileSpec(name="df1seg", preprocessing=preprocessing, score_blob="out")))
     onnx.save(small, path)
     report = build_engine(path, tmp_path / "m.engine", precision="fp16", compute_capability=["8.6", 12.0])
     found = read_sidecar(tmp_path / "m.engine")

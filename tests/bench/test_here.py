@@ -93,7 +93,7 @@ def test_the_bare_call_computes_what_users_get(backend: str) -> None:
         pytest.skip(f"needs {backend}")
     each = open_contestant(entry(backend), device="cpu", threads=1)
     with each.model:
-        ready, output = each.model._opened(), each.model._output
+        ready, output = each.model.runner, each.model.output
         blob = each.model.network_input(drawn_image(SMALL, 1))
         expected = ready.run(blob, output)
         run = bare_run(ready, blob, output)

@@ -20,7 +20,7 @@ def test_labels_of_a_released_network_are_those_of_caffe(shared, tmp_path):
     (case,) = (case for case in json.loads(net.read_text())["goldens"] if case["blob"] == "pred")
     data = np.random.RandomState(case["input_seed"]).standard_normal(case["input_shape"]).astype(np.float32)
     with load("df1seg", weights=weights) as model:
-        scores = model._backend.run(data, model._output)[0]
+        scores = model.runner.run(data, model.output)[0]
     expected = np.load(golden / "release" / case["file"])[case["key"]][0, 0]
     labels = upsample_labels(scores, expected.shape)
     assert len(np.unique(expected)) > 3

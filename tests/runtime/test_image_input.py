@@ -13,12 +13,11 @@ from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.backends.registry import backend_type
 from dongfeng.backends.tensorrt import build_engine
 from dongfeng.errors import ShapeError
-from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.passes.head import Head
+from dongfeng.runtime.artifact import Target, convert_cached
 from dongfeng.runtime.labels.upsample import upsample_labels
 from dongfeng.runtime.load import _FORMATS, load
-from dongfeng.runtime.prepare_model import Form, prepare_zoo
-from dongfeng.zoo.models import model_info
+from dongfeng.runtime.source import find_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*random weights:dongfeng.errors.DongfengWarning")
 SIZE = (64, 128)
@@ -75,10 +74,6 @@ def test_labels_of_the_network_are_used_at_its_own_size_only(file: Path, street:
         np.testing.assert_array_equal(other.labels, upsample_labels(other.scores, (90, 160)))
 
 
-def form(*, takes_images: bool) -> Form:
-    return Form("tensorrt", None, takes_images, lambda known, _: known or Preprocessing())
-
-
 @pytest.mark.parametrize(("name", "size"), [("pl1a_seg", SIZE), ("dflite_seg_d8", SIZE), ("df1", (224, 224))])
 def test_what_tensorrt_is_given_computes_the_same(
     name: str, size: tuple[int, int], street: Path, monkeypatch: pytest.MonkeyPatch
@@ -128,7 +123,9 @@ def test_bytes_that_are_no_image_are_refused(file: Path) -> None:
 @pytest.mark.slow
 def test_what_tensorrt_is_given_has_both_and_builds(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
-    prepared = prepare_zoo(model_info("pl1a_seg"), "random", SIZE, form(takes_images=True)).model
+    prepared = convert_cached(
+        find_source("pl1a_seg", "random"), Target(format="tensorrt", size_hw=SIZE, takes_images=True)
+    ).model
     assert isinstance(prepared, Path)
     model = onnx.load(prepared)
     assert [value.name for value in model.graph.input] == ["image"]

@@ -33,9 +33,9 @@ from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
-from dongfeng.runtime import prepare_model
+from dongfeng.runtime import artifact
 from dongfeng.runtime.load import load
-from dongfeng.runtime.metadata import ModelSpec, from_metadata, to_metadata
+from dongfeng.runtime.spec import FileSpec, from_metadata, to_metadata
 
 SIZE = (64, 128)
 RANDOM = pytest.mark.filterwarnings("ignore:.*random weights:dongfeng.errors.DongfengWarning")
@@ -286,8 +286,8 @@ def test_a_full_disk_leaves_no_half_file(home, monkeypatch, street):
 @RANDOM
 def test_several_loading_at_once_convert_once(home, monkeypatch):
     converted = []
-    convert = prepare_model._convert
-    monkeypatch.setattr(prepare_model, "_convert", lambda *args: converted.append(True) or convert(*args))
+    convert = artifact._convert
+    monkeypatch.setattr(artifact, "_convert", lambda *args: converted.append(True) or convert(*args))
     with ThreadPoolExecutor(4) as pool:
         models = list(pool.map(lambda _: load("pl1a_seg", weights="random", size=SIZE), range(4)))
     assert len({model.size_hw for model in models}) == 1
@@ -413,7 +413,7 @@ def test_a_file_that_is_no_onnx(tmp_path):
 
 def test_onnx_written_with_our_metadata_needs_no_telling(tmp_path, street):
     net = random_weights(build("df1seg").resize(*SIZE))
-    spec = ModelSpec(
+    spec = FileSpec(
         "mine", "segmentation", Preprocessing((72.0, 83.0, 73.0), 0.008), "d8", "cityscapes", "Decoder_score"
     )
     path = tmp_path / "mine.onnx"
@@ -439,16 +439,16 @@ def test_onnx_of_a_net_with_a_recipe_needs_no_telling(tmp_path, shared):
 
 
 def test_what_the_caller_says_of_the_recipe_counts(onnx_file):
-    path = onnx_file(metadata=to_metadata(ModelSpec(preprocessing=Preprocessing((1.0, 2.0, 3.0), 0.1))))
+    path = onnx_file(metadata=to_metadata(FileSpec(preprocessing=Preprocessing((1.0, 2.0, 3.0), 0.1))))
     assert load(path).preprocessing == Preprocessing((1.0, 2.0, 3.0), 0.1)
     assert load(path, mean=5).preprocessing == Preprocessing((5.0,), 0.1)
     assert load(path, scale=2).preprocessing == Preprocessing((1.0, 2.0, 3.0), 2.0)
 
 
 def test_metadata_round_trip():
-    spec = ModelSpec("a", "classification", Preprocessing((1.5,), 0.25, 256, (224, 192)), None, "imagenet", "fc")
+    spec = FileSpec("a", "classification", Preprocessing((1.5,), 0.25, 256, (224, 192)), None, "imagenet", "fc")
     assert from_metadata(to_metadata(spec), "a.onnx") == spec
-    assert from_metadata({"author": "somebody"}, "a.onnx") == ModelSpec()
+    assert from_metadata({"author": "somebody"}, "a.onnx") == FileSpec()
 
 
 @pytest.mark.parametrize(
@@ -469,4 +469,4 @@ def test_damaged_metadata_is_named(onnx_file, key, value):
 
 def test_metadata_that_names_a_missing_score_blob(onnx_file):
     with pytest.raises(ConversionError, match='its metadata says that "gone" holds the scores'):
-        load(onnx_file(metadata=to_metadata(ModelSpec(score_blob="gone"))), mean=0, scale=1)
+        load(onnx_file(metadata=to_metadata(FileSpec(score_blob="gone"))), mean=0, scale=1)

@@ -1,0 +1,50 @@
+"""What a user means by `weights`: a file, or a seed of random ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from dongfeng.errors import WeightsUnavailable
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where weights come from: a file, or a seed.
+
+    Attributes:
+        path: The file; None for random weights.
+        seed: Seed of random weights.
+    """
+
+    path: Path | None
+    seed: int = 0
+
+    def identity(self) -> str:
+        """Returns what changes when the weights change.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.path is None:
+            return f"random:{self.seed}"
+        from dongfeng.zoo.pins import sha256_of
+
+        return sha256_of(self.path)
+
+
+def parse_weights(weights: str | PathLike[str]) -> Weights:
+    """Returns what a user means by `weights`: a path, "random" or "random:SEED".
+
+    Raises:
+        WeightsUnavailable: there is no such file.
+    """
+    if isinstance(weights, str) and (found := re.fullmatch(r"random(?::(\d+))?", weights)):
+        return Weights(None, int(found[1] or 0))
+    path = Path(weights)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise WeightsUnavailable(f'{path}: {what}; weights is a weight file, "random" or "random:SEED"')
+    return Weights(path)
