@@ -10,6 +10,10 @@ from typing import Any, TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+NETWORK_HELP = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
+WEIGHTS_HELP = "a .caffemodel or ncnn's .bin; or random or random:SEED"
+
+
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Help that keeps the line breaks of the examples."""
 
@@ -62,6 +66,13 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="weight file, or random or random:SEED (default: the released file, fetched once)",
     )
+
+
+def add_given_weights(parser: argparse.ArgumentParser) -> None:
+    """`WEIGHTS` behind `NET`, or the same as `--weights`."""
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("weights_file", nargs="?", metavar="WEIGHTS", help=WEIGHTS_HELP)
+    given.add_argument("--weights", metavar="W", help="the same, as an option (default: a zoo name's released file)")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,6 @@ from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
     from dongfeng.devices import DeviceProfile
-    from dongfeng.net.graph import Net
 
 EPILOG = """\
 Measures the blocks that backbones are made of, at 224x224, on this machine and one backend; df-bench --device FILE and
@@ -92,22 +91,12 @@ def _measured(args: argparse.Namespace, output: Path) -> DeviceProfile:
 
 def _from_trtexec(args: argparse.Namespace) -> DeviceProfile:
     from dongfeng.devices import profile_from_trtexec
+    from dongfeng.runtime.export import scored_net
+    from dongfeng.runtime.source import find_net
 
     if args.model is None:
         raise DongfengError("--from-trtexec: name the network that was profiled with --model MODEL [--size HxW]")
     name = args.name or Path(args.output).stem
-    net = _exported(args.model, args.size)
+    source = find_net(args.model)
+    net = scored_net(source.structure(source.sized(args.size)))
     return profile_from_trtexec(args.from_trtexec, net, name=name, device=name, precision=args.precision or "fp16")
-
-
-def _exported(model: str, size: tuple[int, int] | None) -> Net:
-    """The network as `dongfeng export-trtexec` writes it: down to its scores."""
-    from dongfeng.architectures import build
-    from dongfeng.layers.infer import needed_layers
-    from dongfeng.net.fold import fold
-    from dongfeng.net.score_blob import find_score_blob
-    from dongfeng.zoo.models import model_info
-
-    info = model_info(model)
-    net = fold(build(info.architecture, folded=info.folded).resize(*(size or info.size_hw)))
-    return net.with_layers(needed_layers(net.layers, [find_score_blob(net)]))

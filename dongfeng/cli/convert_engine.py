@@ -5,24 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import positive
 from dongfeng.cli.output import cell, note, print_json, print_table
-from dongfeng.errors import ConversionError, ImageError, UnknownModel
-from dongfeng.runtime.inputs import find_images
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import onnx
-
     from dongfeng.backends.tensorrt import EngineReport
+    from dongfeng.runtime.convert import EngineOptions
 
 SUFFIXES = (".engine", ".plan")
-DEFAULT_IMAGES = 10
 ONLY = ("precision", "target", "compute_capability", "workspace", "images", "tf32")
 
 
@@ -58,64 +51,28 @@ def batch_range(text: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def write_engine(args: argparse.Namespace, model: onnx.ModelProto | Path, out: Path) -> None:
-    """Build the engine and show what it computes in.
+def engine_options(args: argparse.Namespace, out: Path) -> EngineOptions | None:
+    """Returns what an engine is built for; None where none is asked for."""
+    if out.suffix not in SUFFIXES:
+        return None
+    from dongfeng.runtime.convert import EngineOptions
 
-    Args:
-        args: The command line; `dynamic` is None or what `batch_range` gives.
-        model: The float model, with what says how an image becomes its input; or an ONNX file.
-        out: The file.
-    """
-    from dongfeng.backends.tensorrt import build_engine
-
-    if isinstance(model, Path) and not model.is_file():
-        raise UnknownModel(f"{model}: no such file")
-    precision = args.precision or "fp32"
-    if args.images and precision != "int8":
-        args.usage_error("--images is for --precision int8")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    report = build_engine(
-        model,
-        out,
-        precision=precision,
+    return EngineOptions(
+        precision=args.precision or "fp32",
         target=args.target or "tensorrt_rtx",
-        compute_capability=args.compute_capability or (),
+        compute_capability=tuple(args.compute_capability or ()),
         workspace_mb=args.workspace,
-        dynamic=args.dynamic or None,
-        batches=_batches(model, args.images) if args.images else (),
+        images=tuple(args.images or ()),
+        batches=args.dynamic or None,
         tf32=bool(args.tf32),
         rebuild=_rebuild(args, out),
-        progress=note,
     )
-    _show(args, report)
 
 
 def _capability(text: str) -> str:
     if not re.fullmatch(r"[1-9]\d?\.\d", text):
         raise argparse.ArgumentTypeError(f"expected a compute capability such as 8.6, got {text!r}")
     return text
-
-
-def _batches(model: onnx.ModelProto | Path, folders: list[str]) -> Iterator[npt.NDArray[np.float32]]:
-    """Images as the network's inputs."""
-    import onnx
-
-    from dongfeng.runtime.calibration import as_calibration
-    from dongfeng.runtime.metadata import from_metadata
-    from dongfeng.runtime.onnx_file import check_input, inputs_of
-
-    source = str(model) if isinstance(model, Path) else "the model"
-    loaded = onnx.load(model) if isinstance(model, Path) else model
-    preprocessing = from_metadata({entry.key: entry.value for entry in loaded.metadata_props}, source).preprocessing
-    if preprocessing is None:
-        raise ConversionError(f"{source}: does not say how an image becomes its input, so it cannot be calibrated")
-    images, problems = find_images(folders)
-    if problems:
-        raise ImageError(problems[0])
-    chosen = sorted(image.path for image in images)[:DEFAULT_IMAGES]
-    note(f"calibrating with {len(chosen)} images")
-    size_hw = check_input(inputs_of(loaded), None, preprocessing.crop_hw, source)
-    return as_calibration(chosen, "bgr").batches(preprocessing, size_hw)
 
 
 def _rebuild(args: argparse.Namespace, out: Path) -> str:
@@ -139,7 +96,8 @@ def _rebuild(args: argparse.Namespace, out: Path) -> str:
     return shlex.join([*words, *(["--tf32"] if args.tf32 else [])])
 
 
-def _show(args: argparse.Namespace, report: EngineReport) -> None:
+def show(args: argparse.Namespace, report: EngineReport) -> None:
+    """Print what an engine computes in."""
     audit, sidecar = report.audit, report.sidecar
     if args.json:
         print_json(

@@ -6,9 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, add_size
+from dongfeng.cli.arguments import NETWORK_HELP, WEIGHTS_HELP, Commands, add_command, add_json, add_size
 from dongfeng.cli.output import note, print_json, print_table
-from dongfeng.cli.source import NET_HELP, WEIGHTS_HELP, read_source
 
 if TYPE_CHECKING:
     from dongfeng.layers.infer import LayerCost
@@ -30,7 +29,7 @@ examples:
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add the command."""
     parser = add_command(commands, "info", "show a network's layers, shapes, cost, input and published results", EPILOG)
-    parser.add_argument("net", metavar="NET", help=NET_HELP)
+    parser.add_argument("net", metavar="NET", help=NETWORK_HELP)
     parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help=f"check that these weights fit: {WEIGHTS_HELP}")
     add_size(parser)
     add_json(parser)
@@ -40,17 +39,20 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from dongfeng.layers.infer import infer_shapes
+    from dongfeng.runtime.source import ZooSource, find_net
 
-    source = read_source(args.net, args.weights, released=False)
-    net = source.net if args.size is None else source.net.resize(*args.size)
+    source = find_net(args.net, args.weights)
+    info = source.info if isinstance(source, ZooSource) else None
+    # What a zoo name stands for is known without its weights.
+    net = source.structure(args.size) if info is not None and source.given is None else source.net(args.size)
     shapes = infer_shapes(net.inputs, net.layers)
     costs = None if net.is_dynamic else net.cost()
     if args.json:
-        print_json(_as_json(net, source.info, shapes, costs))
+        print_json(_as_json(net, info, shapes, costs))
         return 0
     _print(net, shapes, costs)
-    if source.info is not None:
-        _print_zoo(source.info)
+    if info is not None:
+        _print_zoo(info)
     if costs is None:
         note("the input size is dynamic: give --size HxW for shapes and cost")
     return 0

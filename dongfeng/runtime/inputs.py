@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
 
-from dongfeng.errors import DongfengError
+from dongfeng.errors import DongfengError, ImageError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -46,6 +46,18 @@ def find_images(inputs: Sequence[str], *, outside: Path | None = None) -> tuple[
         if not images:
             problems.append(_why_none(text))
     return list(found.values()), problems
+
+
+def image_files(inputs: Sequence[str]) -> list[Path]:
+    """Returns the image files that inputs stand for, by name.
+
+    Raises:
+        ImageError: an input stands for none.
+    """
+    images, problems = find_images(inputs)
+    if problems:
+        raise ImageError(problems[0])
+    return sorted(image.path for image in images)
 
 
 def find_video(inputs: Sequence[str]) -> Path | int | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from dongfeng.errors import ConversionError
 from dongfeng.support.files import replacing
 
 if TYPE_CHECKING:
@@ -130,6 +131,18 @@ def _plain(blob: BlobError) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in asdict(blob).items()
     }
+
+
+class VerificationFailed(ConversionError):
+    """A converted model that does not compute what the net does.
+
+    Attributes:
+        verdict: The comparison.
+    """
+
+    def __init__(self, message: str, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 def store_verdict(model: str | PathLike[str] | onnx.ModelProto, verdict: Verdict) -> None:
