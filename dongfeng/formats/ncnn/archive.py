@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dongfeng.errors import ConversionError
+from dongfeng.formats.ncnn.read import weights_beside
 
 SUFFIX = ".ncnn.zip"
 _PARAM, _WEIGHTS, _ABOUT = "net.param", "net.bin", "about.json"
@@ -61,11 +62,6 @@ def opened(model: Path | bytes) -> Iterator[NcnnFiles]:
         return
     with tempfile.TemporaryDirectory(prefix="dongfeng-") as name:
         yield _unpack(model, Path(name))
-
-
-def weights_beside(param: Path) -> Path:
-    """The weight file that belongs to a `.param` or `.param.bin` by its name."""
-    return param.with_name(f"{param.name.removesuffix('.bin').removesuffix('.param')}.bin")
 
 
 def _unpack(model: Path | bytes, folder: Path) -> NcnnFiles:

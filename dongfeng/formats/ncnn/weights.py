@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +28,19 @@ _TAG_BYTES = 4
 _MATRIX_TYPES = ("Convolution", "Deconvolution", "InnerProduct")
 
 
-def load_weights(net: Net, path: Path) -> Net:
-    """The net with the weights of an ncnn `.bin` file, which are told apart by nothing but their order and number.
+def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
+    """Load the weights of an ncnn `.bin` into a net.
 
-    A BatchNorm with the Scale behind it is one ncnn BatchNorm.
+    The file holds no names: the order and number of its arrays must be the net's. A BatchNorm with the Scale behind it
+    is one ncnn BatchNorm.
 
     Raises:
-        WeightsMismatch: the file is longer or shorter than the weights of this net, or begins its arrays elsewhere.
-        ConversionError: weights are int8, or ncnn has no layer that holds a layer's weights.
-        ShapeError: the number of weights depends on an input size that is open.
+        WeightsMismatch: the file does not hold the weights of this net, to the byte.
+        ConversionError: the weights are int8, or a layer's weights have no place in ncnn.
+        ShapeError: the number of weights depends on a dynamic input size.
         OSError: the file cannot be opened.
     """
+    path = Path(bin)
     shapes = infer_shapes(net.inputs, net.layers)
     wanted = [_known(kind, [shapes[bottom] for bottom in kind.layer.bottoms]) for kind in layer_types(net.layers)]
     stored = sum(_stored_bytes(layer, sizes) for layer, sizes in zip(net.layers, wanted, strict=True))

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import NamedTuple
 
 from dongfeng.errors import ConversionError, DongfengWarning, UnsupportedLayer
@@ -18,6 +19,7 @@ from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Layer, show
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
+from dongfeng.support.files import replacing
 
 _TAKES_RELU = ("Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise", "InnerProduct")
 _ILLEGAL = re.compile(r"[\s=]")  # they end a word, and tell a parameter from a name
@@ -33,10 +35,50 @@ class _Node(NamedTuple):
     where: str
 
 
+def write_ncnn(
+    net: Net,
+    param: str | PathLike[str],
+    bin: str | PathLike[str] | None = None,
+    *,
+    outputs: Sequence[str] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a net as ncnn's text `.param` and `.bin`; ncnn computes what Caffe computes.
+
+    A ReLU behind a convolution or inner product, and a Scale behind a BatchNorm, become part of it; nothing else is
+    folded (`dongfeng.fold` folds BatchNorm). Blobs keep their names, but for blanks and `=`, which become `_`. Each
+    file appears complete or not at all.
+
+    Args:
+        net: The net, its input size known, for a batch of 1; layers without weights get Caffe's fillers.
+        param: Network file to write.
+        bin: Weight file to write, if any.
+        outputs: Blobs to compute; default: all. Layers they do not need are left out.
+        half: Store the weights of convolutions and inner products in half precision.
+
+    Raises:
+        UnsupportedLayer: naming all layers that ncnn cannot express exactly.
+        ConversionError: an output is not a blob of the net.
+        ShapeError: the input size is dynamic (use `Net.resize`).
+        WeightsMismatch: a layer has no weights.
+        OSError: a file cannot be written.
+
+    Warns:
+        DongfengWarning: the net has ArgMax layers, which are written as in released files, but which ncnn's own code
+            computes otherwise.
+    """
+    text, data = to_ncnn(net, outputs=outputs, half=half, weights=bin is not None)
+    with replacing(param) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if bin is not None:
+        with replacing(bin) as temporary:
+            temporary.write_bytes(data)
+
+
 def to_ncnn(
     net: Net, *, outputs: Sequence[str] | None = None, half: bool = False, weights: bool = True
 ) -> tuple[str, bytes]:
-    """The param file and the weight file of a net; see `dongfeng.formats.ncnn.write_ncnn`."""
+    """Return the text of the `.param` and the bytes of the `.bin` of a net; see `write_ncnn`."""
     net = trimmed(net, outputs)
     shapes = {blob: tuple(size) for blob, size in net.shapes().items()}
     if weights:
