@@ -15,7 +15,7 @@ from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.backends.threads import share_of_threads
 from dongfeng.errors import BackendUnavailable
-from dongfeng.formats.ncnn.archive import NcnnFiles, opened, pack
+from dongfeng.formats.ncnn.archive import NcnnFiles, pack, unpacked
 from dongfeng.formats.ncnn.param import NcnnLayer, read_param
 from dongfeng.support.exceptions import first_line
 
@@ -38,7 +38,7 @@ class Ncnn:
     def __init__(self, model: Path | bytes, execution: Execution) -> None:
         if (reason := self.why_unavailable(execution.precision, execution.device)) is not None:
             raise BackendUnavailable(reason)
-        with opened(model) as files:
+        with unpacked(model) as files:
             net = _load(files, execution.precision, share_of_threads(execution.threads, execution.streams))
             layers = read_param(files.param)
         self.streams = execution.streams

@@ -6,7 +6,8 @@ Caffe's, `graph` puts them together, `weights` knows the weight file, `read` has
 network into one file for the cache.
 """
 
-from dongfeng.formats.ncnn.read import read_ncnn, weights_beside
+from dongfeng.formats.ncnn.archive import weights_beside
+from dongfeng.formats.ncnn.read import read_ncnn
 from dongfeng.formats.ncnn.weights import load_ncnn_weights
 from dongfeng.formats.ncnn.write import write_ncnn
 

@@ -1,4 +1,4 @@
-"""An ncnn network as one file: a plain zip of its param, its weights, and what the runtime has to know besides."""
+"""An ncnn network as one file: a plain zip of its param, its weights, and the facts that ncnn's files cannot hold."""
 
 from __future__ import annotations
 
@@ -9,70 +9,88 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 from dongfeng.errors import ConversionError
-from dongfeng.formats.ncnn.read import weights_beside
+from dongfeng.support.strict_json import JsonFormat
 
 SUFFIX = ".ncnn.zip"
-_PARAM, _WEIGHTS, _ABOUT = "net.param", "net.bin", "about.json"
+_PARAM, _WEIGHTS, _FACTS = "net.param", "net.bin", "about.json"
+_FACTS_FORMAT = JsonFormat(ConversionError, "not a network packed for ncnn, or damaged; delete it", max_bytes=1 << 20)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal networks make equal files
 
-Shapes = dict[str, tuple[int, ...]]
+OutputShapes = Mapping[str, tuple[int, ...]]
 
 
-class NcnnFiles(NamedTuple):
+@dataclass(frozen=True)
+class NcnnFiles:
     """An ncnn network on the disk.
 
     Attributes:
         param: Network file, text or binary.
         weights: Weight file.
-        metadata: What `dongfeng.load` has to know to run it.
+        metadata: Entries that `dongfeng.load` needs to run it on images.
         output_shapes: Shapes of its outputs, where they are known.
     """
 
     param: Path
     weights: Path
     metadata: Mapping[str, str]
-    output_shapes: Shapes
+    output_shapes: OutputShapes
 
 
-def pack(param: str, weights: bytes, metadata: Mapping[str, str], output_shapes: Shapes) -> bytes:
-    """The content of such a file."""
-    about = json.dumps({"metadata": dict(metadata), "output_shapes": output_shapes})
+def pack(param: str, weights: bytes, metadata: Mapping[str, str], output_shapes: OutputShapes) -> bytes:
+    """Return the content of an archive; equal networks give equal bytes."""
+    facts = json.dumps({"metadata": dict(metadata), "output_shapes": dict(output_shapes)})
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in ((_PARAM, param), (_WEIGHTS, weights), (_ABOUT, about)):
+        for name, content in ((_PARAM, param), (_WEIGHTS, weights), (_FACTS, facts)):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
     return buffer.getvalue()
 
 
 @contextmanager
-def opened(model: Path | bytes) -> Iterator[NcnnFiles]:
-    """The network of such a file or its content, or of a user's `.param` with its `.bin` beside it.
+def unpacked(model: Path | bytes) -> Iterator[NcnnFiles]:
+    """Give the files of an archive (a path or its content), or a user's `.param` with its `.bin` beside it.
 
-    ncnn reads from files only, so the packed ones are on the disk until the block ends.
+    ncnn reads from files only, so those of an archive are on the disk until the block ends.
 
     Raises:
-        ConversionError: the file is damaged.
+        ConversionError: the archive is damaged.
     """
     if isinstance(model, Path) and not model.name.endswith(SUFFIX):
         yield NcnnFiles(model, weights_beside(model), {}, {})
         return
-    with tempfile.TemporaryDirectory(prefix="dongfeng-") as name:
-        yield _unpack(model, Path(name))
+    with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
+        yield _unpack(model, Path(folder))
+
+
+def weights_beside(param: str | PathLike[str]) -> Path:
+    """Name the weight file that belongs to a network file: `NAME.bin` for `NAME.param` and `NAME.param.bin`."""
+    path = Path(param)
+    return path.with_name(f"{path.name.removesuffix('.bin').removesuffix('.param')}.bin")
 
 
 def _unpack(model: Path | bytes, folder: Path) -> NcnnFiles:
+    source = "the model" if isinstance(model, bytes) else str(model)
     try:
         with zipfile.ZipFile(io.BytesIO(model) if isinstance(model, bytes) else model) as archive:
             for name in (_PARAM, _WEIGHTS):
                 with archive.open(name) as packed, (folder / name).open("wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
-            about = json.loads(archive.read(_ABOUT))
-        shapes = {name: tuple(shape) for name, shape in about["output_shapes"].items()}
-        return NcnnFiles(folder / _PARAM, folder / _WEIGHTS, about["metadata"], shapes)
+            with archive.open(_FACTS) as packed:
+                content = packed.read(_FACTS_FORMAT.max_bytes + 1)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        what = "the model" if isinstance(model, bytes) else str(model)
-        raise ConversionError(f"{what}: not a network packed for ncnn, or damaged ({error}); delete it") from error
+        raise ConversionError(f"{source}: {error}; {_FACTS_FORMAT.advice}") from error
+    facts = _FACTS_FORMAT.parse(content, source=f"{source}/{_FACTS}").fields(("metadata", "output_shapes"))
+    return NcnnFiles(
+        param=folder / _PARAM,
+        weights=folder / _WEIGHTS,
+        metadata={key: value.text() for key, value in facts["metadata"].members().items()},
+        output_shapes={
+            blob: tuple(side.positive_integer() for side in shape.items())
+            for blob, shape in facts["output_shapes"].members().items()
+        },
+    )

@@ -34,9 +34,3 @@ def read_ncnn(param: str | PathLike[str], bin: str | PathLike[str] | None = None
     path = Path(param)
     net = build_net(read_param(path), name=path.name.split(".")[0], source=str(path))
     return net if bin is None else load_ncnn_weights(net, bin)
-
-
-def weights_beside(param: str | PathLike[str]) -> Path:
-    """Name the weight file that belongs to a network file: `NAME.bin` for `NAME.param` and `NAME.param.bin`."""
-    path = Path(param)
-    return path.with_name(f"{path.name.removesuffix('.bin').removesuffix('.param')}.bin")
