@@ -301,11 +301,11 @@ class _Trainer:
         """The network that is evaluated and kept: the average, where there is one."""
         if self._average is None:
             return self._module
-        from dongfeng.formats.torch.batch_norm import BatchNorm
+        from dongfeng.formats.torch.batch_norm import TorchBatchNorm
 
         for module in self._average.modules():
-            if isinstance(module, BatchNorm):
-                module.settle()  # statistics are a quotient of sums, of which each has been averaged
+            if isinstance(module, TorchBatchNorm):
+                module.update_running_stats()  # statistics are a quotient of sums, of which each has been averaged
         return self._average
 
     def _folder(self) -> RunFolder:

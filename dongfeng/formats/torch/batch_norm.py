@@ -17,7 +17,7 @@ def divided(total: Tensor, factor: Tensor) -> Tensor:
     return total * torch.where(factor == 0, torch.zeros_like(factor), 1.0 / factor)
 
 
-class BatchNorm(nn.BatchNorm2d):
+class TorchBatchNorm(nn.BatchNorm2d):
     """Batch normalisation with Caffe's arithmetic, for blobs of any number of axes.
 
     `weight`, `bias`, `running_mean` and `running_var` mean what they mean in PyTorch. Beside them are Caffe's own
@@ -63,8 +63,8 @@ class BatchNorm(nn.BatchNorm2d):
         self.register_buffer("var_sum", torch.zeros(num_features))
         self.register_buffer("factor", torch.zeros(1))
 
-    def settle(self) -> None:
-        """Make the running statistics those of the sums; a factor of 0 means mean 0 and variance 0."""
+    def update_running_stats(self) -> None:
+        """Compute the running statistics from the sums; a factor of 0 gives mean 0 and variance 0."""
         with torch.no_grad():
             self.running_mean.copy_(divided(self.mean_sum, self.factor))
             self.running_var.copy_(divided(self.var_sum, self.factor))
@@ -111,7 +111,7 @@ class BatchNorm(nn.BatchNorm2d):
             self.mean_sum.mul_(self.fraction).add_(mean.to(_FULL_PRECISION))
             self.var_sum.mul_(self.fraction).add_(variance.to(_FULL_PRECISION))
             self.factor.mul_(self.fraction).add_(1.0)
-            self.settle()
+            self.update_running_stats()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         # Not that of PyTorch's BatchNorm, which wants num_batches_tracked of a plain dict, such as safetensors gives.
@@ -128,6 +128,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
+
+    def _get_name(self) -> str:
+        return "BatchNorm"  # in print: a model reads as if written by hand
 
     def extra_repr(self) -> str:
         """What `print` shows."""

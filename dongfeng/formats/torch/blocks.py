@@ -14,7 +14,7 @@ from dongfeng.layers.infer import needed_layers
 
 
 @dataclass(frozen=True)
-class Step:
+class BlockStep:
     """One part of a block's computation.
 
     Attributes:
@@ -30,14 +30,14 @@ class Step:
     dropped: tuple[str, ...] = ()
 
 
-def with_drops(steps: Sequence[Step], outputs: Sequence[str]) -> tuple[Step, ...]:
+def with_drops(steps: Sequence[BlockStep], outputs: Sequence[str]) -> tuple[BlockStep, ...]:
     """The steps, each told which blobs can be let go after it."""
     kept = set(outputs)
     result = []
     for step in reversed(steps):
         last = tuple(blob for blob in dict.fromkeys((*step.bottoms, *step.tops)) if blob not in kept)
         kept.update(last)
-        result.append(Step(step.part, step.bottoms, step.tops, last))
+        result.append(BlockStep(step.part, step.bottoms, step.tops, last))
     return tuple(reversed(result))
 
 
@@ -53,7 +53,7 @@ class Block(nn.Module):
     def __init__(
         self,
         parts: Mapping[str, nn.Module],
-        steps: Sequence[Step],
+        steps: Sequence[BlockStep],
         inputs: Sequence[str],
         outputs: Sequence[str],
     ) -> None:
@@ -67,7 +67,7 @@ class Block(nn.Module):
         """Compute the outputs."""
         return self._run(self.steps, inputs, self.outputs)
 
-    def _run(self, steps: Sequence[Step], inputs: Sequence[Tensor], outputs: Sequence[str]) -> Any:
+    def _run(self, steps: Sequence[BlockStep], inputs: Sequence[Tensor], outputs: Sequence[str]) -> Any:
         blobs: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
         for step in steps:
             part = getattr(self, step.part) if isinstance(step.part, str) else step.part
@@ -94,7 +94,7 @@ class Network(Block):
     def __init__(
         self,
         parts: Mapping[str, nn.Module],
-        steps: Sequence[Step],
+        steps: Sequence[BlockStep],
         inputs: Sequence[str],
         outputs: Sequence[str],
         features: Sequence[str] = (),

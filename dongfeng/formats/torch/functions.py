@@ -16,7 +16,7 @@ Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Eltwise:
+class TorchEltwise:
     """PROD, SUM with coefficients, or MAX."""
 
     operation: str
@@ -39,7 +39,7 @@ class Eltwise:
 
 
 @dataclass(frozen=True)
-class Concat:
+class TorchConcat:
     """Inputs joined along an axis."""
 
     axis: int
@@ -49,7 +49,7 @@ class Concat:
 
 
 @dataclass(frozen=True)
-class Slice:
+class TorchSlice:
     """Parts of an axis: between points, or equal ones."""
 
     axis: int
@@ -75,7 +75,7 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class Flatten:
+class TorchFlatten:
     """Axes from the first to the last become one."""
 
     first: int
@@ -86,7 +86,7 @@ class Flatten:
 
 
 @dataclass(frozen=True)
-class Reshape:
+class TorchReshape:
     """Axes from `first` to before `last` become `dims`: 0 copies a dimension, -1 takes what is left."""
 
     first: int
@@ -102,7 +102,7 @@ class Reshape:
 
 
 @dataclass(frozen=True)
-class Crop:
+class TorchCrop:
     """The first input cut to the second's size, by an offset for each axis."""
 
     offsets: tuple[tuple[int, int], ...]
@@ -114,7 +114,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Tile:
+class TorchTile:
     """The whole repeated along an axis."""
 
     axis: int
@@ -125,7 +125,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Permute:
+class TorchPermute:
     """Axes in another order."""
 
     order: tuple[int, ...]
@@ -135,7 +135,7 @@ class Permute:
 
 
 @dataclass(frozen=True)
-class Axpy:
+class TorchAxpy:
     """a * x + y, one a per sample and channel, for x of so many axes."""
 
     rank: int
@@ -147,7 +147,7 @@ class Axpy:
 
 
 @dataclass(frozen=True)
-class Reduction:
+class TorchReduction:
     """Everything from an axis on as one value."""
 
     operation: str
@@ -162,7 +162,7 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class MVN:
+class TorchMVN:
     """(x - mean) / (sqrt(variance) + eps) over some axes; without axes every value is its own mean."""
 
     axes: tuple[int, ...]
@@ -192,7 +192,7 @@ class LRNWithin:
 
 
 @dataclass(frozen=True)
-class Exp:
+class TorchExp:
     """e ^ (shift + scale * x)."""
 
     scale: float
@@ -203,7 +203,7 @@ class Exp:
 
 
 @dataclass(frozen=True)
-class Log:
+class TorchLog:
     """factor * log(shift + scale * x)."""
 
     scale: float
@@ -215,7 +215,7 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Power:
+class TorchPower:
     """(shift + scale * x) ^ power."""
 
     power: float
@@ -230,7 +230,7 @@ class Power:
 
 
 @dataclass(frozen=True)
-class Swish:
+class TorchSwish:
     """x * sigmoid(beta * x)."""
 
     beta: float
@@ -240,7 +240,7 @@ class Swish:
 
 
 @dataclass(frozen=True)
-class HardSigmoid:
+class TorchHardSigmoid:
     """min(max(alpha * x + beta, 0), 1)."""
 
     alpha: float
@@ -251,7 +251,7 @@ class HardSigmoid:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class TorchThreshold:
     """1 where x is greater, else 0."""
 
     threshold: float

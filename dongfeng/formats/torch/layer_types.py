@@ -11,12 +11,12 @@ from torch import nn
 
 from dongfeng.errors import UnsupportedLayer
 from dongfeng.formats.torch import functions, modules
-from dongfeng.formats.torch.batch_norm import BatchNorm
+from dongfeng.formats.torch.batch_norm import TorchBatchNorm
 from dongfeng.formats.torch.leaves import Leaf
 from dongfeng.layers import pooling
 from dongfeng.layers.base import layer_type
 from dongfeng.layers.interp import Interp
-from dongfeng.layers.normalization import BatchNorm as CaffeBatchNorm
+from dongfeng.layers.normalization import BatchNorm
 from dongfeng.layers.shapes import canonical_axis, pooled, read_window
 
 Operation = Callable[..., Any]  # of tensors: a module, or a function that can be pickled
@@ -99,9 +99,9 @@ def _batch_norm(leaf: Leaf) -> Operation:
         raise UnsupportedLayer(["the number of its channels is open"])
     if _rank(leaf) < 2:
         raise UnsupportedLayer(["its bottom has no channel axis"])
-    has_affine = CaffeBatchNorm(layer).has_affine
+    has_affine = BatchNorm(layer).has_affine
     scale = leaf.layers[1].params.scale_param if len(leaf.layers) > 1 else None
-    return BatchNorm(
+    return TorchBatchNorm(
         channels,
         param.eps,
         param.moving_average_fraction,
@@ -168,7 +168,7 @@ def _pooling(leaf: Leaf) -> Operation:
 def _interp(leaf: Leaf) -> Operation:
     kind, param = Interp(leaf.layer), leaf.layer.params.interp_param
     follows = len(leaf.bottoms) > 1
-    return modules.Interp(
+    return modules.TorchInterp(
         (param.height, param.width) if kind.uses_fixed_size and not follows else None,
         param.shrink_factor if param.has("shrink_factor") else 1,
         param.zoom_factor if param.has("zoom_factor") else 1,
@@ -179,16 +179,16 @@ def _interp(leaf: Leaf) -> Operation:
 
 def _eltwise(leaf: Leaf) -> Operation:
     param = leaf.layer.params.eltwise_param
-    return functions.Eltwise(param.operation, tuple(param.coeff))
+    return functions.TorchEltwise(param.operation, tuple(param.coeff))
 
 
 def _concat(leaf: Leaf) -> Operation:
-    return functions.Concat(canonical_axis(layer_type(leaf.layer).axis, leaf.bottom_shapes[0]))  # type: ignore[attr-defined]
+    return functions.TorchConcat(canonical_axis(layer_type(leaf.layer).axis, leaf.bottom_shapes[0]))  # type: ignore[attr-defined]
 
 
 def _slice(leaf: Leaf) -> Operation:
     kind: Any = layer_type(leaf.layer)
-    return functions.Slice(canonical_axis(kind.axis, leaf.bottom_shapes[0]), tuple(kind.points), len(leaf.tops))
+    return functions.TorchSlice(canonical_axis(kind.axis, leaf.bottom_shapes[0]), tuple(kind.points), len(leaf.tops))
 
 
 def _softmax(leaf: Leaf) -> Operation:
@@ -197,14 +197,14 @@ def _softmax(leaf: Leaf) -> Operation:
 
 def _flatten(leaf: Leaf) -> Operation:
     param, shape = leaf.layer.params.flatten_param, leaf.bottom_shapes[0]
-    return functions.Flatten(canonical_axis(param.axis, shape), canonical_axis(param.end_axis, shape))
+    return functions.TorchFlatten(canonical_axis(param.axis, shape), canonical_axis(param.end_axis, shape))
 
 
 def _reshape(leaf: Leaf) -> Operation:
     param, rank = leaf.layer.params.reshape_param, _rank(leaf)
     first = param.axis if param.axis >= 0 else rank + param.axis + 1
     last = rank if param.num_axes == -1 else first + param.num_axes
-    return functions.Reshape(first, last, tuple(param.shape.dim))
+    return functions.TorchReshape(first, last, tuple(param.shape.dim))
 
 
 def _crop(leaf: Leaf) -> Operation:
@@ -212,29 +212,29 @@ def _crop(leaf: Leaf) -> Operation:
     axes = range(canonical_axis(param.axis, leaf.bottom_shapes[0]), rank)
     offsets = tuple(param.offset) or (0,)
     spread = offsets * len(axes) if len(offsets) == 1 else offsets
-    return functions.Crop(tuple(zip(axes, spread, strict=True)))
+    return functions.TorchCrop(tuple(zip(axes, spread, strict=True)))
 
 
 def _tile(leaf: Leaf) -> Operation:
     param = leaf.layer.params.tile_param
-    return functions.Tile(canonical_axis(param.axis, leaf.bottom_shapes[0]), param.tiles)
+    return functions.TorchTile(canonical_axis(param.axis, leaf.bottom_shapes[0]), param.tiles)
 
 
 def _permute(leaf: Leaf) -> Operation:
     order = tuple(leaf.layer.params.permute_param.order)
-    return functions.Permute((*order, *(axis for axis in range(_rank(leaf)) if axis not in order)))
+    return functions.TorchPermute((*order, *(axis for axis in range(_rank(leaf)) if axis not in order)))
 
 
 def _reduction(leaf: Leaf) -> Operation:
     param, shape = leaf.layer.params.reduction_param, leaf.bottom_shapes[0]
     axes = tuple(range(canonical_axis(param.axis, shape), len(shape)))
-    return functions.Reduction(param.operation, axes, param.coeff)
+    return functions.TorchReduction(param.operation, axes, param.coeff)
 
 
 def _mvn(leaf: Leaf) -> Operation:
     param = leaf.layer.params.mvn_param
     axes = tuple(range(1 if param.across_channels else 2, _rank(leaf)))
-    return functions.MVN(axes, param.normalize_variance, param.eps)
+    return functions.TorchMVN(axes, param.normalize_variance, param.eps)
 
 
 def _lrn(leaf: Leaf) -> Operation:
@@ -246,24 +246,24 @@ def _lrn(leaf: Leaf) -> Operation:
 
 def _normalize(leaf: Leaf) -> Operation:
     param, channels = leaf.layer.params.norm_param, leaf.bottom_shapes[0][1]
-    return modules.Normalize(() if param.channel_shared else (channels or 1,), param.eps,
+    return modules.TorchNormalize(() if param.channel_shared else (channels or 1,), param.eps,
                              across_spatial=param.across_spatial)  # fmt: skip
 
 
 def _exp(leaf: Leaf) -> Operation:
     param = leaf.layer.params.exp_param
     log_base = 1.0 if param.base == -1 else math.log(param.base)
-    return functions.Exp(param.scale * log_base, param.shift * log_base)
+    return functions.TorchExp(param.scale * log_base, param.shift * log_base)
 
 
 def _log(leaf: Leaf) -> Operation:
     param = leaf.layer.params.log_param
-    return functions.Log(param.scale, param.shift, 1.0 if param.base == -1 else 1.0 / math.log(param.base))
+    return functions.TorchLog(param.scale, param.shift, 1.0 if param.base == -1 else 1.0 / math.log(param.base))
 
 
 def _power(leaf: Leaf) -> Operation:
     param = leaf.layer.params.power_param
-    return functions.Power(param.power, param.scale, param.shift)
+    return functions.TorchPower(param.power, param.scale, param.shift)
 
 
 def _clip(leaf: Leaf) -> Operation:
@@ -273,12 +273,12 @@ def _clip(leaf: Leaf) -> Operation:
 
 def _hard_sigmoid(leaf: Leaf) -> Operation:
     param = leaf.layer.params.hardsigmoid_param
-    return functions.HardSigmoid(param.alpha, param.beta)
+    return functions.TorchHardSigmoid(param.alpha, param.beta)
 
 
 _MAKERS: Mapping[str, Callable[[Leaf], Operation]] = {
     "AbsVal": lambda _: torch.abs,
-    "Axpy": lambda leaf: functions.Axpy(len(leaf.bottom_shapes[1])),
+    "Axpy": lambda leaf: functions.TorchAxpy(len(leaf.bottom_shapes[1])),
     "BNLL": lambda _: nn.Softplus(),
     "BatchNorm": _batch_norm,
     "Bias": _bias,
@@ -318,9 +318,9 @@ _MAKERS: Mapping[str, Callable[[Leaf], Operation]] = {
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": lambda leaf: functions.Copies(len(leaf.tops)),
-    "Swish": lambda leaf: functions.Swish(leaf.layer.params.swish_param.beta),
+    "Swish": lambda leaf: functions.TorchSwish(leaf.layer.params.swish_param.beta),
     "TanH": lambda _: nn.Tanh(),
-    "Threshold": lambda leaf: functions.Threshold(leaf.layer.params.threshold_param.threshold),
+    "Threshold": lambda leaf: functions.TorchThreshold(leaf.layer.params.threshold_param.threshold),
     "Tile": _tile,
 }
 

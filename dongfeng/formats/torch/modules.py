@@ -50,7 +50,7 @@ class Pool2d(nn.Module):
         return f"{'max' if self.is_max else 'average'}, kernel_size={w.kernel}, stride={w.stride}{padding}{rounding}"
 
 
-class Interp(nn.Module):
+class TorchInterp(nn.Module):
     """Bilinear resizing, to the size of a second input, to a fixed size, or by factors.
 
     Args:
@@ -139,7 +139,7 @@ class Affine(nn.Module):
         return ", ".join(f"{name}={shape}" for name, shape in shapes.items())
 
 
-class Normalize(nn.Module):
+class TorchNormalize(nn.Module):
     """Source: SSD's Caffe, NormalizeLayer: x / sqrt(sum of squares + eps), times a learned factor."""
 
     def __init__(self, weight: tuple[int, ...], eps: float, *, across_spatial: bool) -> None:

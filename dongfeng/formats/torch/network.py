@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
-from dongfeng.formats.torch.batch_norm import SUMS, BatchNorm
-from dongfeng.formats.torch.blocks import RESERVED, Block, ManyInputNetwork, Network, Step
-from dongfeng.formats.torch.functions import Flatten
+from dongfeng.formats.torch.batch_norm import SUMS, TorchBatchNorm
+from dongfeng.formats.torch.blocks import RESERVED, Block, BlockStep, ManyInputNetwork, Network
+from dongfeng.formats.torch.functions import TorchFlatten
 from dongfeng.formats.torch.layer_types import Operation, operation_of
 from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
 from dongfeng.formats.torch.outputs import checked_outputs, feature_blobs, score_blobs
@@ -36,7 +36,7 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     builder = _Builder(leaves, operations, {*wanted, *features})
     parts, steps = builder.members((), range(len(leaves)))
     if outputs is None and len(wanted) == 1 and not net.is_dynamic and net.shapes()[wanted[0]][2:] == (1, 1):
-        steps.append(Step(Flatten(1, -1), wanted, wanted))  # a classifier that ends in a convolution
+        steps.append(BlockStep(TorchFlatten(1, -1), wanted, wanted))  # a classifier that ends in a convolution
     kind = Network if len(net.inputs) == 1 else ManyInputNetwork
     return kind(parts, steps, tuple(net.inputs), wanted, features, net.name).eval()
 
@@ -107,8 +107,8 @@ def _load(module: nn.Module, leaf: Leaf, shared: dict[str, nn.Parameter]) -> Non
                 multipliers[attribute] = (rate, decay)
     if multipliers:
         module.multipliers = multipliers  # type: ignore[assignment]
-    if isinstance(module, BatchNorm):
-        module.settle()
+    if isinstance(module, TorchBatchNorm):
+        module.update_running_stats()
 
 
 def weights_of(leaf: Leaf) -> list[tuple[Layer, tuple[str, ...]]]:
@@ -131,7 +131,7 @@ class _Builder:
             for bottom in leaf.bottoms:
                 self.readers.setdefault(bottom, []).append(index)
 
-    def members(self, prefix: tuple[str, ...], indices: Iterable[int]) -> tuple[dict[str, nn.Module], list[Step]]:
+    def members(self, prefix: tuple[str, ...], indices: Iterable[int]) -> tuple[dict[str, nn.Module], list[BlockStep]]:
         """The modules directly in a group, and the steps that compute it."""
         groups: dict[tuple[str, int], list[int]] = {}
         depth = len(prefix)
@@ -166,17 +166,17 @@ class _Builder:
             sorter.done(key)
         return result
 
-    def _leaf_steps(self, index: int, name: str, parts: dict[str, nn.Module]) -> list[Step]:
+    def _leaf_steps(self, index: int, name: str, parts: dict[str, nn.Module]) -> list[BlockStep]:
         leaf, operation = self.leaves[index], self.operations[index]
         part: str | Operation = operation
         if isinstance(operation, nn.Module):
             parts[name] = operation
             part = name
         if len(leaf.tops) == len(leaf.bottoms) > 1:  # one set of weights for several bottoms
-            return [Step(part, (b,), (t,)) for b, t in zip(leaf.bottoms, leaf.tops, strict=True)]
-        return [Step(part, leaf.bottoms, leaf.tops)]
+            return [BlockStep(part, (b,), (t,)) for b, t in zip(leaf.bottoms, leaf.tops, strict=True)]
+        return [BlockStep(part, leaf.bottoms, leaf.tops)]
 
-    def _group(self, prefix: tuple[str, ...], inside: Sequence[int]) -> tuple[nn.Module, Step]:
+    def _group(self, prefix: tuple[str, ...], inside: Sequence[int]) -> tuple[nn.Module, BlockStep]:
         parts, steps = self.members(prefix, inside)
         members = set(inside)
         made = [top for step in steps for top in step.tops]
@@ -185,7 +185,7 @@ class _Builder:
         outputs = tuple(
             blob for blob in made if blob in self.wanted or not members.issuperset(self.readers.get(blob, ()))
         )
-        step = Step(prefix[-1], inputs, outputs)
+        step = BlockStep(prefix[-1], inputs, outputs)
         if _is_chain(steps, inputs, outputs):
             sequence = nn.Sequential()
             for member in steps:
@@ -194,7 +194,7 @@ class _Builder:
         return Block(parts, steps, inputs, outputs), step
 
 
-def _is_chain(steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+def _is_chain(steps: Sequence[BlockStep], inputs: Sequence[str], outputs: Sequence[str]) -> bool:
     """Whether the steps are different modules, each fed with nothing but the result of the one before."""
     blobs: Sequence[str] = inputs
     for step in steps:
