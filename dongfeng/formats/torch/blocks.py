@@ -20,7 +20,7 @@ class BlockStep:
     Attributes:
         part: Name of the submodule, or a function.
         bottoms: Blobs it reads.
-        tops: Blobs it makes.
+        tops: Blobs it writes.
         dropped: Blobs that nothing reads afterwards.
     """
 
@@ -30,8 +30,25 @@ class BlockStep:
     dropped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan:
+    """The modules of a block and how they are computed.
+
+    Attributes:
+        parts: Submodules by name.
+        steps: Computation, in order.
+        inputs: Caffe's names of the blobs the block takes, in order.
+        outputs: Caffe's names of the blobs it gives, in order.
+    """
+
+    parts: Mapping[str, nn.Module]
+    steps: Sequence[BlockStep]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def with_drops(steps: Sequence[BlockStep], outputs: Sequence[str]) -> tuple[BlockStep, ...]:
-    """The steps, each told which blobs can be let go after it."""
+    """Return the steps, each with the blobs that can be freed after it."""
     kept = set(outputs)
     result = []
     for step in reversed(steps):
@@ -47,20 +64,14 @@ class Block(nn.Module):
     Attributes:
         inputs: Caffe's names of the blobs it takes, in order.
         outputs: Caffe's names of the blobs it gives, in order.
-        steps: What it computes.
+        steps: Computation, in order.
     """
 
-    def __init__(
-        self,
-        parts: Mapping[str, nn.Module],
-        steps: Sequence[BlockStep],
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-    ) -> None:
+    def __init__(self, plan: BlockPlan) -> None:
         super().__init__()
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self.steps = with_drops(steps, outputs)
-        for name, part in parts.items():
+        self.inputs, self.outputs = plan.inputs, plan.outputs
+        self.steps = with_drops(plan.steps, plan.outputs)
+        for name, part in plan.parts.items():
             self.add_module(name, part)
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -88,25 +99,18 @@ class Network(Block):
     """A whole network of one input.
 
     Attributes:
+        name: Name of the net.
         features: Blobs that `forward_features` gives; empty where the network has none.
     """
 
-    def __init__(
-        self,
-        parts: Mapping[str, nn.Module],
-        steps: Sequence[BlockStep],
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        features: Sequence[str] = (),
-        name: str = "",
-    ) -> None:
-        super().__init__(parts, steps, inputs, outputs)
+    def __init__(self, plan: BlockPlan, features: Sequence[str] = (), name: str = "") -> None:
+        super().__init__(plan)
         self.name = name
         self.features = tuple(features)
-        self.feature_steps = with_drops(needed_layers(steps, features), features) if features else ()
+        self.feature_steps = with_drops(needed_layers(plan.steps, features), features) if features else ()
 
     def forward(self, input: Tensor) -> Any:  # type: ignore[override]  # torch.fx wants to know how many inputs
-        """The scores before any softmax: (N, classes), or (N, classes, H, W).
+        """Compute the scores before any softmax: (N, classes), or (N, classes, H, W).
 
         Args:
             input: (N, 3, H, W), channels in BGR order, mean subtracted and scaled as the network's preprocessing says.
@@ -114,7 +118,7 @@ class Network(Block):
         return self._run(self.steps, (input,), self.outputs)
 
     def forward_features(self, input: Tensor) -> tuple[Tensor, ...]:
-        """The backbone's maps at 1/8, 1/16 and 1/32 of the input's height and width.
+        """Compute the backbone's maps at 1/8, 1/16 and 1/32 of the input's height and width.
 
         Raises:
             ConversionError: the network has no such maps.
@@ -132,9 +136,10 @@ class ManyInputNetwork(Network):
     """A whole network of several inputs, in the order of `inputs`, or of none."""
 
     def forward(self, *inputs: Tensor) -> Any:
-        """The outputs."""
+        """Compute the outputs."""
         return self._run(self.steps, inputs, self.outputs)
 
 
 # Names that a part cannot have, for modules have them already.
-RESERVED = tuple(sorted({*dir(Network({}, (), ("data",), ("data",))), *dir(nn.Sequential())}))
+_SMALLEST = Network(BlockPlan(parts={}, steps=(), inputs=("data",), outputs=("data",)))
+RESERVED = tuple(sorted({*dir(_SMALLEST), *dir(nn.Sequential())}))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.formats.torch.batch_norm import SUMS, TorchBatchNorm
-from dongfeng.formats.torch.blocks import RESERVED, Block, BlockStep, ManyInputNetwork, Network
+from dongfeng.formats.torch.blocks import RESERVED, Block, BlockPlan, BlockStep, ManyInputNetwork, Network
 from dongfeng.formats.torch.functions import TorchFlatten
 from dongfeng.formats.torch.layer_types import Operation, operation_of
 from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
@@ -37,8 +37,9 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     parts, steps = builder.members((), range(len(leaves)))
     if outputs is None and len(wanted) == 1 and not net.is_dynamic and net.shapes()[wanted[0]][2:] == (1, 1):
         steps.append(BlockStep(TorchFlatten(1, -1), wanted, wanted))  # a classifier that ends in a convolution
-    kind = Network if len(net.inputs) == 1 else ManyInputNetwork
-    return kind(parts, steps, tuple(net.inputs), wanted, features, net.name).eval()
+    plan = BlockPlan(parts=parts, steps=steps, inputs=tuple(net.inputs), outputs=wanted)
+    network = Network if len(net.inputs) == 1 else ManyInputNetwork
+    return network(plan, features, net.name).eval()
 
 
 def _needed(leaves: Sequence[Leaf], wanted: Collection[str]) -> list[Leaf]:
@@ -191,7 +192,7 @@ class _Builder:
             for member in steps:
                 sequence.add_module(str(member.part), parts[str(member.part)])
             return sequence, step
-        return Block(parts, steps, inputs, outputs), step
+        return Block(BlockPlan(parts=parts, steps=steps, inputs=inputs, outputs=outputs)), step
 
 
 def _is_chain(steps: Sequence[BlockStep], inputs: Sequence[str], outputs: Sequence[str]) -> bool:
