@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
+from dongfeng.formats.outputs import requested_outputs
 from dongfeng.layers.infer import layer_types, needed_layers
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -61,12 +62,12 @@ def to_onnx(
     newest = min(MAX_OPSET, onnx.defs.onnx_opset_version())
     if not MIN_OPSET <= opset <= newest:
         raise ConversionError(f"opset {opset} is out of range: {MIN_OPSET} to {newest} with onnx {onnx.__version__}")
-    wanted = _wanted(net, outputs)
+    requested = requested_outputs(net, outputs)
     sizes = dynamic_sizes(net, dynamic) if dynamic else static_sizes(net)
     net = fill(net)
-    layers = needed_layers(net.layers, wanted)
-    graph = _emit(layers, opset, sizes, set(net.inputs) | set(wanted))
-    model = _completed(graph, net, layers, wanted)
+    layers = needed_layers(net.layers, requested)
+    graph = _emit(layers, opset, sizes, {*net.inputs, *requested})
+    model = _completed(graph, net, layers, requested)
     onnx.helper.set_model_props(model, {**_recipe_metadata(net.preprocessing), **(metadata or {})})
     if path is not None:
         with replacing(path) as temporary:
@@ -74,32 +75,21 @@ def to_onnx(
     return model
 
 
-def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], wanted: Sequence[str]) -> onnx.ModelProto:
+def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], outputs: Sequence[str]) -> onnx.ModelProto:
     """The graph's model with its inputs and outputs, the shapes of what lies between, and its versions."""
     from onnx import helper
 
-    read = {bottom for layer in layers for bottom in layer.bottoms} | set(wanted)
-    between = [top for layer in layers for top in layer.tops if top not in wanted and top in read]
+    read = {bottom for layer in layers for bottom in layer.bottoms} | set(outputs)
+    between = [top for layer in layers for top in layer.tops if top not in outputs and top in read]
     model, opset_id = graph.model, helper.make_opsetid("", graph.opset)
     model.graph.name = net.name or "net"
     model.graph.input.extend(_info(blob, graph, _AXES) for blob in net.inputs if blob in read)
-    model.graph.output.extend(_info(blob, graph) for blob in wanted)
+    model.graph.output.extend(_info(blob, graph) for blob in outputs)
     model.graph.value_info.extend(_info(blob, graph) for blob in between)
     model.opset_import.append(opset_id)
     model.ir_version = helper.find_min_ir_version_for([opset_id])
     model.producer_name = "dongfeng"
     return model
-
-
-def _wanted(net: Net, outputs: Sequence[str] | None) -> list[str]:
-    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
-    wanted = list(dict.fromkeys(net.outputs if outputs is None else outputs))
-    missing = [blob for blob in wanted if blob not in blobs]
-    if missing or not wanted:
-        asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
-        own = ", ".join(net.outputs) or "none, for layers read all its blobs: name one with outputs"
-        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {own}")
-    return wanted
 
 
 def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str]) -> OnnxGraph:

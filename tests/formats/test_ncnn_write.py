@@ -291,7 +291,7 @@ def test_open_sizes_missing_weights_and_unknown_blobs(tmp_path: Path) -> None:
     make(tmp_path, conv('num_output: 1 kernel_size: 1 weight_filler { type: "gaussian" }'))
     with pytest.raises(WeightsMismatch, match='layer "l"'):
         write_ncnn(dongfeng.read_caffe(tmp_path / "net.prototxt"), tmp_path / "n.param", tmp_path / "n.bin")
-    with pytest.raises(ConversionError, match="no blob nowhere"):
+    with pytest.raises(ConversionError, match="no blob 'nowhere'"):
         write_ncnn(net, tmp_path / "n.param", outputs=["nowhere"])
 
 

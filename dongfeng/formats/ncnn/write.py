@@ -10,10 +10,11 @@ from dataclasses import replace
 from os import PathLike
 from typing import NamedTuple
 
-from dongfeng.errors import ConversionError, DongfengWarning, UnsupportedLayer
+from dongfeng.errors import DongfengWarning, UnsupportedLayer
 from dongfeng.formats.ncnn.emit_layers import EMITTERS, activation, normalization
 from dongfeng.formats.ncnn.emitted import Context, Emitted, Sizes, param_words, params, weight_bytes
 from dongfeng.formats.ncnn.param import MAGIC
+from dongfeng.formats.outputs import requested_outputs
 from dongfeng.layers.base import is_known, layer_type
 from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Layer, show
@@ -102,11 +103,9 @@ def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
     """
     if outputs is None:
         return net.with_layers(layer for layer in net.layers if layer.type != "Silence")
-    made = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
-    if missing := [blob for blob in outputs if blob not in made]:
-        raise ConversionError(f"no blob {', '.join(missing)} in net {net.name!r}; its outputs are {net.outputs}")
-    kept = needed_layers(net.layers, outputs)
-    needed = {*outputs, *(bottom for layer in kept for bottom in layer.bottoms)}
+    requested = requested_outputs(net, outputs)
+    kept = needed_layers(net.layers, requested)
+    needed = {*requested, *(bottom for layer in kept for bottom in layer.bottoms)}
     inputs = {blob: shape for blob, shape in net.inputs.items() if blob in needed}
     aliases = {private: blob for private, blob in net.aliases.items() if private in needed}
     return replace(net, inputs=inputs, layers=tuple(kept), aliases=aliases)

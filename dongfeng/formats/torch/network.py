@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.formats.outputs import requested_outputs
 from dongfeng.formats.torch.batch_norm import SUMS, TorchBatchNorm
 from dongfeng.formats.torch.blocks import RESERVED, Block, BlockPlan, BlockStep, ManyInputNetwork, Network
 from dongfeng.formats.torch.functions import TorchFlatten
 from dongfeng.formats.torch.layer_types import Operation, operation_of
 from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
-from dongfeng.formats.torch.outputs import checked_outputs, feature_blobs, score_blobs
+from dongfeng.formats.torch.outputs import feature_blobs, score_blobs
 from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Array, Layer
 from dongfeng.net.graph import Net
@@ -27,7 +28,7 @@ _OVERWRITABLE = frozenset({"BatchNorm", "Convolution", "Deconvolution", "Eltwise
 
 def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     """The network of `net` in evaluation mode; see `to_torch`."""
-    wanted = score_blobs(net) if outputs is None else checked_outputs(net, outputs)
+    wanted = score_blobs(net) if outputs is None else requested_outputs(net, outputs)
     features = feature_blobs(net)
     leaves = _needed(leaves_of(fill(net), RESERVED), wanted)
     made = {*net.inputs, *(top for leaf in leaves for top in leaf.tops)}

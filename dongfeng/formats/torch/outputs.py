@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from dongfeng.errors import ConversionError, DongfengError
+from dongfeng.errors import DongfengError
 from dongfeng.layers.convolution import Deconvolution
 from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Layer
@@ -15,21 +15,6 @@ _TAIL = ("ArgMax", "Softmax")
 _ENLARGING = ("Deconvolution", "Interp", "Upsample")
 _STRIDES = (8, 16, 32)
 _PROBE_HW = (256, 512)
-
-
-def checked_outputs(net: Net, outputs: Sequence[str]) -> tuple[str, ...]:
-    """The blobs asked for.
-
-    Raises:
-        ConversionError: one is not a blob of the net.
-    """
-    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
-    wanted = tuple(outputs)
-    missing = [blob for blob in wanted if blob not in blobs]
-    if missing or not wanted:
-        asked = f"no blob {', '.join(map(repr, missing))}" if missing else "no output asked for"
-        raise ConversionError(f"{asked} in net {net.name!r}; its outputs are {', '.join(net.outputs)}")
-    return wanted
 
 
 def score_blobs(net: Net) -> tuple[str, ...]:
