@@ -211,7 +211,7 @@ def _write_onnx(export: _OnnxExport, out: Path, *, dynamic: bool, verify: bool |
 
 def _error(wrong: BlobError) -> str:
     if wrong.problem or wrong.max_rel_error is None:
-        return f'blob "{wrong.blob}" {wrong.finding}'
+        return f'blob "{wrong.blob}" {wrong.result}'
     return f'blob "{wrong.blob}" is off by {wrong.max_rel_error:#.3g} of its largest value'
 
 

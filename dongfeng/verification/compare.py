@@ -1,8 +1,8 @@
-"""How far each blob is from what it should be, and which layer is to blame.
+"""How far each blob is from the reference, and which layer is to blame.
 
 Rounding grows on its way through a net: a Softmax of large scores enlarges it, an ArgMax of nearly equal ones turns it
-into another index. A layer is to blame only where that explains nothing: it makes something else of the model's own
-values than the interpreter does, or what it was given is too close to the reference for its result to be so far.
+into another index. A layer is to blame only where that explains nothing: from the model's own values it computes
+something else than the interpreter does, or its bottoms are too close to the reference for its result to be so far.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _JUMPS = 1e-4  # fraction of indices that nearly equal scores may change; one al
 
 @dataclass(frozen=True)
 class Difference:
-    """What was found of one blob; the fields are those of `BlobError`."""
+    """The difference of one blob from the reference; the fields are those of `BlobError`."""
 
     max_abs_error: float | None = None
     max_rel_error: float | None = None
@@ -33,19 +33,19 @@ class Difference:
     problem: str | None = None
 
     @property
-    def size(self) -> float:
-        """How large the relative error is; infinite where it cannot be told."""
+    def relative_error(self) -> float:
+        """The relative error; infinite where it cannot be computed."""
         if self.max_rel_error is not None:
             return self.max_rel_error
         return 0.0 if self.mismatches == 0 else np.inf
 
 
 def compare(got: Array, expected: Array, tolerance: float) -> Difference:
-    """The difference of two blobs.
+    """Compare two blobs of numbers.
 
     Args:
-        got: What was computed.
-        expected: What it should be.
+        got: The model's values.
+        expected: The reference's values.
         tolerance: Largest error that passes, as a fraction of the largest magnitude in `expected`.
     """
     if got.shape != expected.shape:
@@ -62,7 +62,7 @@ def compare(got: Array, expected: Array, tolerance: float) -> Difference:
 
 
 def compare_exactly(got: Array, expected: Array) -> Difference:
-    """The difference of two blobs of indices, which are equal or not."""
+    """Compare two blobs of indices, which are equal or not."""
     if got.shape != expected.shape:
         return compare(got, expected, 0.0)
     mismatches = float(np.mean(got != expected)) if got.size else 0.0
@@ -70,19 +70,19 @@ def compare_exactly(got: Array, expected: Array) -> Difference:
 
 
 def holds_indices(layer: Layer, top: str) -> bool:
-    """Whether a blob's values jump from one whole number to another: indices, and 0 or 1."""
+    """Tell whether a blob holds indices, or 0 and 1: values that jump from one whole number to another."""
     if layer.type == "Pooling":
         return layer.tops.index(top) == 1  # places of the maxima
     return layer.type in ("ArgMax", "Threshold")
 
 
-class Comparison:
+class BlobComparison:
     """The comparison of a model's blobs with a reference, in the net's order.
 
     Args:
         net: The net.
-        inputs: Input blob -> what net, model and reference were fed with.
-        computed: Blob of the net -> what the model makes of that.
+        inputs: Input blob -> array that net, model and reference were fed with.
+        computed: Blob of the net -> array that the model computes from them.
         tolerance: Largest relative error that passes.
     """
 
@@ -92,33 +92,41 @@ class Comparison:
         self._errors: dict[str, float] = dict.fromkeys(inputs, 0.0)
 
     def judge(self, index: int, top: str, expected: Array) -> Difference:
-        """How far a top of layer number `index` is off, and whether that layer is right."""
-        layer, got = self.net.layers[index], self.computed[top]
-        exact = holds_indices(layer, top)
-        found = compare_exactly(got, expected) if exact else compare(got, expected, self.tolerance)
-        if not found.passed and self._is_explained(index, top, found):
-            found = replace(found, passed=True, follows=True)
-        self._compared[top], self._errors[top] = got, found.size
-        return found
+        """Compare a top of layer number `index`, and judge whether that layer is right."""
+        got = self.computed[top]
+        difference = self._difference(self.net.layers[index], top, expected)
+        if not difference.passed and self._is_explained(index, top, difference):
+            difference = replace(difference, passed=True, follows=True)
+        self._compared[top], self._errors[top] = got, difference.relative_error
+        return difference
 
-    def _is_explained(self, index: int, top: str, found: Difference) -> bool:
-        """Whether a blob is off only because of what its layer was given."""
-        layer, got = self.net.layers[index], self.computed[top]
-        exact = holds_indices(layer, top)
-        few = found.mismatches is not None and found.mismatches * got.size <= max(_JUMPS * got.size, 1)
+    def _difference(self, layer: Layer, top: str, expected: Array) -> Difference:
+        got = self.computed[top]
+        return compare_exactly(got, expected) if holds_indices(layer, top) else compare(got, expected, self.tolerance)
+
+    def _is_explained(self, index: int, top: str, difference: Difference) -> bool:
+        """Tell whether a blob is off only because the bottoms of its layer are."""
+        layer, size = self.net.layers[index], self.computed[top].size
+        has_few_jumps = difference.mismatches is not None and difference.mismatches * size <= max(_JUMPS * size, 1)
         try:
-            own, given = self._own(index, top)
-        except DongfengError:  # the interpreter does not know the layer, or cannot run it on what it is given
-            return few
-        right = compare_exactly(got, own) if exact else compare(got, own, self.tolerance)
+            recomputed, bottom_error = self._recomputed(index, top)
+        except DongfengError:  # the interpreter does not know the layer, or cannot run it on these bottoms
+            return has_few_jumps
+        if not self._difference(layer, top, recomputed).passed:
+            return False
         if layer.type == "DetectionOutput":  # one rounding may move, add or remove a row
-            return right.passed and given > 0
-        return right.passed and (given > self.tolerance or few if exact else found.size <= _GROWTH * given)
+            return bottom_error > 0
+        if holds_indices(layer, top):
+            return bottom_error > self.tolerance or has_few_jumps
+        return difference.relative_error <= _GROWTH * bottom_error
 
-    def _own(self, index: int, top: str) -> tuple[Array, float]:
-        """What the interpreter makes of the model's own values, and how far those are from the reference.
+    def _recomputed(self, index: int, top: str) -> tuple[Array, float]:
+        """Compute a blob with the interpreter from the model's own values.
 
-        It starts at the nearest blobs that have been compared; layers whose blobs were not are computed on the way.
+        The computation starts at the nearest blobs that have been compared, and runs the layers between.
+
+        Returns:
+            The blob, and the largest relative error of the blobs it was computed from.
         """
         from dongfeng.reference import run_layer
 

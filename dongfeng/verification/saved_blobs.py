@@ -21,7 +21,7 @@ _DAMAGE = (ValueError, BadZipFile, EOFError)
 
 
 class SavedBlobs:
-    """Arrays by blob name, each read when it is asked for; nothing is ever unpickled.
+    """Saved arrays by blob name, each read when it is asked for; nothing is ever unpickled.
 
     Args:
         path: An .npz file with one array for each blob; a folder with one `BLOB.npy` each, where everything in the name
@@ -30,7 +30,7 @@ class SavedBlobs:
         outputs: Names of the net's outputs; a single .npy file is the only one.
 
     Raises:
-        ConversionError: the path is of no such kind, or cannot be read.
+        ConversionError: the path is none of these, or cannot be read.
         OSError: it cannot be opened.
     """
 
@@ -54,10 +54,10 @@ class SavedBlobs:
         return blob in self._files
 
     def read(self, blob: str) -> Array:
-        """A blob as float32.
+        """Read a blob as float32.
 
         Raises:
-            ConversionError: what is saved cannot be read, or holds no numbers.
+            ConversionError: the array cannot be read, or holds no numbers.
             KeyError: it is not saved.
         """
         file = self._files[blob]
@@ -73,12 +73,12 @@ class SavedBlobs:
 
 
 def plain_name(blob: str) -> str:
-    """A blob's name as a file name."""
+    """Return a blob's name as a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", blob)
 
 
 def _files_of(folder: Path, blobs: Iterable[str]) -> dict[str, Path]:
-    """Blob -> its file; a file name that may stand for two blobs stands for none."""
+    """Map each blob to its file; a file name that may stand for two blobs stands for none."""
     found = {file.relative_to(folder).as_posix().removesuffix(".npy"): file for file in folder.rglob("*.npy")}
     names = {blob: blob if blob in found else plain_name(blob) for blob in blobs}
     uses = Counter(names.values())
@@ -86,7 +86,7 @@ def _files_of(folder: Path, blobs: Iterable[str]) -> dict[str, Path]:
 
 
 def _names_in(path: Path) -> list[str]:
-    """What an .npz file holds."""
+    """List the arrays of an .npz file."""
     try:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)

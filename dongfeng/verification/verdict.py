@@ -1,13 +1,13 @@
-"""`Verdict`: what a converted model was compared with, how far each blob was off, and how it is stored in the model."""
+"""`Verdict`: the comparison of a converted model with a reference, blob by blob, and its place in the model."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError
 from dongfeng.support.files import replacing
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 METADATA_VERDICT = "dongfeng.verdict"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlobError:
     """How far one blob of a model is from the reference.
 
     Attributes:
         blob: Its name in the model.
         reference_blob: Its name in the net and the reference: another one where layers were folded.
-        layer: Name of the layer that makes it.
+        layer: Name of the layer that computes it.
         type: That layer's type.
         line: Line of the prototxt the layer begins at, where there is one.
         shape: Its shape.
@@ -33,8 +33,8 @@ class BlobError:
         max_rel_error: The same as a fraction of the largest magnitude in the reference (of 1 where that is 0).
         mismatches: Fraction of values that differ, for indices, which have no errors; else None.
         passed: Whether the layer is right.
-        follows: Whether the blob is off, but no more than follows from what the layer is given: the layer is right.
-        problem: What is wrong where no error can be computed, such as another shape.
+        follows: Whether the blob is off, but no more than follows from the layer's bottoms: the layer is right.
+        problem: Reason why no error can be computed, such as another shape.
     """
 
     blob: str
@@ -51,21 +51,21 @@ class BlobError:
     problem: str | None = None
 
     @property
-    def finding(self) -> str:
-        """The result in words: "ok", "follows" or "differs", and what numbers do not tell."""
-        result = "follows" if self.follows else "ok" if self.passed else "differs"
+    def result(self) -> str:
+        """The result in words: "ok", "follows" or "differs", then the problem or the share of wrong indices."""
+        word = "follows" if self.follows else "ok" if self.passed else "differs"
         if self.problem is not None:
-            return f"{result}: {self.problem}"
-        return f"{result}: {self.mismatches:.2%} of the indices" if self.mismatches else result
+            return f"{word}: {self.problem}"
+        return f"{word}: {self.mismatches:.2%} of the indices" if self.mismatches else word
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The comparison of a model with a reference.
 
     Attributes:
         reference: "numpy interpreter", or the name of the file with saved blobs.
-        seed: What the input was drawn from; None where it was given.
+        seed: Seed of the random input; None where the input was given.
         tolerance: Largest relative error that passes.
         inputs: Shape of each input.
         versions: Version of each package that took part.
@@ -98,16 +98,16 @@ class Verdict:
         return max(measured, key=lambda blob: blob.max_rel_error or 0.0, default=None)
 
     def table(self) -> tuple[list[str], list[list[object]]]:
-        """Headings and rows, one for each blob: numbers are floats, None where there is none."""
+        """Return headings and rows, one for each blob: numbers are floats, None where there is none."""
         columns = ["blob", "layer", "type", "max abs error", "max rel error", "result"]
         rows: list[list[object]] = [
-            [blob.blob, blob.layer, blob.type, blob.max_abs_error, blob.max_rel_error, blob.finding]
+            [blob.blob, blob.layer, blob.type, blob.max_abs_error, blob.max_rel_error, blob.result]
             for blob in self.blobs
         ]
         return columns, rows
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as plain data; what is not a finite number is None."""
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as plain data for JSON; a number that is not finite is None."""
         first = self.first_difference
         return {
             "passed": self.passed,
@@ -122,11 +122,11 @@ class Verdict:
         }
 
     def to_json(self) -> str:
-        """One line of JSON, as it is stored in a model."""
+        """Return one line of JSON, as it is stored in a model."""
         return json.dumps(self.as_dict(), allow_nan=False)
 
 
-def _plain(blob: BlobError) -> dict[str, Any]:
+def _plain(blob: BlobError) -> dict[str, object]:
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in asdict(blob).items()
@@ -158,20 +158,18 @@ def store_verdict(model: str | PathLike[str] | onnx.ModelProto, verdict: Verdict
     import onnx
 
     if isinstance(model, onnx.ModelProto):
-        _put(model, verdict)
+        _set_metadata(model, verdict)
         return
     proto = onnx.load_model(model)
-    _put(proto, verdict)
+    _set_metadata(proto, verdict)
     with replacing(model) as temporary:
         onnx.save_model(proto, temporary)
 
 
-def _put(model: onnx.ModelProto, verdict: Verdict) -> None:
+def _set_metadata(model: onnx.ModelProto, verdict: Verdict) -> None:
     from onnx import StringStringEntryProto
 
-    others: Iterable[StringStringEntryProto] = [
-        entry for entry in model.metadata_props if entry.key != METADATA_VERDICT
-    ]
-    entries = [*others, StringStringEntryProto(key=METADATA_VERDICT, value=verdict.to_json())]
+    entries = [entry for entry in model.metadata_props if entry.key != METADATA_VERDICT]
+    entries.append(StringStringEntryProto(key=METADATA_VERDICT, value=verdict.to_json()))
     del model.metadata_props[:]
     model.metadata_props.extend(entries)

@@ -143,7 +143,7 @@ def test_rounding_that_a_layer_enlarges_is_no_difference(tmp_path: Path) -> None
     verdict = verify(net, dongfeng.to_onnx(net))
     last = verdict.blobs[-1]
     assert last.max_rel_error > 1e-5
-    assert (last.follows, last.passed, last.finding, verdict.passed) == (True, True, "follows", True)
+    assert (last.follows, last.passed, last.result, verdict.passed) == (True, True, "follows", True)
 
 
 # ---- broken models -----------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_ties_that_go_the_wrong_way_are_a_difference(net: dongfeng.Net, tmp_path
     feeds = {"data": np.zeros((1, 3, 4, 4))}
     assert verify(net, dongfeng.to_onnx(net), feeds=feeds).passed
     verdict = verify(net, changed(dongfeng.to_onnx(net), "ArgMax", "select_last_index", 0), feeds=feeds)
-    assert verdict.first_difference.finding == "differs: 100.00% of the indices"
+    assert verdict.first_difference.result == "differs: 100.00% of the indices"
 
 
 def test_a_model_of_another_net_is_refused(net: dongfeng.Net, tmp_path: Path) -> None:
@@ -320,11 +320,11 @@ def test_what_a_jump_moves_follows(tmp_path: Path) -> None:
     u[..., [5, 7, 13, 15]] = [5, 7, 13, 15]
     saved = {"data": x, "mask": mask, "u": u.reshape(1, 1, 4, 4)}
     np.savez(tmp_path / "blobs.npz", **saved)
-    assert [blob.finding for blob in verify(net, model, tmp_path / "blobs.npz").blobs] == ["ok", "ok"]
+    assert [blob.result for blob in verify(net, model, tmp_path / "blobs.npz").blobs] == ["ok", "ok"]
     saved["mask"][0, 0, 1, 1], saved["u"][0, 0, 3] = 14, [0, 13, 15, 0]
     np.savez(tmp_path / "blobs.npz", **saved)
     verdict = verify(net, model, tmp_path / "blobs.npz")
-    assert [blob.finding for blob in verdict.blobs] == ["follows: 25.00% of the indices", "follows"]
+    assert [blob.result for blob in verdict.blobs] == ["follows: 25.00% of the indices", "follows"]
     saved["mask"][:] = 0
     np.savez(tmp_path / "blobs.npz", **saved)
     assert verify(net, model, tmp_path / "blobs.npz").first_difference.blob == "mask"
@@ -406,7 +406,7 @@ def test_a_blob_of_another_shape_and_nan_are_told_without_numbers(net: dongfeng.
     verdict = verify(net, model)
     wrong = verdict.first_difference
     assert (wrong.layer, wrong.max_abs_error) == ("relu1", None)
-    assert "NaN or infinite" in wrong.finding
+    assert "NaN or infinite" in wrong.result
     assert json.loads(verdict.to_json())["first_difference"]["layer"] == "relu1"
 
 
