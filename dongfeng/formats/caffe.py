@@ -25,10 +25,10 @@ from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.weights import load_caffemodel
 from dongfeng.support.files import replacing
 
-# What Layer holds itself, and what has done its work once the phase is chosen.
+# Fields that Layer holds itself, and those that are used up once the phase is chosen.
 _OWN_FIELDS = ("name", "type", "bottom", "top", "blobs", "include", "exclude")
 
-_PHASE_TELLS = ("BatchNorm", "Dropout")  # layers that compute otherwise in training
+_PHASED = ("BatchNorm", "Dropout")  # types that compute otherwise in training
 
 
 def read_caffe(
@@ -46,8 +46,8 @@ def read_caffe(
         prototxt: Network text file; phase rules are applied, data layers become inputs.
         caffemodel: Weight file; without one the net has structure only.
         phase: "TEST" or "TRAIN".
-        stages: Stages the include/exclude rules see, besides those in the file's `state`.
-        level: Level the rules see.
+        stages: Stages for the include/exclude rules, besides those in the file's `state`.
+        level: Level for the same rules.
         strict: An unknown field is an error; otherwise it is warned of and skipped.
 
     Returns:
@@ -71,11 +71,11 @@ def read_caffe(
 
 
 def _read_text(path: str, strict: bool) -> Message:
-    """The network file, upgraded.
+    """Read and upgrade a network file.
 
     Raises:
-        PrototxtError: it is no network, or has unknown fields.
-        UnsupportedLayer: it has unknown fields and layers of unknown types, which they mostly belong to.
+        PrototxtError: the file is no network, or has unknown fields.
+        UnsupportedLayer: it has unknown fields, and layers of unknown types, to which they mostly belong.
     """
     try:
         return upgrade(prototxt_file.read(path, strict=strict), filename=path)
@@ -86,7 +86,7 @@ def _read_text(path: str, strict: bool) -> Message:
 
 
 def _unknown_types(path: str) -> list[str]:
-    """What to do about each layer of unknown type, whatever else is wrong with the file."""
+    """List what to do about each layer of unknown type, whatever else is wrong with the file."""
     with warnings.catch_warnings(), contextlib.suppress(PrototxtError):
         warnings.simplefilter("ignore", DongfengWarning)
         text = upgrade(prototxt_file.read(path, strict=False), filename=path)
@@ -99,7 +99,7 @@ def _is_known(type_name: str) -> bool:
 
 
 def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None = None) -> Net:
-    """A `Net` from a filtered, upgraded NetParameter."""
+    """Build a `Net` from a filtered, upgraded NetParameter."""
     inputs = read_inputs(net, filename=filename)
     layers = [_layer(part, phase, filename) for part in inputs.layers]
     if not layers and not inputs.shapes:
@@ -111,7 +111,7 @@ def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None 
 
 
 def _layer(part: Message, phase: str, filename: str | None) -> Layer:
-    if phase == "TRAIN" and part.type in _PHASE_TELLS and not part.has("phase"):
+    if phase == "TRAIN" and part.type in _PHASED and not part.has("phase"):
         part = part.replace(phase=phase)  # a layer inherits its net's phase
     return Layer(
         name=part.name,
@@ -154,7 +154,7 @@ def write_caffe(
 
 
 def net_message(net: Net) -> Message:
-    """The NetParameter of a net: its name, an `Input` layer per input, and its layers in Caffe's in-place form."""
+    """Return a net's NetParameter: its name, an `Input` layer per input, its layers in Caffe's in-place form."""
     layers = [*_input_layers(net), *net.inplace_layers()]
     return message("NetParameter", name=net.name or None, layer=[_layer_message(layer) for layer in layers])
 

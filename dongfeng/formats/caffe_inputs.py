@@ -1,4 +1,4 @@
-"""Where a Caffe net begins: headers, Input and data layers as named inputs, and the preprocessing they carry."""
+"""The inputs of a Caffe net: headers, Input and data layers as named inputs, and the preprocessing they carry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
 from dongfeng.layers.layer import Shape
 from dongfeng.net.preprocessing import Preprocessing
 
-OPEN: Shape = (None, None, None, None)  # a shape that only the caller knows
+_DYNAMIC: Shape = (None, None, None, None)  # of an image whose shape the file leaves out
 
 # Data layers whose first top is the image and whose others are labels.
 IMAGE_SOURCES = frozenset(
@@ -20,7 +20,7 @@ IMAGE_SOURCES = frozenset(
         *("VideoData", "WindowData"),
     }
 )
-# Losses, metrics and sinks: they end a training net, and inference has no use for them.
+# Losses, metrics and sinks, which end a training net and are left out for inference.
 TRAINING_ENDS = frozenset(
     {
         *("Accuracy", "ContrastiveLoss", "DetectionEvaluate", "EuclideanLoss", "HDF5Output", "HingeLoss"),
@@ -32,7 +32,7 @@ TRAINING_ENDS = frozenset(
 
 @dataclass
 class NetInputs:
-    """Inputs of a net, what is left of its layers, and its preprocessing."""
+    """The inputs of a net, its computing layers, and its preprocessing."""
 
     shapes: dict[str, Shape] = field(default_factory=dict)
     layers: list[Message] = field(default_factory=list)
@@ -69,7 +69,7 @@ def read_inputs(net: Message, *, filename: str | None = None) -> NetInputs:
             dropped.append(layer)
         else:
             result.layers.append(layer)
-    _forget_inputs_of(dropped, result, filename)
+    _drop_inputs_of(dropped, result, filename)
     return result
 
 
@@ -80,7 +80,7 @@ def _declare(result: NetInputs, blob: str, shape: Shape, filename: str | None, l
 
 
 def _sources(layer: Message, layers: Sequence[Message], filename: str | None) -> dict[str, Shape | None] | None:
-    """Tops of a layer that only brings data -> their shapes, None for a label; None for a layer that computes."""
+    """Map the tops of a data layer to their shapes, None for a label; a layer that computes has None."""
     if layer.type == "Input":
         return dict(zip(layer.top, _input_shapes(layer, filename), strict=True))
     if layer.bottom:
@@ -88,27 +88,27 @@ def _sources(layer: Message, layers: Sequence[Message], filename: str | None) ->
     if layer.type in IMAGE_SOURCES:
         return {top: None if index else _data_shape(layer) for index, top in enumerate(layer.top)}
     if layer.type == "HDF5Data":
-        return {top: None if _only_feeds_losses(top, layers) else OPEN for top in layer.top}
+        return {top: None if _only_feeds_losses(top, layers) else _DYNAMIC for top in layer.top}
     return None
 
 
-def _forget_inputs_of(dropped: Sequence[Message], result: NetInputs, filename: str | None) -> None:
-    """Take inputs out that only layers which were left out have read."""
+def _drop_inputs_of(dropped: Sequence[Message], result: NetInputs, filename: str | None) -> None:
+    """Remove the inputs that only dropped layers read."""
     if dropped and not result.layers:
         place = ":".join(str(part) for part in (filename, dropped[0].line()) if part is not None)
-        what = f'layer "{dropped[0].name}" ({dropped[0].type})'
-        raise UnsupportedLayer([f"{place}: {what}: the net has nothing but losses and metrics"])
+        layer = f'layer "{dropped[0].name}" ({dropped[0].type})'
+        raise UnsupportedLayer([f"{place}: {layer}: the net has nothing but losses and metrics"])
     kept = {blob for layer in result.layers for blob in layer.bottom}
     for blob in {blob for layer in dropped for blob in layer.bottom} - kept:
         result.shapes.pop(blob, None)
 
 
 def _dims(values: Sequence[int]) -> Shape:
-    return tuple(value if value > 0 else None for value in values)  # 0 is how `write_caffe` notes an dynamic dimension
+    return tuple(value if value > 0 else None for value in values)  # `write_caffe` writes a dynamic dimension as 0
 
 
 def _header_shapes(net: Message, filename: str | None) -> list[Shape]:
-    """Shapes of `input:` headers, from input_shape or groups of four input_dim."""
+    """Return the shapes of `input:` headers, from input_shape or groups of four input_dim."""
     count = len(net.input)
     shapes = [_dims(shape.dim) for shape in net.input_shape]
     if not shapes:
@@ -128,9 +128,9 @@ def _header_shapes(net: Message, filename: str | None) -> list[Shape]:
 
 
 def _input_shapes(layer: Message, filename: str | None) -> list[Shape]:
-    """Shapes of an Input layer's tops: none given, one for all, or one each."""
+    """Return the shapes of an Input layer's tops: the file has none, one for all, or one each."""
     count = len(layer.top)
-    shapes = [_dims(shape.dim) for shape in layer.input_param.shape] or [OPEN]
+    shapes = [_dims(shape.dim) for shape in layer.input_param.shape] or [_DYNAMIC]
     if len(shapes) not in (1, count):
         raise PrototxtError(
             f'layer "{layer.name}" (Input): {count} tops and {len(shapes)} shapes: expected one shape, or one each',
@@ -141,7 +141,7 @@ def _input_shapes(layer: Message, filename: str | None) -> list[Shape]:
 
 
 def _data_shape(layer: Message) -> Shape:
-    """Shape of a data layer's image, batch 1, as far as its parameters tell."""
+    """Return the shape of a data layer's image, batch 1; None where its parameters leave a dimension out."""
     if layer.type == "MemoryData":
         memory = layer.memory_data_param
         return (1, *_dims((memory.channels, memory.height, memory.width)))
@@ -160,7 +160,7 @@ def _data_shape(layer: Message) -> Shape:
 
 
 def _crop(param: Message) -> tuple[int, int] | None:
-    """Height and width that a message crops to: both from `crop_size`, or one each (the release's Caffe)."""
+    """Return the height and width that a message crops to: `crop_size`, or one field each (the release's Caffe)."""
     if param.crop_size:
         return (param.crop_size, param.crop_size)
     if param.type_name == "TransformationParameter" and param.crop_h and param.crop_w:

@@ -1,4 +1,4 @@
-"""A `Net` as an ONNX model."""
+"""From a `Net` to an ONNX model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
 MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
 _AXES = ("batch", "channels", "height", "width")  # names of dynamic input axes
-METADATA_PREPROCESSING = "dongfeng.recipe"
+METADATA_PREPROCESSING = "dongfeng.recipe"  # the name in files, from when preprocessing was called a recipe
 
 
 def to_onnx(
@@ -42,10 +42,10 @@ def to_onnx(
     Args:
         net: A net; layers without weights get Caffe's fillers.
         path: File to write, complete or not at all; None: only return the model.
-        opset: ONNX opset, 11 to 28, or the newest the installed onnx knows. TensorRT 8.2 (Jetson TX2) reads 13 at most.
+        opset: ONNX opset, 11 to 28 or the newest that onnx knows. TensorRT 8.2 (Jetson TX2) reads 13 at most.
         outputs: Blobs to compute; default: the net's outputs. Layers they do not need are left out.
-        dynamic: True: batch, height and width are open in the model (only the batch, with a warning, where an inner
-            product pins the size); "batch": only the batch; False: all sizes are the net's.
+        dynamic: True: batch, height and width are dynamic (only the batch, with a warning, where an inner product
+            fixes the size); "batch": only the batch; False: all sizes are the net's.
         metadata: Further entries of the model's metadata; the net's preprocessing is always there.
 
     Returns:
@@ -68,7 +68,7 @@ def to_onnx(
     layers = needed_layers(net.layers, requested)
     graph = _emit(layers, opset, sizes, {*net.inputs, *requested})
     model = _completed(graph, net, layers, requested)
-    onnx.helper.set_model_props(model, {**_recipe_metadata(net.preprocessing), **(metadata or {})})
+    onnx.helper.set_model_props(model, {**_preprocessing_metadata(net.preprocessing), **(metadata or {})})
     if path is not None:
         with replacing(path) as temporary:
             onnx.save_model(model, temporary)
@@ -76,7 +76,7 @@ def to_onnx(
 
 
 def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], outputs: Sequence[str]) -> onnx.ModelProto:
-    """The graph's model with its inputs and outputs, the shapes of what lies between, and its versions."""
+    """Add inputs, outputs, the shapes of all blobs between, and versions to the graph's model."""
     from onnx import helper
 
     read = {bottom for layer in layers for bottom in layer.bottoms} | set(outputs)
@@ -93,7 +93,7 @@ def _completed(graph: OnnxGraph, net: Net, layers: Sequence[Layer], outputs: Seq
 
 
 def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str]) -> OnnxGraph:
-    """All nodes of the layers.
+    """Emit the nodes of all layers.
 
     Raises:
         UnsupportedLayer: naming every layer that has no form in this opset, or none with dynamic sizes.
@@ -101,26 +101,26 @@ def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str])
     graph = OnnxGraph(opset, sizes.shapes, reserved)
     graph.size_of.update(sizes.size_of)
     problems: list[str] = []
-    for kind in layer_types(layers):
-        graph.scope = kind.layer.name
+    for type_ in layer_types(layers):
+        graph.scope = type_.layer.name
         try:
-            kind.emit(graph)
+            type_.emit(graph)
         except UnsupportedLayer as exc:
-            problems += [f"{kind.layer.where}: {problem}" for problem in exc.problems]
+            problems += [f"{type_.layer.where}: {problem}" for problem in exc.problems]
     if problems:
         raise UnsupportedLayer(problems)
     return graph
 
 
 def _info(blob: str, graph: OnnxGraph, names: Sequence[str] = ()) -> onnx.ValueInfoProto:
-    """Type and shape of a blob; open axes are named where there is a name for them."""
+    """Describe a blob by its type and shape; dynamic axes are named where `names` has one for them."""
     from onnx import TensorProto, helper
 
-    kind = TensorProto.INT64 if blob in graph.integer_blobs else TensorProto.FLOAT
-    open_names = [*names, *[None] * len(graph.shapes[blob])]
-    dims = [name if dim is None else dim for dim, name in zip(graph.shapes[blob], open_names, strict=False)]
-    return helper.make_tensor_value_info(blob, kind, dims)
+    element = TensorProto.INT64 if blob in graph.integer_blobs else TensorProto.FLOAT
+    axes = [*names, *[None] * len(graph.shapes[blob])]
+    dims = [name if dim is None else dim for dim, name in zip(graph.shapes[blob], axes, strict=False)]
+    return helper.make_tensor_value_info(blob, element, dims)
 
 
-def _recipe_metadata(preprocessing: Preprocessing | None) -> dict[str, str]:
+def _preprocessing_metadata(preprocessing: Preprocessing | None) -> dict[str, str]:
     return {} if preprocessing is None else {METADATA_PREPROCESSING: json.dumps(asdict(preprocessing))}

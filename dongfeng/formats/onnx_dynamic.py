@@ -1,4 +1,4 @@
-"""Which dimensions of a net can stay open in a converted model, and what its resized maps follow."""
+"""The dynamic dimensions of a converted model, and the blobs whose size its resized maps follow."""
 
 from __future__ import annotations
 
@@ -26,68 +26,70 @@ class Sizes:
 
 
 def static_sizes(net: Net) -> Sizes:
-    """Shapes of a net whose input size is known.
+    """Return the shapes of a net whose input size is known.
 
     Raises:
-        ShapeError: it is open.
+        ShapeError: the input size is dynamic.
     """
     net.shapes()
     return Sizes(infer_shapes(net.inputs, net.layers))
 
 
 def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
-    """Shapes of a net whose batch, and height and width where they can, are open.
+    """Return the shapes of a net whose batch, and height and width where possible, are dynamic.
 
     Raises:
         ConversionError: `dynamic` is neither a bool nor "batch".
-        UnsupportedLayer: an Interp follows a blob that is made after it, or weights depend on the batch.
+        UnsupportedLayer: an Interp follows a blob that is computed after it, or weights depend on the batch.
 
     Warns:
-        DongfengWarning: an inner product pins the input size, so only the batch is open.
+        DongfengWarning: an inner product fixes the input size, so only the batch is dynamic.
     """
     if dynamic not in (True, "batch"):
         raise ConversionError(f'dynamic is True, False or "batch", got {dynamic!r}')
     if dynamic is True:
-        sizes = _open_sizes(net)
-        pinned = _pinned(net, sizes)
-        if not pinned:
+        sizes = _fully_dynamic(net)
+        fixed = _layer_of_fixed_size(net, sizes)
+        if not fixed:
             return sizes
         warnings.warn(
-            f'{pinned} has weights for one input size: only the batch is dynamic (say dynamic="batch" to mean that)',
+            f'{fixed} has weights for one input size: only the batch is dynamic (say dynamic="batch" to mean that)',
             DongfengWarning,
             stacklevel=3,
         )
     net.shapes()  # the size must be known
     inputs = {blob: (None, *shape[1:]) for blob, shape in net.inputs.items()}
     sizes = Sizes(infer_shapes(inputs, net.layers))
-    if pinned := _pinned(net, sizes):
-        raise UnsupportedLayer([f"{pinned} has weights for one batch size, so not even the batch can be dynamic"])
+    if fixed := _layer_of_fixed_size(net, sizes):
+        raise UnsupportedLayer([f"{fixed} has weights for one batch size, so not even the batch can be dynamic"])
     return sizes
 
 
-def _open_sizes(net: Net) -> Sizes:
-    """Everything open that can be: batch of all inputs, height and width of images."""
+def _fully_dynamic(net: Net) -> Sizes:
+    """Return the shapes with the batch of all inputs, and height and width of images, dynamic."""
     inputs: dict[str, Shape] = {
         blob: (None, shape[1], None, None) if len(shape) == 4 else (None, *shape[1:])
         for blob, shape in net.inputs.items()
     }
     partners = interp_partners(layer_types(net.layers))
     size_of = {top: partner for top, partner in partners.items() if partner is not None}
-    made = set(inputs)
+    computed = set(inputs)
     for layer in net.layers:
         for top in layer.tops:
-            if top in size_of and size_of[top] not in made:
+            if top in size_of and size_of[top] not in computed:
                 raise UnsupportedLayer(
-                    [f'{layer.where}: takes the size of "{size_of[top]}", which is made later, so it cannot be dynamic']
+                    [
+                        f'{layer.where}: takes the size of "{size_of[top]}", which is computed later, so it cannot be dynamic'
+                    ]
                 )
-        made.update(layer.tops)
+        computed.update(layer.tops)
     return Sizes(infer_shapes(inputs, net.layers, open_sizes=size_of), size_of)
 
 
-def _pinned(net: Net, sizes: Sizes) -> str | None:
-    """A layer whose weights depend on height and width, if there is one."""
-    for kind in layer_types(net.layers):
-        bottoms = [sizes.shapes[bottom] for bottom in kind.layer.bottoms]
-        if any(None in shape for shape in kind.blob_shapes(bottoms)):
-            return kind.layer.where
+def _layer_of_fixed_size(net: Net, sizes: Sizes) -> str | None:
+    """Name the first layer whose weights depend on a dynamic dimension, if there is one."""
+    for type_ in layer_types(net.layers):
+        bottoms = [sizes.shapes[bottom] for bottom in type_.layer.bottoms]
+        if any(None in shape for shape in type_.blob_shapes(bottoms)):
+            return type_.layer.where
     return None
