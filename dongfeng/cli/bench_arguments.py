@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dongfeng._version import __version__
 from dongfeng.cli.arguments import Formatter
-from dongfeng.cli.output import note
+from dongfeng.support.progress import show_progress
 
 
 def new_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -47,23 +46,5 @@ def share_progress(what: str) -> Iterator[Callable[[float], None]]:
     Yields:
         A function to call with the share, 0..1.
     """
-    if not sys.stderr.isatty():
-        shown = 0
-
-        def line(share: float) -> None:
-            nonlocal shown
-            tenths = int(10 * share + 1e-9)
-            if tenths > shown:
-                shown = tenths
-                note(f"{what}: {10 * tenths} %")
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    layout = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    # Drawn once a second: more often it would disturb what is being measured.
-    with Progress(*layout, console=Console(stderr=True), transient=True, refresh_per_second=1) as bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    with show_progress(what, "share") as shown:
+        yield shown.update

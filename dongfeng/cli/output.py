@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from dongfeng.errors import DongfengWarning
 from dongfeng.support.json_layout import json_text
+from dongfeng.support.progress import show_progress
 
 # Far wider than any table: a cell that a program reads is never wrapped or cut.
 UNLIMITED_WIDTH = 100_000
@@ -105,17 +106,10 @@ def progress(total: int, what: str, *, quiet_stdout: bool) -> Iterator[Callable[
     if not sys.stderr.isatty():
         yield lambda line: print(_one_line(line), file=out, flush=True)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    layout = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # rich would send redirected lines to stderr; only where both are the terminal is that the same place.
-    redirect = sys.stdout.isatty()
-    with Progress(*layout, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
-        task = bar.add_task(what, total=total)
+    with show_progress(what, "steps", total) as bar:
 
         def step(line: str) -> None:
-            bar.advance(task)
+            bar.advance()
             if not quiet_stdout:
                 print(_one_line(line), file=sys.stdout, flush=True)
 

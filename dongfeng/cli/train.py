@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
-from dongfeng.cli.frame_progress import SECONDS_PER_LINE
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.errors import DongfengError
+from dongfeng.support.progress import show_progress
 
 if TYPE_CHECKING:
     from dongfeng.training import TrainConfig
@@ -115,37 +113,16 @@ def _shown(metrics: Mapping[str, Any]) -> str:
     return ", ".join(shown) or "nothing to evaluate on"
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    what = _shown(record)
-    if "loss" in record:
-        what = f"loss {record['loss']:.4f}, lr {record['lr']:.3g}, {record['images_per_s']:.1f} images/s"
-    return f"step {record['step']}: {what}"
-
-
 @contextmanager
 def _progress(config: TrainConfig) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Show the log: a bar on a terminal, with a line for each evaluation; else also a line now and then."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """Show the log: a line for each evaluation, and how far the training is."""
+    with show_progress("", "steps", config.steps) as shown:
 
-        layout = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        with Progress(*layout, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=config.steps)
+        def show(record: Mapping[str, Any]) -> None:
+            if "loss" in record:
+                text = f"loss {record['loss']:.4f}, lr {record['lr']:.3g}, {record['images_per_s']:.1f} images/s"
+                shown.update(record["step"], text=text)
+            else:
+                shown.note(f"step {record['step']}: {_shown(record)}")
 
-            def move(record: Mapping[str, Any]) -> None:
-                bar.update(task, completed=record["step"], description=_line(record).partition(": ")[2])
-                if "loss" not in record:
-                    note(_line(record))
-
-            yield move
-        return
-    said = -SECONDS_PER_LINE
-
-    def say(record: Mapping[str, Any]) -> None:
-        nonlocal said
-        if "loss" not in record or monotonic() - said >= SECONDS_PER_LINE:
-            said = monotonic()
-            note(_line(record))
-
-    yield say
+        yield show

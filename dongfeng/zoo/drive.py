@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from dongfeng.support.progress import Progress
 from dongfeng.zoo import transfer
-from dongfeng.zoo.transfer import Report, TransferError, network_reason, one_line
+from dongfeng.zoo.transfer import TransferError, network_reason, one_line
 
 
 def file_id(url: str) -> str | None:
@@ -20,13 +21,13 @@ def file_id(url: str) -> str | None:
     return found[1] if found else parse_qs(parts.query).get("id", [None])[0]
 
 
-def download(drive_id: str, path: Path, *, report: Report) -> str:
+def download(drive_id: str, path: Path, *, progress: Progress) -> str:
     """Download a file of Google Drive to `path`; a part left by an earlier attempt is continued.
 
     Args:
         drive_id: The file's id.
         path: The file to write; it appears when it is complete. Parts carry longer names in the same folder.
-        report: Told the progress.
+        progress: Shows the bytes.
 
     Returns:
         SHA-256 of the file, hexadecimal.
@@ -50,7 +51,7 @@ def download(drive_id: str, path: Path, *, report: Report) -> str:
             retries=transfer.ATTEMPTS - 1,
             timeout=transfer.TIMEOUT_S,
             hasher=digest,
-            progress=report.update,
+            progress=progress.update,
         )
     except requests.RequestException as error:
         raise TransferError(_http_reason(error)) from error

@@ -10,17 +10,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dongfeng.errors import WeightsUnavailable
-from dongfeng.zoo import drive, http, pins, progress
+from dongfeng.support.progress import Progress, show_progress
+from dongfeng.zoo import drive, http, pins
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
 from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.shipped import shipped_file, shipped_path
-from dongfeng.zoo.transfer import Report, TransferError, one_line
+from dongfeng.zoo.transfer import TransferError, one_line
 from dongfeng.zoo.verify import Rejected, check_file, verify_weights
 
 INCOMPLETE = ".incomplete"  # folder, inside the weights folder, of unfinished downloads and locks
 
 
-def fetch_weights(info: ModelInfo, *, progress: bool | None = None) -> Path:
+def fetch_weights(info: ModelInfo, *, progress: bool = True) -> Path:
     """The file that holds a model's weights, downloaded on first use unless it ships with the package.
 
     A file put into the cache by hand under its released name is verified like a download, and used.
@@ -44,12 +45,12 @@ def local_weights(info: ModelInfo) -> Path | None:
     return path if path.is_file() else None
 
 
-def fetch_files(info: ModelInfo, *, progress: bool | None = None) -> tuple[Path, ...]:
+def fetch_files(info: ModelInfo, *, progress: bool = True) -> tuple[Path, ...]:
     """All released files of a model, as `fetch_weights` gets the first."""
     return tuple(_fetch(file, info, progress) for file in info.weights)
 
 
-def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool | None = None) -> Path:
+def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool = True) -> Path:
     """One file: that of the package, or from the cache or downloaded into it.
 
     Args:
@@ -63,10 +64,10 @@ def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool
     """
     if file.shipped:
         return shipped_file(file)
-    return _Fetch(file, verify, weights_folder() / file.name).run(progress)
+    return _Fetch(file, verify, weights_folder() / file.name).run(progress=progress)
 
 
-def _fetch(file: FileInfo, info: ModelInfo, progress: bool | None) -> Path:
+def _fetch(file: FileInfo, info: ModelInfo, progress: bool) -> Path:
     return fetch_file(file, lambda path: verify_weights(path, info), progress=progress)
 
 
@@ -78,14 +79,14 @@ class _Fetch:
     verify: Callable[[Path], None]
     target: Path
 
-    def run(self, shown: bool | None) -> Path:
+    def run(self, *, progress: bool) -> Path:
         try:
             if self.target.is_file():
                 return self._cached()
             if _is_offline():
                 raise self._unavailable("DONGFENG_OFFLINE is set, so nothing is downloaded")
-            with progress.show(self.file.name, shown) as report:
-                self._download_locked(report)
+            with show_progress(self.file.name, "bytes", enabled=progress) as shown:
+                self._download_locked(shown)
         except WeightsUnavailable:
             raise
         except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
@@ -109,7 +110,7 @@ class _Fetch:
     def _check(self, path: Path, sha256: str) -> bool:
         return check_file(path, self.file, sha256, pins.pinned(self.target), self.verify)
 
-    def _download_locked(self, report: Report) -> None:
+    def _download_locked(self, shown: Progress) -> None:
         from filelock import FileLock, Timeout
 
         folder = self.target.parent / INCOMPLETE
@@ -118,31 +119,31 @@ class _Fetch:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            report.note("another process is fetching it; waiting")
+            shown.note("another process is fetching it; waiting")
             lock.acquire()
         try:
             if self.target.is_file():
                 self._cached()
             else:
-                self._download(folder, report)
+                self._download(folder, shown)
         finally:
             lock.release()
 
-    def _download(self, folder: Path, report: Report) -> None:
+    def _download(self, folder: Path, shown: Progress) -> None:
         """Try every address in turn."""
         reasons = []
         for url in self._urls():
             host = urlsplit(url).hostname or url
-            report.note(f"fetching from {host}")
+            shown.note(f"fetching from {host}")
             try:
-                self._from(url, folder, report)
+                self._from(url, folder, shown)
                 return
             except (TransferError, Rejected) as error:
                 reasons.append(f"{host}: {error}")
-                report.note(reasons[-1])
+                shown.note(reasons[-1])
         raise self._unavailable("; ".join(reasons) or "no address is known")
 
-    def _from(self, url: str, folder: Path, report: Report) -> None:
+    def _from(self, url: str, folder: Path, shown: Progress) -> None:
         """Download, check, and move into the cache."""
         drive_id = drive.file_id(url)
         path = folder / (self.file.name + (".drive" if drive_id else ".part"))
@@ -150,9 +151,9 @@ class _Fetch:
         resumed = bool(drive.parts(path)) if drive_id else path.is_file()
         try:
             if drive_id:
-                sha256 = drive.download(drive_id, path, report=report)
+                sha256 = drive.download(drive_id, path, progress=shown)
             else:
-                sha256 = http.download(url, path, size_bytes=self.file.size_bytes, report=report)
+                sha256 = http.download(url, path, size_bytes=self.file.size_bytes, progress=shown)
             is_new = self._check(path, sha256)
             path.replace(self.target)
         except Rejected:
@@ -160,7 +161,7 @@ class _Fetch:
             if not resumed:
                 raise
             # The kept part may have been the bad half.
-            self._from(url, folder, report)
+            self._from(url, folder, shown)
             return
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dongfeng.support.progress import Progress
 from dongfeng.zoo import transfer
-from dongfeng.zoo.transfer import Report, TransferError, html_page, network_reason
+from dongfeng.zoo.transfer import TransferError, html_page, network_reason
 
 if TYPE_CHECKING:
     import requests
@@ -54,7 +55,7 @@ class _Partial:
         self.note.unlink(missing_ok=True)
 
 
-def download(url: str, path: Path, *, size_bytes: int | None, report: Report) -> str:
+def download(url: str, path: Path, *, size_bytes: int | None, progress: Progress) -> str:
     """Download `url` to `path`; a part left there by an earlier attempt is continued where that is safe.
 
     Network errors are retried a few times; the part is kept for the next call when they persist.
@@ -63,7 +64,7 @@ def download(url: str, path: Path, *, size_bytes: int | None, report: Report) ->
         url: http(s) address.
         path: The file to write; complete only when this function returns.
         size_bytes: Exact size where known.
-        report: Told the progress.
+        progress: Shows the bytes and the attempts.
 
     Returns:
         SHA-256 of the file, hexadecimal.
@@ -77,7 +78,7 @@ def download(url: str, path: Path, *, size_bytes: int | None, report: Report) ->
     partial = _Partial(path)
     for attempt in range(1, transfer.ATTEMPTS + 1):
         try:
-            return _attempt(url, partial, size_bytes, report)
+            return _attempt(url, partial, size_bytes, progress)
         except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
             raise TransferError(network_reason(error)) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
@@ -87,7 +88,7 @@ def download(url: str, path: Path, *, size_bytes: int | None, report: Report) ->
         except requests.RequestException as error:
             raise TransferError(network_reason(error)) from error
         delay_s = transfer.BACKOFF_S * 2 ** (attempt - 1)
-        report.note(f"{reason}; trying again in {delay_s:g} s")
+        progress.note(f"{reason}; trying again in {delay_s:g} s")
         time.sleep(delay_s)
     raise TransferError("no attempt was allowed")
 
@@ -97,7 +98,7 @@ def forget(path: Path) -> None:
     _Partial(path).discard()
 
 
-def _attempt(url: str, partial: _Partial, size_bytes: int | None, report: Report) -> str:
+def _attempt(url: str, partial: _Partial, size_bytes: int | None, progress: Progress) -> str:
     import requests
 
     kept, known = partial.resumable(url)
@@ -108,7 +109,7 @@ def _attempt(url: str, partial: _Partial, size_bytes: int | None, report: Report
         if kept and not _continues(response, kept, known):
             partial.discard()
             if response.status_code != 200:
-                return _attempt(url, partial, size_bytes, report)
+                return _attempt(url, partial, size_bytes, progress)
             kept = 0
         if response.status_code not in ((206,) if kept else (200,)):
             raise TransferError(f"HTTP {response.status_code} {response.reason or ''}".strip())
@@ -117,10 +118,10 @@ def _attempt(url: str, partial: _Partial, size_bytes: int | None, report: Report
             raise TransferError(f"the server's file has {total} bytes, the released one {size_bytes}")
         if not kept:
             partial.begin(url, response, total)
-        return _save(response, partial, kept, total, report)
+        return _save(response, partial, kept, total, progress)
 
 
-def _save(response: requests.Response, partial: _Partial, kept: int, total: int | None, report: Report) -> str:
+def _save(response: requests.Response, partial: _Partial, kept: int, total: int | None, progress: Progress) -> str:
     """Append the body to the part; returns the hash of the whole."""
     import requests
 
@@ -137,7 +138,7 @@ def _save(response: requests.Response, partial: _Partial, kept: int, total: int 
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            report.update(done, total)
+            progress.update(done, total)
         file.flush()
         os.fsync(file.fileno())
     if total is not None and done != total:

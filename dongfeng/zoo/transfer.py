@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import Protocol
 
 TIMEOUT_S = (10.0, 30.0)  # to connect; between two packets
 ATTEMPTS = 3
@@ -13,16 +12,6 @@ BACKOFF_S = 1.0  # before the second attempt; doubled before each further one
 
 class TransferError(Exception):
     """Why one address did not give the file, as a clause that fits into a one-line message."""
-
-
-class Report(Protocol):
-    """Told how a download goes."""
-
-    def update(self, done_bytes: int, total_bytes: int | None) -> None:
-        """So many bytes are here; the total is None where the server does not say."""
-
-    def note(self, text: str) -> None:
-        """Something else worth telling."""
 
 
 def html_page(head: bytes) -> str | None:

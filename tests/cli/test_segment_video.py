@@ -210,7 +210,7 @@ def test_a_killed_run_leaves_no_video_and_the_next_clears_up(folder: Path, subpr
 def test_a_video_beside_a_terminal_says_now_and_then_how_far_it_is(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dongfeng.cli.frame_progress.SECONDS_PER_LINE", 0)
+    monkeypatch.setattr("dongfeng.support.progress.SECONDS_PER_LINE", 0)
     assert main(["segment", *MODEL, "drive.mp4", "-o", "out.mp4"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[1:-1] == [f"drive.mp4: {index + 1} of {COUNT} frames" for index in range(COUNT)]

@@ -20,7 +20,8 @@ import pytest
 from filelock import FileLock
 
 from dongfeng.errors import CaffemodelError, WeightsUnavailable
-from dongfeng.zoo import http, pins, progress, transfer
+from dongfeng.support.progress import Bar, Progress, show_progress
+from dongfeng.zoo import http, pins, transfer
 from dongfeng.zoo.fetch import INCOMPLETE, fetch_file
 from dongfeng.zoo.manifest import FileInfo
 from tests.zoo.conftest import Server
@@ -210,7 +211,7 @@ def test_resume_starts_again_where_it_cannot_be_right(
 def test_page_is_noticed_at_its_first_bytes(server: Server, tmp_path: Path) -> None:
     url = server.serve("net.caffemodel", PAGE + b" " * 4_000_000, pause_s=0.01)
     with pytest.raises(transfer.TransferError, match="HTML page"):
-        http.download(url, tmp_path / "net.part", size_bytes=None, report=progress.Silent())
+        http.download(url, tmp_path / "net.part", size_bytes=None, progress=Progress())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -494,7 +495,7 @@ def test_progress_as_a_bar_on_a_terminal(
     server: Server, file_info: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert isinstance(progress.show("net", None), progress.Bar)
+    assert isinstance(show_progress("net", "bytes"), Bar)
     fetch_file(file_info(server.serve("net.caffemodel", GOOD, cut_after=5000, cut_times=1)), verify)
     out, err = capsys.readouterr()
     assert out == ""
