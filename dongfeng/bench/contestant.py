@@ -14,9 +14,9 @@ from dongfeng.bench.bare import bare_run
 from dongfeng.errors import DongfengWarning
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
+from dongfeng.support.files import sha256_of
 from dongfeng.zoo.fetch import local_weights
 from dongfeng.zoo.models import ModelInfo
-from dongfeng.zoo.pins import sha256_of
 
 Image = npt.NDArray[np.uint8]
 RANDOM = "random:0"

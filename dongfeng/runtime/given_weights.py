@@ -30,7 +30,7 @@ class Weights:
         """
         if self.path is None:
             return f"random:{self.seed}"
-        from dongfeng.zoo.pins import sha256_of
+        from dongfeng.support.files import sha256_of
 
         return sha256_of(self.path)
 

@@ -18,8 +18,8 @@ def run_settings(args: argparse.Namespace) -> dict[str, Any]:
         DongfengError: the backend cannot be had, or there are no images to quantize with.
         OSError: a file cannot be read.
     """
+    from dongfeng.support.files import sha256_of
     from dongfeng.zoo.models import model_info
-    from dongfeng.zoo.pins import sha256_of
 
     try:
         model = model_info(args.model).name

@@ -1,7 +1,9 @@
-"""Files that appear complete or not at all, and folders that one process works in at a time."""
+"""Files that appear complete or not at all, folders that one process works in at a time, checksums."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import re
 import tempfile
@@ -11,13 +13,13 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-# As `replacing` names what it has not finished.
+# The names that `replacing` gives to unfinished files.
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)")
 
 
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path beside `path`, which takes its place when the block ends without an error.
 
     The data is on the disk before the name changes, so neither a killed process nor a power cut leaves half a file.
     The temporary name keeps the suffix, because writers choose their format by it.
@@ -44,12 +46,12 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
-    """Make a folder, and keep other processes out of it that ask for it in this way.
+    """Create a folder, and keep other processes that call this out of it until the block ends.
 
-    The lock is let go of by the system when its process ends, however that is.
+    The system releases the lock when its process ends, even by a kill.
 
     Raises:
-        Exception: `busy`, where another process is in it.
+        Exception: `busy`, where another process is in the folder.
         OSError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -67,7 +69,7 @@ def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
 
 
 def remove_leftovers(paths: Iterable[str | PathLike[str]]) -> None:
-    """Delete the temporary files that a killed process has left of these files; nothing else is touched.
+    """Delete the temporary files of `replacing` that a killed process left beside these paths, and nothing else.
 
     Raises:
         OSError: one of them cannot be deleted.
@@ -80,6 +82,29 @@ def remove_leftovers(paths: Iterable[str | PathLike[str]]) -> None:
             match = _TEMPORARY.fullmatch(found.name)
             if match and match["stem"] + match["suffix"] in of_folder:
                 found.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder last through a power cut, where the platform can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _usual_mode(target: Path) -> int:

@@ -14,9 +14,9 @@ from dongfeng.errors import DongfengError
 from dongfeng.formats.caffe import write_caffe
 from dongfeng.net.fold import fold
 from dongfeng.runtime.source import find_net
+from dongfeng.support.files import sha256_of
 from dongfeng.zoo.models import model_info
 from dongfeng.zoo.paths import MANIFEST, data_root
-from dongfeng.zoo.pins import sha256_of
 from dongfeng.zoo.shipped import shipped_path
 from dongfeng.zoo.verify import verify_weights
 

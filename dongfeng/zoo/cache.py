@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dongfeng.zoo.checksums import checksum_path
 from dongfeng.zoo.fetch import INCOMPLETE
 from dongfeng.zoo.manifest import manifest
 from dongfeng.zoo.paths import engines_folder, onnx_folder, weights_folder
-from dongfeng.zoo.pins import pin_path
 
 Kind = Literal["weights", "incomplete", "onnx", "engine"]
 
@@ -51,7 +51,7 @@ def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx", "eng
             continue
         entry.path.unlink(missing_ok=True)
         if entry.kind == "weights":
-            pin_path(entry.path).unlink(missing_ok=True)
+            checksum_path(entry.path).unlink(missing_ok=True)
         removed.append(entry)
     return removed
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dongfeng.errors import WeightsUnavailable
+from dongfeng.support.files import sha256_of, sync_folder
 from dongfeng.support.progress import Progress, show_progress
-from dongfeng.zoo import drive, http, pins
+from dongfeng.zoo import drive, http
+from dongfeng.zoo.checksums import remember_checksum, remembered_checksum
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
 from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.shipped import shipped_file, shipped_path
@@ -95,7 +97,7 @@ class _Fetch:
 
     def _cached(self) -> Path:
         """The file in the cache, checked; a changed one is reported, not replaced."""
-        sha256 = pins.sha256_of(self.target)
+        sha256 = sha256_of(self.target)
         try:
             is_new = self._check(self.target, sha256)
         except Rejected as error:
@@ -104,11 +106,11 @@ class _Fetch:
                 f"{self.target}: {error}; delete it to have it fetched again, or {where}"
             ) from error
         if is_new:
-            pins.pin(self.target, sha256)
+            remember_checksum(self.target, sha256)
         return self.target
 
     def _check(self, path: Path, sha256: str) -> bool:
-        return check_file(path, self.file, sha256, pins.pinned(self.target), self.verify)
+        return check_file(path, self.file, sha256, remembered_checksum(self.target), self.verify)
 
     def _download_locked(self, shown: Progress) -> None:
         from filelock import FileLock, Timeout
@@ -168,9 +170,9 @@ class _Fetch:
                 forget(path)
             raise
         forget(path)
-        pins.sync_folder(self.target.parent)
+        sync_folder(self.target.parent)
         if is_new:
-            pins.pin(self.target, sha256)
+            remember_checksum(self.target, sha256)
 
     def _urls(self) -> list[str]:
         mirror = os.environ.get("DONGFENG_MIRROR", "").strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dongfeng.errors import WeightsUnavailable
-from dongfeng.zoo import pins
+from dongfeng.support.files import sha256_of
 from dongfeng.zoo.manifest import FileInfo
 from dongfeng.zoo.paths import data_root
 from dongfeng.zoo.verify import Rejected, check_file
@@ -25,7 +25,7 @@ def shipped_file(file: FileInfo) -> Path:
     path = shipped_path(file)
     try:
         # Its hash is always known, so its content is never asked.
-        check_file(path, file, pins.sha256_of(path), None, lambda _: None)
+        check_file(path, file, sha256_of(path), None, lambda _: None)
     except FileNotFoundError as error:
         raise WeightsUnavailable(f"{path}: no such file; it ships with the package: reinstall dongfeng") from error
     except OSError as error:

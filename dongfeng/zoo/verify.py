@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dongfeng.errors import CaffemodelError, WeightsMismatch
+from dongfeng.zoo.checksums import checksum_path
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
-from dongfeng.zoo.pins import pin_path
 from dongfeng.zoo.transfer import html_page
 
 _HEAD_BYTES = 4096
@@ -18,14 +18,14 @@ class Rejected(Exception):
     """Why a file is not the released one, as a clause that fits into a one-line message."""
 
 
-def check_file(path: Path, file: FileInfo, sha256: str, pinned: str | None, verify: Callable[[Path], None]) -> bool:
+def check_file(path: Path, file: FileInfo, sha256: str, remembered: str | None, verify: Callable[[Path], None]) -> bool:
     """Check a complete file against all that is known of it.
 
     Args:
         path: Where the file is.
         file: What the manifest says.
         sha256: The file's hash.
-        pinned: The hash remembered from its first use, if any.
+        remembered: The hash remembered from its first use, if any.
         verify: Checks the content where the manifest has no hash and none is remembered.
 
     Returns:
@@ -46,11 +46,11 @@ def check_file(path: Path, file: FileInfo, sha256: str, pinned: str | None, veri
         if sha256 != file.sha256:
             raise Rejected(f"its sha256 is {sha256[:16]}..., that of the released file {file.sha256[:16]}...")
         return False
-    if pinned is not None:
-        if sha256 != pinned:
+    if remembered is not None:
+        if sha256 != remembered:
             raise Rejected(
-                f"its sha256 is {sha256[:16]}..., but {pinned[:16]}... was pinned when the file was first used "
-                f"(to accept the new one, delete {pin_path(Path(file.name))} beside it)"
+                f"its sha256 is {sha256[:16]}..., but {remembered[:16]}... was pinned when the file was first used "
+                f"(to accept the new one, delete {checksum_path(Path(file.name))} beside it)"
             )
         return False
     try:

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from dongfeng.errors import CaffemodelError, WeightsUnavailable
 from dongfeng.support.progress import Bar, Progress, show_progress
-from dongfeng.zoo import http, pins, transfer
+from dongfeng.zoo import checksums, http, transfer
 from dongfeng.zoo.fetch import INCOMPLETE, fetch_file
 from dongfeng.zoo.manifest import FileInfo
 from tests.zoo.conftest import Server
@@ -109,7 +109,7 @@ def test_file_put_there_by_hand_is_verified_and_used(cache: Path, file_info: Mak
     cache.mkdir(parents=True)
     (cache / "net.caffemodel").write_bytes(GOOD)
     assert fetch_file(file_info(), verify, progress=False).read_bytes() == GOOD
-    assert pins.pinned(cache / "net.caffemodel") == sha256(GOOD)
+    assert checksums.remembered_checksum(cache / "net.caffemodel") == sha256(GOOD)
 
 
 def test_offline_uses_what_is_there_and_asks_nobody(
@@ -300,7 +300,7 @@ def test_file_that_changes_after_first_use_is_reported(server: Server, cache: Pa
     assert "pinned when the file was first used" in message
     assert "delete net.caffemodel.sha256 beside it" in message
     assert path.read_bytes() == OTHER
-    pins.pin_path(path).unlink()
+    checksums.checksum_path(path).unlink()
     assert "truncated in layer" in refused(file)
 
 

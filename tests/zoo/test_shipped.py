@@ -15,13 +15,13 @@ from dongfeng.architectures import build
 from dongfeng.caffe import caffemodel
 from dongfeng.errors import WeightsUnavailable
 from dongfeng.net.random_weights import random_weights
+from dongfeng.support.files import sha256_of
 from dongfeng.tools import ship_weights as program
 from dongfeng.zoo import paths
 from dongfeng.zoo.cache import list_cache
 from dongfeng.zoo.fetch import fetch_files, fetch_weights, local_weights
 from dongfeng.zoo.manifest import manifest, read_manifest
 from dongfeng.zoo.models import model_info
-from dongfeng.zoo.pins import sha256_of
 from dongfeng.zoo.verify import verify_weights
 from tests.zoo.conftest import Server
 
