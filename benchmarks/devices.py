@@ -23,13 +23,13 @@ from typing import Any
 
 from dongfeng.architectures import DFLITE
 from dongfeng.devices import (
+    BackboneKernels,
     DeviceProfile,
-    UnitSpace,
+    kernel_latency_ms,
     measure_profile,
     predict,
     published_points,
     timed_net,
-    unit_latency_ms,
 )
 from dongfeng.devices.journal import Journal
 from dongfeng.devices.measure import Stopwatch
@@ -74,10 +74,10 @@ def published_report(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 def measured_report(args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """A profile of this machine beside five backbones measured whole."""
-    space = UnitSpace()
+    space = BackboneKernels()
     profile = measure_profile(
         args.measure,
-        units=space.units(),
+        kernels=space.kernels(),
         calibration=space.calibration_nets(),
         backend=args.backend,
         threads=args.threads,
@@ -131,7 +131,7 @@ def layer_rows(profile: DeviceProfile, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for log in read_logs(folder, "trt_1080ti", "fused"):
         if log.key.model in DFLITE_SEG:
-            ms = [unit_latency_ms(profile, unit) for unit, _ in log.samples]
+            ms = [kernel_latency_ms(profile, kernel) for kernel, _ in log.samples]
             errors = [abs(ours / theirs - 1) for ours, (_, theirs) in zip(ms, log.samples, strict=True)]
             row = about(*log.key, log.total_ms, sum(ms))
             rows.append({**row, "median_layer_error": statistics.median(errors)})

@@ -115,7 +115,7 @@ def _layers(profile: DeviceProfile, model: str, size: Size, estimate: LatencyEst
         {
             **about,
             "layer": line.name,
-            "operation": str(line.unit),
+            "operation": str(line.kernel),
             "ms": line.ms,
             "error_ms": line.error_ms,
             "share_fraction": line.ms / estimate.total_ms,

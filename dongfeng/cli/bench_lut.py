@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     write_profile(profile, output)
     if not is_board:
         _journal(output).unlink(missing_ok=True)
-    note(f"{output}: {profile.name}, {profile.runtime} {profile.precision}, {len(profile.units)} units")
+    note(f"{output}: {profile.name}, {profile.runtime} {profile.precision}, {len(profile.kernels)} kernels")
     return 0
 
 

@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 from dongfeng.backends.base import Execution
 from dongfeng.backends.registry import auto_backend, backend_type
+from dongfeng.devices.backbone_kernels import BackboneKernels
+from dongfeng.devices.fusion import kernels_of
 from dongfeng.devices.journal import BUSY, Journal, Sample
-from dongfeng.devices.predict import units_latency_ms
-from dongfeng.devices.probe import can_probe, probe
+from dongfeng.devices.kernel import Kernel, conv_kernel
+from dongfeng.devices.predict import kernels_latency_ms
+from dongfeng.devices.probe_nets import can_probe, probe
 from dongfeng.devices.profile import DeviceProfile, averaged, with_fitted_roofline
 from dongfeng.devices.roofline import Roofline
-from dongfeng.devices.space import UnitSpace
-from dongfeng.devices.unit import Unit, conv_unit
-from dongfeng.devices.units import units_of
 from dongfeng.errors import DeviceError
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
@@ -45,7 +45,7 @@ _CACHE_BYTES = 96 << 20  # more than the caches of a CPU hold
 def measure_profile(
     journal: str | PathLike[str],
     *,
-    units: Iterable[Unit] | None = None,
+    kernels: Iterable[Kernel] | None = None,
     calibration: Iterable[Net] | None = None,
     name: str = "this-machine",
     backend: str = "auto",
@@ -57,21 +57,22 @@ def measure_profile(
 ) -> DeviceProfile:
     """Measure a profile of this machine and a backend on its CPU.
 
-    Every unit is timed as the difference between small nets that hold it more and less often (`probe`), medians of
-    `repeats` turns, in `rounds` that go through all units before any is measured again. A yardstick runs in every
+    Every kernel is timed as the difference between small nets that hold it more and less often (`probe`), medians of
+    `repeats` turns, in `rounds` that go through all kernels before any is measured again. A yardstick runs in every
     turn, and all times are told as they would be at its lower quartile: on a machine that is busy now and then, what
-    is measured early and late still adds up. What nets take beyond their units (`gap_us`) is told by small whole nets.
+    is measured early and late still adds up. What nets take
+    beyond their kernels (`gap_us`) is told by small whole nets.
 
     Args:
         journal: File that measurements are kept in as they are taken; a later call goes on where it ends.
-        units: What to measure (default: `UnitSpace()`, the backbone search space at 224x224); those that cannot be
-            probed by themselves are left to the roofline.
-        calibration: Whole nets that tell the gap (default: those of `UnitSpace()`). Not the ones to be predicted.
+        kernels: What to measure (default: `BackboneKernels()`, the backbone search space at 224x224); those that cannot
+            be probed by themselves are left to the roofline.
+        calibration: Whole nets that tell the gap (default: those of `BackboneKernels()`). Not the ones to be predicted.
         name: Name of the profile.
         backend: "onnxruntime", "openvino", "ncnn" or "auto".
         precision: "fp32" or "bf16".
         threads: Threads of the CPU; None: the backend's own choice.
-        rounds: How often each unit is measured.
+        rounds: How often each kernel is measured.
         repeats: Turns of each measurement.
         on_progress: Called after every measurement with their number so far and in all.
 
@@ -80,15 +81,15 @@ def measure_profile(
         DeviceError: the journal is of another machine, backend or setting, or there is nothing to measure.
         OSError: the journal cannot be written.
     """
-    wanted = [unit for unit in (UnitSpace().units() if units is None else units) if can_probe(unit)]
+    wanted = [kernel for kernel in (BackboneKernels().kernels() if kernels is None else kernels) if can_probe(kernel)]
     if not wanted:
-        raise DeviceError("measure_profile: none of these units can be probed; give convolutions of a net, or none")
-    nets = list(UnitSpace().calibration_nets() if calibration is None else calibration)
+        raise DeviceError("measure_profile: none of these kernels can be probed; give convolutions of a net, or none")
+    nets = list(BackboneKernels().calibration_nets() if calibration is None else calibration)
     backend = auto_backend(precision) if backend == "auto" else backend
     stopwatch = Stopwatch(backend, precision, threads)
     kept = Journal(journal, stopwatch.about())
     jobs: dict[str, Callable[[], Sample]] = {
-        _key(shape): partial(stopwatch.unit, shape, repeats) for shape in map(_shape_of, wanted)
+        _key(shape): partial(stopwatch.kernel, shape, repeats) for shape in map(_shape_of, wanted)
     }
     jobs.update({_net_key(net): partial(stopwatch.net, net, repeats) for net in nets})
     for done, (round_, key) in enumerate(itertools.product(range(rounds), jobs), 1):
@@ -117,9 +118,9 @@ class Stopwatch:
             "threads": self.threads,
         }
 
-    def unit(self, unit: Unit, repeats: int) -> Sample:
-        """What one more copy of a unit costs."""
-        made = probe(unit)
+    def kernel(self, kernel: Kernel, repeats: int) -> Sample:
+        """What one more copy of a kernel costs."""
+        made = probe(kernel)
         less, more = self.nets([made.less, made.more], repeats)
         return Sample(max(more.ms - less.ms, 0.0) / made.copies, more.yardstick_ms)
 
@@ -146,7 +147,7 @@ class Stopwatch:
     @cached_property
     def _yardstick(self) -> Callable[[], object]:
         """A few milliseconds of what backbones mostly do."""
-        return self._run_of(probe(conv_unit(128, 128, 3, (28, 28))).more)
+        return self._run_of(probe(conv_kernel(128, 128, 3, (28, 28))).more)
 
     def _run_of(self, net: Net) -> Callable[[], object]:
         model = to_onnx(random_weights(fold(net))).SerializeToString()
@@ -179,21 +180,21 @@ def _elsewhere() -> npt.NDArray[np.float64]:
     return np.ones(_CACHE_BYTES // 8)
 
 
-def _shape_of(unit: Unit) -> Unit:
-    """The unit that is measured for all that fuse the same convolution with this or that."""
-    return unit._replace(operation=unit.kind)
+def _shape_of(kernel: Kernel) -> Kernel:
+    """The kernel that is measured for all that fuse the same convolution with this or that."""
+    return kernel._replace(operation=kernel.main_operation)
 
 
-def _key(unit: Unit) -> str:
-    return f"{unit} -> {unit.out_hw[0]}x{unit.out_hw[1]}"
+def _key(kernel: Kernel) -> str:
+    return f"{kernel} -> {kernel.out_hw[0]}x{kernel.out_hw[1]}"
 
 
 def _net_key(net: Net) -> str:
-    """Equal nets have equal units; their weights do not matter."""
-    return "net: " + "; ".join(map(_key, units_of(net)))
+    """Equal nets have equal kernels; their weights do not matter."""
+    return "net: " + "; ".join(map(_key, kernels_of(net)))
 
 
-def _profile(name: str, stopwatch: Stopwatch, kept: Journal, units: list[Unit], nets: list[Net]) -> DeviceProfile:
+def _profile(name: str, stopwatch: Stopwatch, kept: Journal, kernels: list[Kernel], nets: list[Net]) -> DeviceProfile:
     profile = DeviceProfile(
         name=name,
         device=machine(),
@@ -203,7 +204,7 @@ def _profile(name: str, stopwatch: Stopwatch, kept: Journal, units: list[Unit], 
         fusion="fused",
         source="measured here by dongfeng",
         roofline=Roofline(1.0, 1.0),
-        units=averaged((unit, ms) for unit in units for ms in kept.usual_ms(_key(_shape_of(unit)))),
+        kernels=averaged((kernel, ms) for kernel in kernels for ms in kept.usual_ms(_key(_shape_of(kernel)))),
         threads=stopwatch.threads,
     )
     return _with_gap(with_fitted_roofline(profile), {net: kept.usual_ms(_net_key(net)) for net in nets})
@@ -213,8 +214,8 @@ def _with_gap(profile: DeviceProfile, whole_ms: Mapping[Net, list[float]]) -> De
     """The profile with the gap that whole nets tell, and what their sums are off by nevertheless."""
     if not whole_ms:
         return profile
-    found = [(units_of(net), statistics.median(values)) for net, values in whole_ms.items()]
-    gap_ms = statistics.median((ms - units_latency_ms(profile, units)) / len(units) for units, ms in found)
+    found = [(kernels_of(net), statistics.median(values)) for net, values in whole_ms.items()]
+    gap_ms = statistics.median((ms - kernels_latency_ms(profile, kernels)) / len(kernels) for kernels, ms in found)
     profile = replace(profile, gap_us=round(max(1e3 * gap_ms, 0.0), 3))
-    off = [units_latency_ms(profile, units) / ms - 1 for units, ms in found]
+    off = [kernels_latency_ms(profile, kernels) / ms - 1 for kernels, ms in found]
     return replace(profile, sum_error=round(math.sqrt(statistics.fmean(each**2 for each in off)), 4))

@@ -1,4 +1,4 @@
-"""Latency of a net on a device: the sum over its units."""
+"""Latency of a net on a device: the sum over its kernels."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 
+from dongfeng.devices.fusion import named_kernels
+from dongfeng.devices.kernel import Kernel
+from dongfeng.devices.latency_table import Basis
 from dongfeng.devices.profile import DeviceProfile, load_profile
 from dongfeng.devices.published import PublishedPoint
-from dongfeng.devices.table import Basis
-from dongfeng.devices.unit import Unit
-from dongfeng.devices.units import placed_units
 from dongfeng.net.graph import Net
 
 Device = str | PathLike[str] | DeviceProfile
 
 
 @dataclass(frozen=True)
-class UnitLatency:
+class KernelLatency:
     """One line of an estimate.
 
     Attributes:
         name: The layers it stands for, joined with " + ".
-        unit: What they are to the device.
-        ms: Milliseconds, the gap to the next unit included.
+        kernel: What they are to the device.
+        ms: Milliseconds, the gap to the next kernel included.
         error_ms: Error bar to either side; None where it is not known.
         basis: "looked up", "interpolated" or "modelled".
     """
 
     name: str
-    unit: Unit
+    kernel: Kernel
     ms: float
     error_ms: float | None
     basis: Basis
@@ -38,26 +38,26 @@ class UnitLatency:
 
 @dataclass(frozen=True)
 class LatencyEstimate:
-    """Predicted latency of a net at batch 1: the sum of per-unit times, without copies to and from the device.
+    """Predicted latency of a net at batch 1: the sum of per-kernel times, without copies to and from the device.
 
     Attributes:
         device: Name of the profile.
-        layers: The units in order.
+        layers: The kernels in order.
         sum_error: Relative error of the device's sums that is not that of their parts.
     """
 
     device: str
-    layers: tuple[UnitLatency, ...]
+    layers: tuple[KernelLatency, ...]
     sum_error: float = 0.0
 
     @property
     def total_ms(self) -> float:
-        """Milliseconds of all units."""
+        """Milliseconds of all kernels."""
         return math.fsum(line.ms for line in self.layers)
 
     @property
     def error_ms(self) -> float | None:
-        """Error bar of `total_ms` to either side; None where that of some unit is not known.
+        """Error bar of `total_ms` to either side; None where that of some kernel is not known.
 
         Measurements err independently, so theirs are added as squares; what is interpolated or modelled may err the
         same way everywhere, so those are added as they are, and so is `sum_error`.
@@ -87,8 +87,8 @@ def predict(net: Net, device: Device) -> LatencyEstimate:
         device: A name of `list_devices()`, the path of a profile, or a profile.
 
     Returns:
-        Latency per unit and in total, batch 1. A net's softmax and label layers count, though published figures are of
-        nets that end in their scores (`timed_net`).
+        Latency per kernel and in total, batch 1. A net's softmax and label layers count, though published figures are
+        of nets that end in their scores (`timed_net`).
 
     Raises:
         DeviceError: there is no such device, or its profile is damaged.
@@ -102,24 +102,24 @@ def predict(net: Net, device: Device) -> LatencyEstimate:
     """
     profile = device if isinstance(device, DeviceProfile) else load_profile(device)
     lines = []
-    for name, unit in placed_units(net, profile.fusion):
-        estimate = profile.table(unit)
+    for name, kernel in named_kernels(net, profile.fusion):
+        estimate = profile.table(kernel)
         error_ms = None if estimate.error is None else estimate.error * estimate.ms
-        lines.append(UnitLatency(name, unit, estimate.ms + _gap_ms(profile), error_ms, estimate.basis))
+        lines.append(KernelLatency(name, kernel, estimate.ms + _gap_ms(profile), error_ms, estimate.basis))
     return LatencyEstimate(profile.name, tuple(lines), profile.sum_error)
 
 
-def unit_latency_ms(profile: DeviceProfile, unit: Unit) -> float:
-    """Milliseconds of one unit, the gap to the next one included; asked again, it costs a look into a dictionary.
+def kernel_latency_ms(profile: DeviceProfile, kernel: Kernel) -> float:
+    """Milliseconds of one kernel, the gap to the next one included; asked again, it costs a look into a dictionary.
 
-    The latency of an architecture is the sum over its units (`units_of`).
+    The latency of an architecture is the sum over its kernels (`kernels_of`).
     """
-    return profile.table(unit).ms + _gap_ms(profile)
+    return profile.table(kernel).ms + _gap_ms(profile)
 
 
-def units_latency_ms(profile: DeviceProfile, units: Sequence[Unit]) -> float:
-    """Milliseconds of units that run one after the other."""
-    return math.fsum(unit_latency_ms(profile, unit) for unit in units)
+def kernels_latency_ms(profile: DeviceProfile, kernels: Sequence[Kernel]) -> float:
+    """Milliseconds of kernels that run one after the other."""
+    return math.fsum(kernel_latency_ms(profile, kernel) for kernel in kernels)
 
 
 def published_points(device: Device) -> tuple[PublishedPoint, ...]:

@@ -11,27 +11,27 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from dongfeng.devices.fusion import Fusion
+from dongfeng.devices.kernel import Kernel
+from dongfeng.devices.latency_table import LatencyTable
 from dongfeng.devices.published import PublishedPoint
-from dongfeng.devices.roofline import Roofline, fit_to_units
-from dongfeng.devices.table import Table
-from dongfeng.devices.unit import Unit
-from dongfeng.devices.units import Fusion
+from dongfeng.devices.roofline import Roofline, fit_to_kernels
 from dongfeng.errors import DeviceError
 
 BYTES_PER_VALUE = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
 
-class MeasuredUnit(NamedTuple):
+class MeasuredKernel(NamedTuple):
     """A row of a profile's table.
 
     Attributes:
-        unit: What was measured.
+        kernel: What was measured.
         ms: Its latency in milliseconds.
         samples: How many measurements `ms` is of.
         spread: Their relative standard deviation; 0 for a single one.
     """
 
-    unit: Unit
+    kernel: Kernel
     ms: float
     samples: int = 1
     spread: float = 0.0
@@ -47,12 +47,12 @@ class DeviceProfile:
         runtime: "TensorRT", "Caffe", "onnxruntime", ...
         runtime_version: Its version, where known.
         precision: "fp32", "fp16", "bf16" or "int8".
-        fusion: How the runtime cuts a net into units; see `dongfeng.devices.units`.
+        fusion: How the runtime cuts a net into kernels; see `dongfeng.devices.fusion`.
         source: Where the figures come from.
-        gap_us: Time between two units that no unit's own time holds, in microseconds.
-        sum_error: Relative error of sums over units, gaps included, that is not that of the units.
-        roofline: What stands in for units that are not in the table; None: without it, they are fitted to the table.
-        units: Measured units.
+        gap_us: Time between two kernels that no kernel's own time holds, in microseconds.
+        sum_error: Relative error of sums over kernels, gaps included, that is not that of the kernels.
+        roofline: What stands in for kernels that are not in the table; None: without it, they are fitted to the table.
+        kernels: Measured kernels.
         published: Published latencies of whole networks.
         threads: Threads of the CPU it was measured with; None where that means nothing.
     """
@@ -67,40 +67,40 @@ class DeviceProfile:
     roofline: Roofline
     gap_us: float = 0.0
     sum_error: float = 0.0
-    units: tuple[MeasuredUnit, ...] = ()
+    kernels: tuple[MeasuredKernel, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
     threads: int | None = None
 
     @cached_property
-    def table(self) -> Table:
-        """The units as a table that answers for all others too."""
-        rows = {row.unit: (row.ms, row.spread) for row in self.units}
-        return Table(rows, self.roofline)
+    def table(self) -> LatencyTable:
+        """The kernels as a table that answers for all others too."""
+        rows = {row.kernel: (row.ms, row.spread) for row in self.kernels}
+        return LatencyTable(rows, self.roofline)
 
 
-def averaged(samples: Iterable[tuple[Unit, float]]) -> tuple[MeasuredUnit, ...]:
-    """One row per distinct unit, in order of appearance: the mean of its samples in milliseconds."""
-    by_unit: dict[Unit, list[float]] = {}
-    for unit, ms in samples:
-        by_unit.setdefault(unit, []).append(ms)
-    return tuple(_row(unit, values) for unit, values in by_unit.items())
+def averaged(samples: Iterable[tuple[Kernel, float]]) -> tuple[MeasuredKernel, ...]:
+    """One row per distinct kernel, in order of appearance: the mean of its samples in milliseconds."""
+    by_unit: dict[Kernel, list[float]] = {}
+    for kernel, ms in samples:
+        by_unit.setdefault(kernel, []).append(ms)
+    return tuple(_row(kernel, values) for kernel, values in by_unit.items())
 
 
-def _row(unit: Unit, values: list[float]) -> MeasuredUnit:
+def _row(kernel: Kernel, values: list[float]) -> MeasuredKernel:
     mean = sum(values) / len(values)
     if len(values) == 1 or mean == 0:
-        return MeasuredUnit(unit, round(mean, 7), len(values))
+        return MeasuredKernel(kernel, round(mean, 7), len(values))
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return MeasuredUnit(unit, round(mean, 7), len(values), round(variance**0.5 / mean, 4))
+    return MeasuredKernel(kernel, round(mean, 7), len(values), round(variance**0.5 / mean, 4))
 
 
 def with_fitted_roofline(profile: DeviceProfile) -> DeviceProfile:
     """The same profile with the roofline that fits its table."""
-    rows = [row for row in profile.units if row.ms > 0]
+    rows = [row for row in profile.kernels if row.ms > 0]
     if not rows:
-        raise DeviceError(f"profile {profile.name}: no measured unit takes any time; measure again")
+        raise DeviceError(f"profile {profile.name}: no measured kernel takes any time; measure again")
     width = BYTES_PER_VALUE[profile.precision]
-    fitted = fit_to_units([row.unit for row in rows], [row.ms for row in rows], bytes_per_value=width)
+    fitted = fit_to_kernels([row.kernel for row in rows], [row.ms for row in rows], bytes_per_value=width)
     return replace(profile, roofline=fitted)
 
 

@@ -7,11 +7,11 @@ import re
 from os import PathLike
 from typing import Any
 
-from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredUnit, with_fitted_roofline
+from dongfeng.devices.fusion import FUSIONS
+from dongfeng.devices.kernel import Kernel
+from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredKernel, with_fitted_roofline
 from dongfeng.devices.published import PublishedPoint
 from dongfeng.devices.roofline import Roofline
-from dongfeng.devices.unit import Unit
-from dongfeng.devices.units import FUSIONS
 from dongfeng.errors import DeviceError
 from dongfeng.support.files import replacing
 from dongfeng.support.json_layout import json_text
@@ -20,7 +20,7 @@ from dongfeng.support.strict_json import JsonFormat, Node
 FORMAT = "dongfeng.device/1"
 _REQUIRED = ("format", "name", "device", "runtime", "runtime_version", "precision", "fusion", "source")
 _OPTIONAL = ("gap_us", "sum_error", "threads", "roofline", "units", "published")
-_UNIT = ("operation", "kernel_hw", "stride_hw", "groups", "c_in", "c_out", "in_hw", "out_hw")
+_KERNEL_KEYS = ("operation", "kernel_hw", "stride_hw", "groups", "c_in", "c_out", "in_hw", "out_hw")
 _OPERATION = re.compile(r"[a-z0-9_ ]{1,40}(\+add)?(\+relu)?")
 _LARGEST = 1 << 24  # of a size or a number of channels
 _LONGEST_MS = 1e9
@@ -60,7 +60,6 @@ def write_profile(profile: DeviceProfile, path: str | PathLike[str]) -> None:
 
 def format_profile(profile: DeviceProfile) -> str:
     """A profile as JSON, one row a line."""
-    roofline = profile.roofline
     head: dict[str, Any] = {
         "format": FORMAT,
         "name": profile.name,
@@ -73,13 +72,26 @@ def format_profile(profile: DeviceProfile) -> str:
         "source": profile.source,
         "gap_us": profile.gap_us,
         "sum_error": profile.sum_error,
-        "roofline": {name: getattr(roofline, name) for name in Roofline.__dataclass_fields__},
+        "roofline": _roofline_json(profile.roofline),
     }
     points = [_without_none(vars(point)) for point in profile.published]
-    units = [
-        {**row.unit._asdict(), "ms": row.ms, "samples": row.samples, "spread": row.spread} for row in profile.units
+    kernels = [
+        {**dict(zip(_KERNEL_KEYS, row.kernel, strict=True)), "ms": row.ms, "samples": row.samples, "spread": row.spread}
+        for row in profile.kernels
     ]
-    return json_text({**head, "published": points, "units": units}) + "\n"
+    return json_text({**head, "published": points, "units": kernels}) + "\n"
+
+
+def _roofline_json(roofline: Roofline) -> dict[str, Any]:
+    return {
+        "tflops": roofline.tflops,
+        "gb_per_s": roofline.gb_per_s,
+        "unit_us": roofline.kernel_us,
+        "deconv_traffic": roofline.deconv_traffic,
+        "bytes_per_value": roofline.bytes_per_value,
+        "fitted_to": "units" if roofline.fitted_to == "kernels" else "networks",
+        "error": roofline.error,
+    }
 
 
 def _without_none(row: dict[str, Any]) -> dict[str, Any]:
@@ -90,11 +102,11 @@ def _profile(root: Node) -> DeviceProfile:
     fields = root.fields(_REQUIRED, _OPTIONAL)
     fields["format"].choice([FORMAT])
     precision = fields["precision"].choice(list(BYTES_PER_VALUE))
-    units = tuple(_row(node) for node in fields["units"].items()) if "units" in fields else ()
-    _refuse_twins(root, units)
+    kernels = tuple(_row(node) for node in fields["units"].items()) if "units" in fields else ()
+    _refuse_twins(root, kernels)
     roofline = fields.get("roofline")
     is_given = roofline is not None and not roofline.is_null
-    if not is_given and not units:
+    if not is_given and not kernels:
         root.fail('expected measured "units", a "roofline", or both')
     fusion = fields["fusion"].choice(FUSIONS)
     profile = DeviceProfile(
@@ -108,19 +120,19 @@ def _profile(root: Node) -> DeviceProfile:
         roofline=_roofline(roofline) if roofline is not None and is_given else Roofline(1.0, 1.0),
         gap_us=_at_least_zero(fields["gap_us"]) if "gap_us" in fields else 0.0,
         sum_error=_at_least_zero(fields["sum_error"]) if "sum_error" in fields else 0.0,
-        units=units,
+        kernels=kernels,
         published=tuple(_point(node) for node in fields["published"].items()) if "published" in fields else (),
         threads=None if "threads" not in fields or fields["threads"].is_null else _count(fields["threads"]),
     )
     return profile if is_given else with_fitted_roofline(profile)
 
 
-def _row(node: Node) -> MeasuredUnit:
-    fields = node.fields((*_UNIT, "ms"), ("samples", "spread"))
+def _row(node: Node) -> MeasuredKernel:
+    fields = node.fields((*_KERNEL_KEYS, "ms"), ("samples", "spread"))
     operation = fields["operation"].text()
     if not _OPERATION.fullmatch(operation):
         fields["operation"].fail(f"{json.dumps(operation)[:60]} is no operation")
-    unit = Unit(
+    kernel = Kernel(
         operation,
         _pair(fields["kernel_hw"]),
         _pair(fields["stride_hw"]),
@@ -130,19 +142,19 @@ def _row(node: Node) -> MeasuredUnit:
         _pair(fields["in_hw"]),
         _pair(fields["out_hw"]),
     )
-    if unit.c_in % unit.groups or unit.c_out % unit.groups:
-        fields["groups"].fail(f"{unit.groups} groups do not divide {unit.c_in} -> {unit.c_out} channels")
+    if kernel.c_in % kernel.groups or kernel.c_out % kernel.groups:
+        fields["groups"].fail(f"{kernel.groups} groups do not divide {kernel.c_in} -> {kernel.c_out} channels")
     samples = _count(fields["samples"]) if "samples" in fields else 1
     spread = _at_least_zero(fields["spread"]) if "spread" in fields else 0.0
-    return MeasuredUnit(unit, _at_least_zero(fields["ms"]), samples, spread)
+    return MeasuredKernel(kernel, _at_least_zero(fields["ms"]), samples, spread)
 
 
-def _refuse_twins(root: Node, rows: tuple[MeasuredUnit, ...]) -> None:
+def _refuse_twins(root: Node, rows: tuple[MeasuredKernel, ...]) -> None:
     seen = set()
     for index, row in enumerate(rows):
-        if row.unit in seen:
-            root.members()["units"].items()[index].fail("this unit stands in the table twice")
-        seen.add(row.unit)
+        if row.kernel in seen:
+            root.members()["units"].items()[index].fail("this kernel stands in the table twice")
+        seen.add(row.kernel)
 
 
 def _roofline(node: Node) -> Roofline:
@@ -152,10 +164,10 @@ def _roofline(node: Node) -> Roofline:
     return Roofline(
         tflops=_positive(fields["tflops"]),
         gb_per_s=_positive(fields["gb_per_s"]),
-        unit_us=_at_least_zero(fields["unit_us"]) if "unit_us" in fields else 0.0,
+        kernel_us=_at_least_zero(fields["unit_us"]) if "unit_us" in fields else 0.0,
         deconv_traffic=_positive(fields["deconv_traffic"]) if "deconv_traffic" in fields else 1.0,
         bytes_per_value=_count(fields["bytes_per_value"]) if "bytes_per_value" in fields else 4,
-        fitted_to="networks" if fitted_to == "networks" else "units",
+        fitted_to="networks" if fitted_to == "networks" else "kernels",
         error=None if error is None or error.is_null else _at_least_zero(error),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dongfeng.architectures import build
-from dongfeng.devices.resnet import resnet
+from dongfeng.devices.resnet_baselines import resnet
 from dongfeng.layers.infer import needed_layers
 from dongfeng.net.graph import Net
 from dongfeng.zoo.models import model_info

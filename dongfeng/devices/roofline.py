@@ -1,4 +1,4 @@
-"""A roofline: what a unit should take by its arithmetic and its memory traffic alone, and how one is fitted."""
+"""A roofline: what a kernel should take by its arithmetic and its memory traffic alone, and how one is fitted."""
 
 from __future__ import annotations
 
@@ -10,67 +10,72 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.devices.unit import Unit
+from dongfeng.devices.kernel import Kernel
 
 Vector = npt.NDArray[np.float64]
-FREE = ("tflops", "gb_per_s", "unit_us", "deconv_traffic")  # what a fit may choose
+FREE = ("tflops", "gb_per_s", "kernel_us", "deconv_traffic")  # what a fit may choose
 
 # Where fits may go when nothing is known of a device: from a microcontroller to a rack.
-_WIDEST = {"tflops": (1e-4, 1e4), "gb_per_s": (1e-2, 1e5), "unit_us": (1e-2, 1e4), "deconv_traffic": (1.0, 1e3)}
-_STARTS = {"tflops": (0.1, 1.0, 10.0), "gb_per_s": (20.0, 200.0), "unit_us": (5.0, 50.0), "deconv_traffic": (4.0, 20.0)}
-_OUTLIER = 0.2  # log error of a unit beyond which it pulls no harder
+_WIDEST = {"tflops": (1e-4, 1e4), "gb_per_s": (1e-2, 1e5), "kernel_us": (1e-2, 1e4), "deconv_traffic": (1.0, 1e3)}
+_STARTS = {
+    "tflops": (0.1, 1.0, 10.0),
+    "gb_per_s": (20.0, 200.0),
+    "kernel_us": (5.0, 50.0),
+    "deconv_traffic": (4.0, 20.0),
+}
+_OUTLIER = 0.2  # log error of a kernel beyond which it pulls no harder
 _SIGNIFICANT = 4
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """`max(2 * macs / rate, bytes / bandwidth) + overhead`, per unit.
+    """`max(2 * macs / rate, bytes / bandwidth) + overhead`, per kernel.
 
     Attributes:
         tflops: Arithmetic rate in 1e12 operations per second; a multiply-accumulate is two.
         gb_per_s: Memory bandwidth in 1e9 bytes per second.
-        unit_us: Overhead of every unit in microseconds.
+        kernel_us: Overhead of every kernel in microseconds.
         deconv_traffic: How many times as much traffic a deconvolution causes as its tensors hold.
         bytes_per_value: 4 for fp32, 2 for fp16.
-        fitted_to: "units": to measured units; "networks": to whole networks' latencies.
-        error: Relative error (0.1: 10 %): of a unit at the median, or of a network left out of the fit (root mean
+        fitted_to: "kernels": to measured kernels; "networks": to whole networks' latencies.
+        error: Relative error (0.1: 10 %): of a kernel at the median, or of a network left out of the fit (root mean
             square); None where nothing was left to check against.
     """
 
     tflops: float
     gb_per_s: float
-    unit_us: float = 0.0
+    kernel_us: float = 0.0
     deconv_traffic: float = 1.0
     bytes_per_value: int = 4
-    fitted_to: Literal["units", "networks"] = "units"
+    fitted_to: Literal["kernels", "networks"] = "kernels"
     error: float | None = None
 
-    def ms(self, units: Sequence[Unit]) -> Vector:
-        """Milliseconds of each unit."""
-        return self._ms(work_of(units))
+    def ms(self, kernels: Sequence[Kernel]) -> Vector:
+        """Milliseconds of each kernel."""
+        return self._ms(work_of(kernels))
 
     def _ms(self, work: Vector) -> Vector:
         operations, values, is_deconv = work
         traffic = values * self.bytes_per_value * np.where(is_deconv > 0, self.deconv_traffic, 1.0)
         slower = np.maximum(operations / (self.tflops * 1e9), traffic / (self.gb_per_s * 1e6))
-        return np.asarray(slower + self.unit_us * 1e-3, np.float64)
+        return np.asarray(slower + self.kernel_us * 1e-3, np.float64)
 
 
-def work_of(units: Sequence[Unit]) -> Vector:
-    """Operations, values moved, and whether it is a deconvolution: (3, number of units)."""
-    rows = [(2 * u.macs, u.values_read + u.values_written, u.kind.endswith("deconv")) for u in units]
+def work_of(kernels: Sequence[Kernel]) -> Vector:
+    """Operations, values moved, and whether it is a deconvolution: (3, number of kernels)."""
+    rows = [(2 * k.macs, k.values_read + k.values_written, k.main_operation.endswith("deconv")) for k in kernels]
     return np.array(rows, np.float64).reshape(-1, 3).T
 
 
-def fit_to_units(units: Sequence[Unit], ms: Sequence[float], *, bytes_per_value: int = 4) -> Roofline:
-    """The roofline nearest to measured units, in the ratio; a few odd ones do not bend it.
+def fit_to_kernels(kernels: Sequence[Kernel], ms: Sequence[float], *, bytes_per_value: int = 4) -> Roofline:
+    """The roofline nearest to measured kernels, in the ratio; a few odd ones do not bend it.
 
     Args:
-        units: At least one.
+        kernels: At least one.
         ms: Milliseconds of each, positive.
         bytes_per_value: 4 for fp32, 2 for fp16.
     """
-    work, measured = work_of(units), np.asarray(ms, np.float64)
+    work, measured = work_of(kernels), np.asarray(ms, np.float64)
     free = FREE if work[2].any() else FREE[:3]
 
     def residuals(roofline: Roofline) -> Vector:
@@ -79,11 +84,11 @@ def fit_to_units(units: Sequence[Unit], ms: Sequence[float], *, bytes_per_value:
 
     found = _fit(residuals, Roofline(1.0, 1.0, bytes_per_value=bytes_per_value), free, {})
     off = np.abs(np.log(found._ms(work) / measured))
-    return replace(found, fitted_to="units", error=rounded(float(np.median(off))))
+    return replace(found, fitted_to="kernels", error=rounded(float(np.median(off))))
 
 
 def fit_to_networks(
-    networks: Sequence[Sequence[Unit]],
+    networks: Sequence[Sequence[Kernel]],
     ms: Sequence[float],
     *,
     bytes_per_value: int = 4,
@@ -92,12 +97,12 @@ def fit_to_networks(
     """The roofline whose sums are nearest, in the ratio, to the latencies of whole networks; its error is left open.
 
     Args:
-        networks: The units of each.
+        networks: The kernels of each.
         ms: Milliseconds of each.
         bytes_per_value: 4 for fp32, 2 for fp16.
         at_most: Upper bounds, such as a device's peak rates: {"tflops": 1.33}.
     """
-    works = [work_of(units) for units in networks]
+    works = [work_of(kernels) for kernels in networks]
 
     def residuals(roofline: Roofline) -> Vector:
         return np.array([np.log(roofline._ms(work).sum() / each) for work, each in zip(works, ms, strict=True)])

@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dongfeng.devices.fusion import NamedKernel, named_kernels
 from dongfeng.devices.journal import is_time
 from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, averaged, with_fitted_roofline
 from dongfeng.devices.roofline import Roofline
-from dongfeng.devices.units import PlacedUnit, placed_units
 from dongfeng.errors import DeviceError
 from dongfeng.net.graph import Net
 
@@ -61,8 +61,8 @@ def profile_from_trtexec(
     """A device profile from a board's own profile of one of our nets.
 
     TensorRT's names tell which layers it fused, but not their sizes: those are the net's. What it fused across several
-    of our units is shared out by their work; what copies and reformats data goes to the unit it is for, and what names
-    no layer is spread over all as `gap_us`.
+    of our kernels is shared out by their work; what copies and reformats data goes to the kernel it is for, and what
+    names no layer is spread over all as `gap_us`.
 
     Args:
         path: The file.
@@ -79,9 +79,9 @@ def profile_from_trtexec(
     if precision not in BYTES_PER_VALUE:
         raise DeviceError(f'precision "{precision}": expected one of {", ".join(BYTES_PER_VALUE)}')
     layers = read_trtexec(path)
-    placed = placed_units(net)
+    placed = named_kernels(net)
     times_ms, unnamed_ms = _shared_out(layers, placed)
-    missing = [unit.name for unit, ms in zip(placed, times_ms, strict=True) if unit.unit.macs and ms is None]
+    missing = [kernel.name for kernel, ms in zip(placed, times_ms, strict=True) if kernel.kernel.macs and ms is None]
     if missing:
         raise DeviceError(
             f'{path}: no line names layer "{missing[0]}" ({len(missing)} of {len(placed)} have none); '
@@ -97,19 +97,19 @@ def profile_from_trtexec(
         source=f"trtexec --exportProfile of {net.name}",
         roofline=Roofline(1.0, 1.0),
         gap_us=round(1e3 * unnamed_ms / len(placed), 3),
-        units=averaged((unit.unit, ms or 0.0) for unit, ms in zip(placed, times_ms, strict=True)),
+        kernels=averaged((kernel.kernel, ms or 0.0) for kernel, ms in zip(placed, times_ms, strict=True)),
     )
     return with_fitted_roofline(profile)
 
 
-def _shared_out(layers: Sequence[TrtexecLayer], placed: Sequence[PlacedUnit]) -> tuple[list[float | None], float]:
-    """Milliseconds of each unit, None where no line names it, and those of lines that name none."""
-    index_of = {layer: index for index, unit in enumerate(placed) for layer in _members(unit)}
+def _shared_out(layers: Sequence[TrtexecLayer], placed: Sequence[NamedKernel]) -> tuple[list[float | None], float]:
+    """Milliseconds of each kernel, None where no line names it, and those of lines that name none."""
+    index_of = {layer: index for index, kernel in enumerate(placed) for layer in _members(kernel)}
     times_ms: list[float | None] = [None] * len(placed)
     unnamed_ms = 0.0
     for line in layers:
         owners = sorted({index_of[layer] for layer in _named(line.name, index_of)})
-        work = [max(placed[i].unit.macs, placed[i].unit.values_written) for i in owners]
+        work = [max(placed[i].kernel.macs, placed[i].kernel.values_written) for i in owners]
         if not owners:
             unnamed_ms += line.ms
         for index, share in zip(owners, work, strict=True):
@@ -117,9 +117,9 @@ def _shared_out(layers: Sequence[TrtexecLayer], placed: Sequence[PlacedUnit]) ->
     return times_ms, unnamed_ms
 
 
-def _members(placed: PlacedUnit) -> list[str]:
-    """Names of the layers a unit stands for; a copy is its own, not the copied layer's."""
-    return [] if placed.unit.operation == "copy" else placed.name.split(" + ")
+def _members(placed: NamedKernel) -> list[str]:
+    """Names of the layers a kernel stands for; a copy is its own, not the copied layer's."""
+    return [] if placed.kernel.operation == "copy" else placed.name.split(" + ")
 
 
 def _named(text: str, layers: Mapping[str, int]) -> list[str]:

@@ -35,7 +35,7 @@ def describe(thing: object) -> Facts:
 def describe_latency(latency: LatencySource) -> Facts:
     """Where latencies come from; a profile or a mapping is known by its content, wherever its file lies."""
     if isinstance(latency, DeviceProfile):
-        return {"device": latency.name, "sha256": _digest(latency.units, latency.roofline, latency.gap_us)}
+        return {"device": latency.name, "sha256": _digest(latency.kernels, latency.roofline, latency.gap_us)}
     if isinstance(latency, str) and not latency.endswith(".json") and Path(latency).name == latency:
         return {"device": latency}
     if isinstance(latency, str | PathLike):

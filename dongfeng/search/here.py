@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from dongfeng.devices import DeviceProfile, measure_profile, units_of
+from dongfeng.devices import DeviceProfile, kernels_of, measure_profile
 from dongfeng.devices.measure import OnProgress
 from dongfeng.search.latency import covering
 from dongfeng.search.space import Space
@@ -41,11 +41,11 @@ def measure_space(
         OSError: the journal cannot be written.
     """
     encodings = list(dict.fromkeys(covering(space)))
-    units = {unit for encoding in encodings for unit in units_of(space.timed(encoding))}
+    kernels = {kernel for encoding in encodings for kernel in kernels_of(space.timed(encoding))}
     places = {round(place * (len(encodings) - 1) / (_CALIBRATION - 1)) for place in range(_CALIBRATION)}
     return measure_profile(
         journal,
-        units=sorted(units, key=lambda unit: (unit.macs, unit)),
+        kernels=sorted(kernels, key=lambda kernel: (kernel.macs, kernel)),
         calibration=[space.timed(encodings[place]) for place in sorted(places)],
         name=name,
         backend=backend,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.devices import DeviceProfile, load_profile, units_latency_ms, units_of
+from dongfeng.devices import DeviceProfile, kernels_latency_ms, kernels_of, load_profile
 from dongfeng.devices.predict import Device
 from dongfeng.errors import SearchError
 from dongfeng.search.space import Encoding, Space
@@ -105,7 +105,7 @@ def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]
     """
 
     def net_ms(encoding: Encoding) -> float:
-        return units_latency_ms(profile, units_of(space.timed(encoding), profile.fusion))
+        return kernels_latency_ms(profile, kernels_of(space.timed(encoding), profile.fusion))
 
     encodings = list(dict.fromkeys([*covering(space), *_random_encodings(space, _PROBES)]))
     steps = sorted({step for encoding in encodings for step in steps_of(encoding)})

@@ -1,4 +1,4 @@
-"""Published per-layer logs (CSV) as samples of units."""
+"""Published per-layer logs (CSV) as samples of kernels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from dongfeng.devices.fusion import Fusion, named_kernels
+from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.published import timed_net
-from dongfeng.devices.unit import Unit
-from dongfeng.devices.units import Fusion, placed_units
 from dongfeng.errors import DeviceError, DongfengError
 
 _MODELS: Mapping[str, str] = MappingProxyType({"df-lite_seg": "dflite_seg"})  # as the zoo calls them
@@ -30,15 +30,15 @@ class LogKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Log:
-    """One run: its units in order with their milliseconds, and what the runtime gave as the whole."""
+    """One run: its kernels in order with their milliseconds, and what the runtime gave as the whole."""
 
     key: LogKey
-    samples: tuple[tuple[Unit, float], ...]
+    samples: tuple[tuple[Kernel, float], ...]
     total_ms: float
 
     @property
     def layers_ms(self) -> float:
-        """Sum of the units' times."""
+        """Sum of the kernels' times."""
         return sum(ms for _, ms in self.samples)
 
 
@@ -48,7 +48,7 @@ def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
     Args:
         folder: Folder with STEM_layers.csv and STEM_totals.csv.
         stem: "trt_1080ti" or "caffe_titanx".
-        fusion: How the runtime cuts a net into units.
+        fusion: How the runtime cuts a net into kernels.
 
     Raises:
         DeviceError: a file is missing or not of this form, or a log is not of the net it says it is of.
@@ -67,15 +67,15 @@ def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
         raise DeviceError(f"{folder}: {stem}_*.csv: not the published tables ({error!r}); check the folder") from error
 
 
-def _matched(key: LogKey, lines: list[tuple[str, float]], fusion: Fusion) -> Iterable[tuple[Unit, float]]:
-    """Units beside the times of their lines; names must agree as far as they were printed."""
-    placed = placed_units(timed_net(*key), fusion)
+def _matched(key: LogKey, lines: list[tuple[str, float]], fusion: Fusion) -> Iterable[tuple[Kernel, float]]:
+    """Kernels beside the times of their lines; names must agree as far as they were printed."""
+    placed = named_kernels(timed_net(*key), fusion)
     if len(placed) != len(lines):
         raise DeviceError(f"log of {key.model}: expected {len(placed)} layers, got {len(lines)}; check the CSV")
-    for (name, unit), (printed, ms) in zip(placed, lines, strict=True):
+    for (name, kernel), (printed, ms) in zip(placed, lines, strict=True):
         if not _is_same(name, printed, fusion):
             raise DeviceError(f'log of {key.model}: expected layer "{name}", got "{printed}"; check the CSV')
-        yield unit, ms
+        yield kernel, ms
 
 
 def _is_same(name: str, printed: str, fusion: Fusion) -> bool:

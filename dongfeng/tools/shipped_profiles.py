@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from dongfeng.devices.fusion import kernels_of
 from dongfeng.devices.predict import predict
 from dongfeng.devices.profile import DeviceProfile, averaged, with_fitted_roofline
 from dongfeng.devices.published import PublishedPoint, timed_net
 from dongfeng.devices.roofline import Roofline, fit_to_networks, rounded
-from dongfeng.devices.units import units_of
 from dongfeng.errors import DeviceError
 from dongfeng.tools.published_logs import Log, read_csv, read_logs
 
@@ -109,7 +109,7 @@ def tx2_points(folder: Path) -> list[PublishedPoint]:
 def fit_tx2(points: Iterable[PublishedPoint]) -> Roofline:
     """The roofline nearest to those of the points that are marked as fitted."""
     fitted = [point for point in points if point.fitted]
-    networks = [units_of(timed_net(point.model, point.computed_hw or point.size_hw)) for point in fitted]
+    networks = [kernels_of(timed_net(point.model, point.computed_hw or point.size_hw)) for point in fitted]
     return fit_to_networks(networks, [point.ms for point in fitted], bytes_per_value=2, at_most=dict(TX2_PEAK))
 
 
@@ -127,11 +127,11 @@ def tx2_left_out(profile: DeviceProfile) -> list[tuple[PublishedPoint, float]]:
 def build_snapdragon845(folder: Path) -> DeviceProfile:
     """One published point, which one rate makes come true: an order of magnitude for other nets, without an error."""
     point = PublishedPoint("pl1a_seg", (384, 640), _ms(52.0), _README, fps=52.0, fitted=True)
-    units = units_of(timed_net(point.model, point.size_hw))
+    kernels = kernels_of(timed_net(point.model, point.size_hw))
     low, high = 1e-4, 1e2
     for _ in range(60):  # the sum falls as the rate rises
         middle = math.sqrt(low * high)
-        is_slow = Roofline(middle, _SNAPDRAGON_GB_PER_S).ms(units).sum() > point.ms
+        is_slow = Roofline(middle, _SNAPDRAGON_GB_PER_S).ms(kernels).sum() > point.ms
         low, high = (middle, high) if is_slow else (low, middle)
     return DeviceProfile(
         name="snapdragon845",
@@ -158,7 +158,7 @@ def _from_logs(base: DeviceProfile, logs: Sequence[Log]) -> DeviceProfile:
     samples = averaged(sample for log in logs for sample in log.samples)
     # What the runtime gives as the whole is more than its layers; the rest goes by their number.
     gap_us = 1e3 * statistics.median((log.total_ms - log.layers_ms) / len(log.samples) for log in logs)
-    return with_fitted_roofline(replace(base, units=samples, gap_us=round(max(gap_us, 0.0), 3)))
+    return with_fitted_roofline(replace(base, kernels=samples, gap_us=round(max(gap_us, 0.0), 3)))
 
 
 def _source(logs: Sequence[Log], how: str) -> str:

@@ -22,7 +22,7 @@ from dongfeng import devices
 from dongfeng.backends.tensorrt.trtexec import remote
 from dongfeng.bench.report import ROW_KEYS
 from dongfeng.cli.bench import main
-from dongfeng.devices import conv_unit, load_profile, placed_units
+from dongfeng.devices import conv_kernel, load_profile, named_kernels
 from dongfeng.net.fold import fold
 from tests.backends.sshd import running
 from tests.conftest import CHECKOUT
@@ -160,8 +160,8 @@ def test_two_reports_are_compared(bench: Run) -> None:
 
 
 def test_an_earlier_measurement_stands_in_the_table(bench: Run) -> None:
-    units = tuple(unit for _, unit in placed_units(devices.timed_net("pl1a_seg", (64, 128))))
-    assert units
+    kernels = tuple(kernel for _, kernel in named_kernels(devices.timed_net("pl1a_seg", (64, 128))))
+    assert kernels
     profile = {"format": "dongfeng.device/1", "name": "desk", "device": "a desk", "runtime": "onnxruntime"}
     profile |= {"runtime_version": "1", "precision": "fp32", "fusion": "fused", "source": "test"}
     profile |= {"roofline": {"tflops": 1.0, "gb_per_s": 10.0}}
@@ -280,8 +280,8 @@ def test_wrong_usage_is_status_two(bench: Run, words: list[str]) -> None:
 
 def test_a_profile_of_this_machine_is_measured_and_resumed(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # Large enough that noise does not make both of them free, which is refused.
-    units = [conv_unit(128, 128, 3, (28, 28)), conv_unit(128, 256, 3, (28, 28))]
-    few = functools.partial(devices.measure_profile, units=units, calibration=[], repeats=3)
+    kernels = [conv_kernel(128, 128, 3, (28, 28)), conv_kernel(128, 256, 3, (28, 28))]
+    few = functools.partial(devices.measure_profile, kernels=kernels, calibration=[], repeats=3)
     done: list[int] = []
 
     def killed(*args: Any, on_progress: Callable[[int, int], object], **options: Any) -> Any:
@@ -302,10 +302,10 @@ def test_a_profile_of_this_machine_is_measured_and_resumed(bench: Run, monkeypat
     kept = Path("desk.json.journal").read_bytes()
     code, _, said = bench(*words, "--resume")
     assert code == 0
-    assert "2 units" in said[-1]
+    assert "2 kernels" in said[-1]
     assert [path.name for path in Path().glob("*")] == ["desk.json"]
     profile = load_profile("desk.json")
-    assert (profile.name, profile.runtime, profile.threads, len(profile.units)) == ("desk", "onnxruntime", 1, 2)
+    assert (profile.name, profile.runtime, profile.threads, len(profile.kernels)) == ("desk", "onnxruntime", 1, 2)
     assert kept.count(b"\n") == 2  # what it is of, and one measurement
     code, out, _ = bench("--device", "desk.json", "df1")
     assert code == 0
@@ -322,10 +322,10 @@ def test_a_profile_is_taken_from_a_boards_trtexec(bench: Run) -> None:
 
 
 def draw_trtexec_profile(path: Path) -> int:
-    """DF1 as a board's trtexec might export it, each unit a line of 0.01 ms; the number of lines."""
+    """DF1 as a board's trtexec might export it, each kernel a line of 0.01 ms; the number of lines."""
     net = fold(devices.timed_net("df1", (224, 224)))
     types = {layer.name: layer.type for layer in net.layers}
-    rows = [{"name": exported(placed.name, types), "averageMs": 0.01} for placed in placed_units(net)]
+    rows = [{"name": exported(placed.name, types), "averageMs": 0.01} for placed in named_kernels(net)]
     path.write_text(json.dumps([{"count": 10}, *rows]), encoding="utf-8")
     return len(rows)
 

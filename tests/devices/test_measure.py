@@ -6,76 +6,83 @@ from pathlib import Path
 
 import pytest
 
-from dongfeng.devices import UnitSpace, conv_unit, measure_profile, predict, units_of
+from dongfeng.devices import BackboneKernels, conv_kernel, kernels_of, measure_profile, predict
 from dongfeng.devices.journal import Journal, Sample
+from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.measure import Stopwatch
-from dongfeng.devices.probe import can_probe, probe
-from dongfeng.devices.unit import Unit
+from dongfeng.devices.probe_nets import can_probe, probe
 from dongfeng.errors import BackendUnavailable, DeviceError
 from dongfeng.net.graph import Net
 
-POOL = Unit("average pool", (7, 7), (1, 1), 1, 64, 64, (7, 7), (1, 1))
-FC = Unit("fc", (1, 1), (1, 1), 1, 512, 1000, (1, 1), (1, 1))
-UNITS = [
-    conv_unit(3, 32, 3, (32, 32), stride=2),
-    conv_unit(32, 32, 3, (16, 16), groups=32),
-    conv_unit(64, 128, 1, (15, 15), stride=2, fused="+add+relu"),
-    conv_unit(256, 512, 3, (64, 64)),
+POOL = Kernel("average pool", (7, 7), (1, 1), 1, 64, 64, (7, 7), (1, 1))
+FC = Kernel("fc", (1, 1), (1, 1), 1, 512, 1000, (1, 1), (1, 1))
+KERNELS = [
+    conv_kernel(3, 32, 3, (32, 32), stride=2),
+    conv_kernel(32, 32, 3, (16, 16), groups=32),
+    conv_kernel(64, 128, 1, (15, 15), stride=2, fused="+add+relu"),
+    conv_kernel(256, 512, 3, (64, 64)),
     POOL,
     FC,
 ]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=str)
-def test_probes_differ_by_copies_of_the_unit_and_nothing_else(unit: Unit) -> None:
-    made = probe(unit)
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_probes_differ_by_copies_of_the_unit_and_nothing_else(kernel: Kernel) -> None:
+    made = probe(kernel)
     counts = [
-        sum(each._replace(operation=each.kind) == unit._replace(operation=unit.kind) for each in units_of(net))
+        sum(
+            each._replace(operation=each.main_operation) == kernel._replace(operation=kernel.main_operation)
+            for each in kernels_of(net)
+        )
         for net in made[:2]
     ]
     assert counts[1] - counts[0] == made.copies
-    if unit.macs:
+    if kernel.macs:
         assert sum(cost.macs for cost in made.more.cost()) - sum(cost.macs for cost in made.less.cost()) == (
-            made.copies * unit.macs
+            made.copies * kernel.macs
         )
 
 
 def test_the_space_has_the_units_of_the_released_backbones() -> None:
     from dongfeng.devices import timed_net
 
-    units = set(UnitSpace().units())
+    kernels = set(BackboneKernels().kernels())
     for name in ("df1", "df2", "df2a"):
-        assert set(units_of(timed_net(name, (224, 224)))) <= units
-    assert all(can_probe(unit) for unit in units)
-    assert len(UnitSpace(widths=(64, 128), bottlenecks=False).units()) < len(units) / 3
+        assert set(kernels_of(timed_net(name, (224, 224)))) <= kernels
+    assert all(can_probe(kernel) for kernel in kernels)
+    assert len(BackboneKernels(widths=(64, 128), bottlenecks=False).kernels()) < len(kernels) / 3
 
 
 def test_calibration_nets_are_of_the_space_and_not_of_the_zoo() -> None:
     from dongfeng.devices import timed_net
 
-    for space in (UnitSpace(), UnitSpace(widths=(64, 128)), UnitSpace((256, 512), widths=(64,), bottlenecks=False)):
-        units = set(space.units())
+    for space in (
+        BackboneKernels(),
+        BackboneKernels(widths=(64, 128)),
+        BackboneKernels((256, 512), widths=(64,), bottlenecks=False),
+    ):
+        kernels = set(space.kernels())
         for net in space.calibration_nets():
-            assert set(units_of(net)) <= units
-    published = [units_of(timed_net(name, (224, 224))) for name in ("df1", "df2", "df2a")]
-    assert all(units_of(net) not in published for net in UnitSpace().calibration_nets())
+            assert set(kernels_of(net)) <= kernels
+    published = [kernels_of(timed_net(name, (224, 224))) for name in ("df1", "df2", "df2a")]
+    assert all(kernels_of(net) not in published for net in BackboneKernels().calibration_nets())
 
 
 class FakeStopwatch(Stopwatch):
-    """A machine that takes 1 ms per million products and 0.5 ms more for each unit of a net, and dies when told to."""
+    """A machine that takes 1 ms per million products and 0.5 ms more for each kernel of a net, and dies when told to."""
 
     calls = itertools.count()
     dies_at = 10**9
     slowdown = 1.0
 
-    def unit(self, unit: Unit, repeats: int) -> Sample:
+    def kernel(self, kernel: Kernel, repeats: int) -> Sample:
         self._tick()
-        return Sample(self.slowdown * (unit.macs / 1e6 + 0.01), self.slowdown * 2.0)
+        return Sample(self.slowdown * (kernel.macs / 1e6 + 0.01), self.slowdown * 2.0)
 
     def nets(self, nets: list[Net], repeats: int) -> list[Sample]:  # type: ignore[override]
         self._tick()
-        units = [units_of(net) for net in nets]
-        return [Sample(self.slowdown * sum(u.macs / 1e6 + 0.51 for u in each), self.slowdown * 2.0) for each in units]
+        kernels = [kernels_of(net) for net in nets]
+        return [Sample(self.slowdown * sum(u.macs / 1e6 + 0.51 for u in each), self.slowdown * 2.0) for each in kernels]
 
     def _tick(self) -> None:
         if next(FakeStopwatch.calls) >= FakeStopwatch.dies_at:
@@ -91,12 +98,17 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeStopwatch]:
     return FakeStopwatch
 
 
-SPACE = UnitSpace(widths=(64, 128), bottlenecks=False)
+SPACE = BackboneKernels(widths=(64, 128), bottlenecks=False)
 
 
 def measured(journal: Path, **options: object):
     return measure_profile(
-        journal, units=SPACE.units(), calibration=SPACE.calibration_nets(), backend="onnxruntime", rounds=2, **options
+        journal,
+        kernels=SPACE.kernels(),
+        calibration=SPACE.calibration_nets(),
+        backend="onnxruntime",
+        rounds=2,
+        **options,
     )
 
 
@@ -116,7 +128,7 @@ def test_a_killed_measurement_goes_on_where_it_ended(fake: type[FakeStopwatch], 
                 file.write(b'{"key": "half a li')
         else:
             break
-    assert pieces.units == whole.units
+    assert pieces.kernels == whole.kernels
     assert (pieces.gap_us, pieces.roofline) == (whole.gap_us, whole.roofline)
     assert len(journal.read_bytes().splitlines()) == 1 + in_all
     assert whole.gap_us == pytest.approx(500, rel=1e-3)
@@ -172,20 +184,25 @@ def test_a_damaged_line_is_named(row: dict[str, object], tmp_path: Path) -> None
 def test_a_backend_that_is_not_there_and_units_that_cannot_be_probed(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="no backend is called"):
         measure_profile(tmp_path / "j.jsonl", backend="abacus")
-    softmax = Unit("softmax", (1, 1), (1, 1), 1, 19, 19, (64, 64), (64, 64))
-    with pytest.raises(DeviceError, match="none of these units can be probed"):
-        measure_profile(tmp_path / "j.jsonl", units=[softmax])
+    softmax = Kernel("softmax", (1, 1), (1, 1), 1, 19, 19, (64, 64), (64, 64))
+    with pytest.raises(DeviceError, match="none of these kernels can be probed"):
+        measure_profile(tmp_path / "j.jsonl", kernels=[softmax])
 
 
 @pytest.mark.slow
 def test_on_this_machine_more_work_takes_longer(tmp_path: Path) -> None:
     """Real runs; how near the predictions come is measured by benchmarks/devices.py, on a quiet machine."""
-    small, large = conv_unit(64, 64, 3, (28, 28)), conv_unit(256, 256, 3, (28, 28))
-    space = UnitSpace(widths=(64,), bottlenecks=False)
+    small, large = conv_kernel(64, 64, 3, (28, 28)), conv_kernel(256, 256, 3, (28, 28))
+    space = BackboneKernels(widths=(64,), bottlenecks=False)
     profile = measure_profile(
-        tmp_path / "j.jsonl", units=[small, large, POOL, FC], calibration=[], backend="onnxruntime", threads=1, rounds=1
+        tmp_path / "j.jsonl",
+        kernels=[small, large, POOL, FC],
+        calibration=[],
+        backend="onnxruntime",
+        threads=1,
+        rounds=1,
     )
-    times = {row.unit: row.ms for row in profile.units}
+    times = {row.kernel: row.ms for row in profile.kernels}
     assert 4 * times[small] < times[large] < 100 * times[small]
     assert times[POOL] < times[large]
     assert profile.threads == 1

@@ -9,34 +9,36 @@ import pytest
 from dongfeng.architectures import backbone_net, build
 from dongfeng.devices import (
     DeviceProfile,
-    MeasuredUnit,
+    MeasuredKernel,
     Roofline,
+    kernel_latency_ms,
+    kernels_latency_ms,
+    kernels_of,
     load_profile,
-    placed_units,
+    named_kernels,
     predict,
-    unit_latency_ms,
-    units_latency_ms,
-    units_of,
 )
 
 
-def profile(units: tuple[MeasuredUnit, ...] = (), **fields: object) -> DeviceProfile:
+def profile(kernels: tuple[MeasuredKernel, ...] = (), **fields: object) -> DeviceProfile:
     base = DeviceProfile("board", "A board", "x", None, "fp32", "fused", "a test", Roofline(1.0, 10.0, error=0.1))
-    return replace(base, units=units, **fields)
+    return replace(base, kernels=kernels, **fields)
 
 
 def test_an_estimate_is_the_sum_of_its_units() -> None:
     net = build("df1")
-    units = units_of(net)
-    measured = tuple(MeasuredUnit(unit, 1.0 + index, 3, 0.02) for index, unit in enumerate(dict.fromkeys(units)))
+    kernels = kernels_of(net)
+    measured = tuple(
+        MeasuredKernel(kernel, 1.0 + index, 3, 0.02) for index, kernel in enumerate(dict.fromkeys(kernels))
+    )
     board = profile(measured, gap_us=500.0)
     estimate = predict(net, board)
-    times = {row.unit: row.ms for row in measured}
-    assert estimate.total_ms == pytest.approx(sum(times[unit] + 0.5 for unit in units))
-    assert estimate.total_ms == pytest.approx(units_latency_ms(board, units))
-    assert estimate.error_ms == pytest.approx(0.02 * math.sqrt(sum(times[unit] ** 2 for unit in units)))
+    times = {row.kernel: row.ms for row in measured}
+    assert estimate.total_ms == pytest.approx(sum(times[kernel] + 0.5 for kernel in kernels))
+    assert estimate.total_ms == pytest.approx(kernels_latency_ms(board, kernels))
+    assert estimate.error_ms == pytest.approx(0.02 * math.sqrt(sum(times[kernel] ** 2 for kernel in kernels)))
     assert estimate.fps == pytest.approx(1000 / estimate.total_ms)
-    assert [line.name for line in estimate.layers] == [placed.name for placed in placed_units(net)]
+    assert [line.name for line in estimate.layers] == [placed.name for placed in named_kernels(net)]
     assert estimate.share_ms("looked up") == pytest.approx(estimate.total_ms)
 
 
@@ -62,18 +64,20 @@ def test_batch_normalisation_costs_nothing() -> None:
 def test_a_search_costs_blocks_as_nets() -> None:
     tx2 = load_profile("tx2")
     net = backbone_net([[64, 64], [128], [256, 512]])
-    assert predict(net, tx2).total_ms == pytest.approx(sum(unit_latency_ms(tx2, unit) for unit in units_of(net)))
+    assert predict(net, tx2).total_ms == pytest.approx(
+        sum(kernel_latency_ms(tx2, kernel) for kernel in kernels_of(net))
+    )
 
 
 @pytest.mark.parametrize("device", ["tx2", "gtx1080ti"])
 def test_a_unit_seen_before_costs_microseconds(device: str) -> None:
     """Against finding it for the first time, in one process."""
     board = load_profile(device)
-    units = list(dict.fromkeys(units_of(build("df2a"))))
+    kernels = list(dict.fromkeys(kernels_of(build("df2a"))))
     start = perf_counter()
-    first = units_latency_ms(board, units)
+    first = kernels_latency_ms(board, kernels)
     middle = perf_counter()
-    assert units_latency_ms(board, units) == first
+    assert kernels_latency_ms(board, kernels) == first
     assert 3 * (perf_counter() - middle) < middle - start
 
 

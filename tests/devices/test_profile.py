@@ -11,7 +11,7 @@ from dongfeng.devices import list_devices, load_profile, write_profile
 from dongfeng.devices.profile_json import format_profile, parse_profile
 from dongfeng.errors import DeviceError, DongfengError
 
-UNIT = {
+ROW = {
     "operation": "conv+relu",
     "kernel_hw": [3, 3],
     "stride_hw": [2, 2],
@@ -37,7 +37,7 @@ def profile() -> dict[str, Any]:
         "fusion": "fused",
         "source": "measured by hand",
         "roofline": dict(ROOFLINE),
-        "units": [dict(UNIT)],
+        "units": [dict(ROW)],
         "published": [dict(POINT)],
     }
 
@@ -70,7 +70,7 @@ def test_without_a_roofline_one_is_fitted_to_the_table() -> None:
     del document["roofline"]
     document["units"] = [
         {
-            **UNIT,
+            **ROW,
             "c_in": c,
             "c_out": c,
             "in_hw": [n, n],
@@ -118,10 +118,10 @@ BROKEN = [
     (edited(lambda d: d["units"][0].update(in_hw=[224])), r"units\[0\].in_hw: expected \[height, width\]"),
     (edited(lambda d: d["units"][0].update(groups=5)), r"units\[0\].groups: 5 groups do not divide 3 -> 32"),
     (edited(lambda d: d["units"][0].update(operation="CONV\n")), r"units\[0\].operation: .* is no operation"),
-    (edited(lambda d: d["units"].append(d["units"][0])), r"units\[1\]: this unit stands in the table twice"),
+    (edited(lambda d: d["units"].append(d["units"][0])), r"units\[1\]: this kernel stands in the table twice"),
     (edited(lambda d: d["units"].append(7)), r"units\[1\]: expected an object"),
     (edited(lambda d: d["published"][0].pop("source")), r'published\[0\]: key "source" is missing'),
-    (edited(lambda d: (d.pop("roofline"), d["units"][0].update(ms=0))), "no measured unit takes any time"),
+    (edited(lambda d: (d.pop("roofline"), d["units"][0].update(ms=0))), "no measured kernel takes any time"),
 ]
 
 

@@ -8,27 +8,27 @@ import pytest
 
 from dongfeng.architectures import build
 from dongfeng.devices import predict, profile_from_trtexec, timed_net
+from dongfeng.devices.fusion import named_kernels
 from dongfeng.devices.trtexec import read_trtexec
-from dongfeng.devices.units import placed_units
 from dongfeng.errors import DeviceError
 
 NODES = {"Convolution": "Conv", "ReLU": "Relu", "Eltwise": "Add", "Pooling": "AveragePool", "InnerProduct": "Gemm"}
 
 
 def exported(name: str, types: dict[str, str]) -> str:
-    """A unit as TensorRT 8 prints it, from the nodes that `to_onnx` writes."""
+    """A kernel as TensorRT 8 prints it, from the nodes that `to_onnx` writes."""
     nodes = [f"{layer}/{NODES[types[layer]]}_node" for layer in name.split(" + ")]
     return " + ".join(f"PWN({node})" if node.endswith("Add_node") else node for node in nodes)
 
 
 @pytest.fixture
 def document() -> list[dict[str, Any]]:
-    """DF1 as a board might export it: every unit a line, in milliseconds that tell it apart."""
+    """DF1 as a board might export it: every kernel a line, in milliseconds that tell it apart."""
     net = timed_net("df1", (224, 224))
     types = {layer.name: layer.type for layer in net.layers}
     rows = [
         {"name": exported(placed.name, types), "timeMs": 100.0 * (index + 1), "averageMs": 0.01 * (index + 1)}
-        for index, placed in enumerate(placed_units(net))
+        for index, placed in enumerate(named_kernels(net))
     ]
     return [{"count": 1000}, *rows]
 
@@ -50,7 +50,7 @@ def test_lines_become_units(document: list[dict[str, Any]], tmp_path: Path) -> N
 
 
 def test_what_tensorrt_adds_goes_where_it_belongs(document: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Reformatting goes to its unit, a fusion of two units is shared out by their work, the rest is a gap."""
+    """Reformatting goes to its kernel, a fusion of two kernels is shared out by their work, the rest is a gap."""
     net = timed_net("df1", (224, 224))
     copy = {
         "name": "Reformatting CopyNode for Input Tensor 0 to conv1/Conv_node + conv1/relu/Relu_node",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dongfeng.architectures import backbone_net
-from dongfeng.devices import predict, read_profile, units_of, write_profile
+from dongfeng.devices import kernels_of, predict, read_profile, write_profile
 from dongfeng.search import Search, Space
 from dongfeng.search.here import measure_space
 
@@ -24,8 +24,8 @@ def test_every_block_of_the_space_is_measured_once(tmp_path: Path) -> None:
     assert steps[-1][0] == steps[-1][1] == len(steps)
     write_profile(profile, tmp_path / "device.json")
     kept = read_profile(tmp_path / "device.json")
-    measured = {row.unit for row in kept.units}
-    convolutions = {unit for unit in units_of(space.build(space.example)) if unit.kind == "conv"}
+    measured = {row.kernel for row in kept.kernels}
+    convolutions = {kernel for kernel in kernels_of(space.build(space.example)) if kernel.main_operation == "conv"}
     assert convolutions
     assert convolutions <= measured
     search = Search(space, latency=kept, window_ms=(0, 1000))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dongfeng.devices import list_devices, load_profile, predict, published_points, timed_net, unit_latency_ms
-from dongfeng.devices.resnet import resnet
-from dongfeng.devices.units import units_of
+from dongfeng.devices import kernel_latency_ms, list_devices, load_profile, predict, published_points, timed_net
+from dongfeng.devices.fusion import kernels_of
+from dongfeng.devices.resnet_baselines import resnet
 from dongfeng.errors import DeviceError
 from dongfeng.tools.device_profiles import main
 from dongfeng.tools.published_logs import read_logs
@@ -95,7 +95,7 @@ def test_gtx1080ti_from_df1_predicts_dflite_and_df2(tables: Path) -> None:
     profile = build_gtx1080ti(tables, lambda model: model.startswith("df1seg"))
     for log in read_logs(tables, "trt_1080ti", "fused"):
         if log.key.model.startswith("dflite"):
-            ms = [unit_latency_ms(profile, unit) for unit, _ in log.samples]
+            ms = [kernel_latency_ms(profile, kernel) for kernel, _ in log.samples]
             assert sum(ms) == pytest.approx(log.total_ms, rel=0.03)
             errors = [abs(ours / theirs - 1) for ours, (_, theirs) in zip(ms, log.samples, strict=True)]
             assert statistics.median(errors) < 0.08
@@ -139,12 +139,12 @@ def test_a_log_of_another_net_is_refused(tables: Path, tmp_path: Path) -> None:
 def test_resnet50_is_the_one_of_its_authors(tmp_path: Path) -> None:
     """The prototxt of the network tests was written independently."""
     theirs = read_text(tmp_path, classification.resnet50(64, 224, 1000))
-    ours = units_of(resnet(50))
-    assert sorted(ours) == sorted(unit for unit in units_of(theirs) if unit.operation != "softmax")
+    ours = kernels_of(resnet(50))
+    assert sorted(ours) == sorted(kernel for kernel in kernels_of(theirs) if kernel.operation != "softmax")
 
 
 def test_resnet18_does_the_published_work() -> None:
-    assert sum(unit.macs for unit in units_of(resnet(18))) == pytest.approx(1.8e9, rel=0.02)
+    assert sum(kernel.macs for kernel in kernels_of(resnet(18))) == pytest.approx(1.8e9, rel=0.02)
 
 
 def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:

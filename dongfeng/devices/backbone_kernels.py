@@ -1,4 +1,4 @@
-"""The units of the backbone search space, and small nets of it to check a table of them against."""
+"""The kernels of the backbone search space, and small nets of it to check a table of them against."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dongfeng.architectures.backbone import Encoding, backbone_net
+from dongfeng.devices.fusion import kernels_of
+from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.published import cut
-from dongfeng.devices.unit import Unit
-from dongfeng.devices.units import units_of
 from dongfeng.net.graph import Net
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -18,7 +18,7 @@ _MIXED = ("basic", "bottleneck", "bottleneck")  # as DF2A
 
 
 @dataclass(frozen=True)
-class UnitSpace:
+class BackboneKernels:
     """Backbones whose blocks are never narrower than the block before.
 
     Attributes:
@@ -31,10 +31,10 @@ class UnitSpace:
     widths: tuple[int, ...] = WIDTHS
     bottlenecks: bool = True
 
-    def units(self) -> list[Unit]:
-        """Every unit that any backbone of the space is made of, fused as runtimes do, cheapest first."""
-        found = {unit for net in self._covering() for unit in units_of(net)}
-        return sorted(found, key=lambda unit: (unit.macs, unit))
+    def kernels(self) -> list[Kernel]:
+        """Every kernel that any backbone of the space is made of, fused as runtimes do, cheapest first."""
+        found = {kernel for net in self._covering() for kernel in kernels_of(net)}
+        return sorted(found, key=lambda kernel: (kernel.macs, kernel))
 
     def backbone(self, encoding: Encoding, block: str | tuple[str, str, str] = "basic") -> Net:
         """A backbone at the space's size, with its classifier where it fits."""
@@ -52,7 +52,7 @@ class UnitSpace:
         return nets
 
     def _covering(self) -> Iterator[Net]:
-        """Nets that have every unit between them: each pair of widths in each place where they may meet."""
+        """Nets that have every kernel between them: each pair of widths in each place where they may meet."""
         for narrow, wide in itertools.combinations_with_replacement(self.widths, 2):
             n, w = (narrow,), (wide,)
             for encoding in (

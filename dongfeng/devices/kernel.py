@@ -1,4 +1,4 @@
-"""`Unit`: one thing a runtime does in one go, known by its shape alone; the key of every latency table."""
+"""`Kernel`: what a runtime executes in one go, known by its shape alone; the key of every latency table."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ _ADD = "+add"
 _DILATED = "dilated "
 
 
-class Unit(NamedTuple):
+class Kernel(NamedTuple):
     """A layer, or a convolution with what runtimes fuse into it, at batch 1.
 
-    Two layers of equal units take equal time on a device, whatever net they stand in.
+    The word is that of nn-Meter: what a convolution slides over its input is called window here. Equal kernels take
+    equal time on a device, whatever net they stand in.
 
     Attributes:
         operation: "conv", "deconv", "fc", "max pool", "average pool", "interp", "copy", ... or Caffe's type in lower
-            case; "+relu", "+add" and "+add+relu" name what is fused, "dilated " stands in front of dilated kernels.
-        kernel_hw: Kernel in pixels; 1x1 for operations that have none.
+            case; "+relu", "+add" and "+add+relu" name what is fused, "dilated " stands in front of dilated windows.
+        window_hw: Window in pixels; 1x1 for operations that have none.
         stride_hw: Stride in pixels; for a deconvolution the factor it enlarges by.
         groups: Groups of the convolution.
         c_in: Channels read: those of all bottoms together.
@@ -26,7 +27,7 @@ class Unit(NamedTuple):
     """
 
     operation: str
-    kernel_hw: tuple[int, int]
+    window_hw: tuple[int, int]
     stride_hw: tuple[int, int]
     groups: int
     c_in: int
@@ -35,25 +36,25 @@ class Unit(NamedTuple):
     out_hw: tuple[int, int]
 
     @property
-    def kind(self) -> str:
+    def main_operation(self) -> str:
         """The operation without what is fused into it: "conv" of "conv+add+relu"."""
         return self.operation.partition("+")[0]
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates; element-wise work counts as none."""
-        kind = self.kind.removeprefix(_DILATED)
-        if kind not in ("conv", "deconv", "fc"):
+        operation = self.main_operation.removeprefix(_DILATED)
+        if operation not in ("conv", "deconv", "fc"):
             return 0
-        height, width = self.in_hw if kind == "deconv" else self.out_hw
+        height, width = self.in_hw if operation == "deconv" else self.out_hw
         return height * width * self.parameters
 
     @property
     def parameters(self) -> int:
         """Weights, without biases."""
-        if self.kind.removeprefix(_DILATED) not in ("conv", "deconv", "fc"):
+        if self.main_operation.removeprefix(_DILATED) not in ("conv", "deconv", "fc"):
             return 0
-        return self.c_in * self.c_out * self.kernel_hw[0] * self.kernel_hw[1] // self.groups
+        return self.c_in * self.c_out * self.window_hw[0] * self.window_hw[1] // self.groups
 
     @property
     def values_written(self) -> int:
@@ -68,36 +69,36 @@ class Unit(NamedTuple):
 
     def __str__(self) -> str:
         groups = f" g{self.groups}" if self.groups > 1 else ""
-        kernel, stride = ("x".join(map(str, pair)) for pair in (self.kernel_hw, self.stride_hw))
+        window, stride = ("x".join(map(str, pair)) for pair in (self.window_hw, self.stride_hw))
         return (
-            f"{self.operation} {kernel} s{stride}{groups} {self.c_in}->{self.c_out} @{'x'.join(map(str, self.in_hw))}"
+            f"{self.operation} {window} s{stride}{groups} {self.c_in}->{self.c_out} @{'x'.join(map(str, self.in_hw))}"
         )
 
 
-def conv_unit(
+def conv_kernel(
     c_in: int,
     c_out: int,
-    kernel: int,
+    window: int,
     in_hw: tuple[int, int],
     *,
     stride: int = 1,
     groups: int = 1,
     fused: str = "+relu",
-) -> Unit:
-    """A convolution padded by half its kernel, as the search spaces here use it.
+) -> Kernel:
+    """A convolution padded by half its window, as the search spaces here use it.
 
     Args:
         c_in: Input channels.
         c_out: Output channels.
-        kernel: Side of the kernel in pixels, odd.
+        window: Side of the window in pixels, odd.
         in_hw: Height and width of the input.
         stride: Stride in pixels.
         groups: Groups.
         fused: "", "+relu", "+add" or "+add+relu".
 
     Example:
-        >>> conv_unit(64, 128, 3, (56, 56), stride=2).out_hw
+        >>> conv_kernel(64, 128, 3, (56, 56), stride=2).out_hw
         (28, 28)
     """
     out_hw = (-(-in_hw[0] // stride), -(-in_hw[1] // stride))
-    return Unit(f"conv{fused}", (kernel, kernel), (stride, stride), groups, c_in, c_out, in_hw, out_hw)
+    return Kernel(f"conv{fused}", (window, window), (stride, stride), groups, c_in, c_out, in_hw, out_hw)

@@ -1,4 +1,4 @@
-"""A `Net` cut into the units that a runtime executes, in order.
+"""A `Net` cut into the kernels that a runtime executes, in order.
 
 Two ways of cutting are known. "fused": what TensorRT 3 does by its own per-layer logs (and what today's runtimes do
 much alike). A convolution takes a ReLU behind it along; of the two summands of a residual sum, the convolution that
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-from dongfeng.devices.unit import Unit
+from dongfeng.devices.kernel import Kernel
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType
 from dongfeng.layers.infer import layer_types
@@ -36,15 +36,15 @@ _NO_WORK = {"Dropout", "Flatten", "Parameter", "Reshape", "Silence", "Split"}  #
 _Shapes = Mapping[str, tuple[int, ...]]
 
 
-class PlacedUnit(NamedTuple):
-    """A unit and the layers of the net it stands for, in the form TensorRT prints: "conv1 + conv1/relu"."""
+class NamedKernel(NamedTuple):
+    """A kernel and the layers of the net it stands for, in the form TensorRT prints: "conv1 + conv1/relu"."""
 
     name: str
-    unit: Unit
+    kernel: Kernel
 
 
-def units_of(net: Net, fusion: Fusion = "fused") -> list[Unit]:
-    """The units of a net, in order; a device's latency is the sum over them.
+def kernels_of(net: Net, fusion: Fusion = "fused") -> list[Kernel]:
+    """The kernels of a net, in order; a device's latency is the sum over them.
 
     Args:
         net: A net whose input size is known.
@@ -54,11 +54,11 @@ def units_of(net: Net, fusion: Fusion = "fused") -> list[Unit]:
         ShapeError: the input size is dynamic (use `Net.resize`), or blobs do not fit together.
         UnsupportedLayer: naming all layers whose latency is not modelled.
     """
-    return [placed.unit for placed in placed_units(net, fusion)]
+    return [placed.kernel for placed in named_kernels(net, fusion)]
 
 
-def placed_units(net: Net, fusion: Fusion = "fused") -> list[PlacedUnit]:
-    """The units of a net with the names of their layers; see `units_of`."""
+def named_kernels(net: Net, fusion: Fusion = "fused") -> list[NamedKernel]:
+    """The kernels of a net with the names of their layers; see `kernels_of`."""
     if net.is_dynamic:
         net.shapes()  # raises the error that says what to do
     net = fold(net)
@@ -79,23 +79,23 @@ def _refuse_unknown(kinds: Sequence[LayerType]) -> None:
         raise UnsupportedLayer(problems)
 
 
-def _one_by_one(kinds: Sequence[LayerType], shapes: _Shapes) -> list[PlacedUnit]:
+def _one_by_one(kinds: Sequence[LayerType], shapes: _Shapes) -> list[NamedKernel]:
     readers = Counter(bottom for kind in kinds for bottom in kind.layer.bottoms)
     placed = []
     for kind in kinds:
         layer = kind.layer
         if layer.type not in _NO_WORK:
-            placed += [PlacedUnit(layer.name, unit) for unit in _units_of_layer(kind, shapes)]
+            placed += [NamedKernel(layer.name, kernel) for kernel in _kernels_of_layer(kind, shapes)]
         placed += [
-            PlacedUnit(f"{layer.name} split", _plain("split", shapes[top], shapes[top]))
+            NamedKernel(f"{layer.name} split", _plain("split", shapes[top], shapes[top]))
             for top in layer.tops
             if readers[top] > 1
         ]
     return placed
 
 
-def _fused(kinds: Sequence[LayerType], shapes: _Shapes) -> list[PlacedUnit]:
-    """Units in the order of their first layer."""
+def _fused(kinds: Sequence[LayerType], shapes: _Shapes) -> list[NamedKernel]:
+    """Kernels in the order of their first layer."""
     readers: dict[str, list[int]] = {}
     made_by: dict[str, int] = {}
     for index, kind in enumerate(kinds):
@@ -137,15 +137,15 @@ def _fused(kinds: Sequence[LayerType], shapes: _Shapes) -> list[PlacedUnit]:
             continue
         if layer.type == "Concat":
             placed += [
-                PlacedUnit(f"{bottom} copy", _plain("copy", shapes[bottom], shapes[bottom]))
+                NamedKernel(f"{bottom} copy", _plain("copy", shapes[bottom], shapes[bottom]))
                 for bottom in layer.bottoms
                 if made_by.get(bottom) not in writes_anywhere
             ]
             continue
         suffix, members = joined.get(index, ("", []))
         name = " + ".join([layer.name, *(kinds[i].layer.name for i in members)])
-        units = _units_of_layer(kind, shapes)
-        placed += [PlacedUnit(name, unit._replace(operation=unit.operation + suffix)) for unit in units]
+        kernels = _kernels_of_layer(kind, shapes)
+        placed += [NamedKernel(name, kernel._replace(operation=kernel.operation + suffix)) for kernel in kernels]
     return placed
 
 
@@ -154,8 +154,8 @@ def _is_plain_sum(kind: LayerType) -> bool:
     return len(kind.layer.bottoms) == 2 and param.operation == "SUM" and all(c == 1 for c in param.coeff)
 
 
-def _units_of_layer(kind: LayerType, shapes: _Shapes) -> list[Unit]:
-    """One unit; a convolution of several bottoms is one for each."""
+def _kernels_of_layer(kind: LayerType, shapes: _Shapes) -> list[Kernel]:
+    """One kernel; a convolution of several bottoms is one for each."""
     layer = kind.layer
     bottoms = [shapes[blob] for blob in layer.bottoms]
     tops = [shapes[blob] for blob in layer.tops]
@@ -164,21 +164,21 @@ def _units_of_layer(kind: LayerType, shapes: _Shapes) -> list[Unit]:
     if layer.type == "InnerProduct":
         macs = kind.macs(bottoms, tops)
         c_out = max(layer.params.inner_product_param.num_output, 1)
-        return [Unit("fc", (1, 1), (1, 1), 1, macs // c_out, c_out, (1, 1), (1, 1))]
+        return [Kernel("fc", (1, 1), (1, 1), 1, macs // c_out, c_out, (1, 1), (1, 1))]
     if layer.type == "Pooling":
         window: Window = kind.window(bottoms[0])  # type: ignore[attr-defined]
         name = "max pool" if layer.params.pooling_param.pool == "MAX" else "average pool"
-        unit = _plain(name, bottoms[0], tops[0])
-        return [unit._replace(kernel_hw=_pair(window.kernel), stride_hw=_pair(window.stride))]
+        kernel = _plain(name, bottoms[0], tops[0])
+        return [kernel._replace(window_hw=_pair(window.kernel), stride_hw=_pair(window.stride))]
     if not bottoms or not tops:
         return []
-    unit = _plain(layer.type.lower(), bottoms[0], tops[0])
-    (in_h, in_w), (out_h, out_w) = unit.in_hw, unit.out_hw
+    kernel = _plain(layer.type.lower(), bottoms[0], tops[0])
+    (in_h, in_w), (out_h, out_w) = kernel.in_hw, kernel.out_hw
     read, written = sum(map(math.prod, bottoms)), sum(map(math.prod, tops))
-    return [unit._replace(c_in=-(-read // (in_h * in_w)), c_out=-(-written // (out_h * out_w)))]
+    return [kernel._replace(c_in=-(-read // (in_h * in_w)), c_out=-(-written // (out_h * out_w)))]
 
 
-def _convolution(kind: LayerType, bottom: tuple[int, ...], top: tuple[int, ...]) -> Unit:
+def _convolution(kind: LayerType, bottom: tuple[int, ...], top: tuple[int, ...]) -> Kernel:
     layer = kind.layer
     param: Any = layer.params.convolution_param
     try:
@@ -190,14 +190,14 @@ def _convolution(kind: LayerType, bottom: tuple[int, ...], top: tuple[int, ...])
     groups = max(math.prod(window.kernel) * bottom[1] * top[1] * per_weight // max(kind.macs([bottom], [top]), 1), 1)
     if max(window.dilation, default=1) > 1:
         operation = f"dilated {operation}"
-    unit = _plain(operation, bottom, top)
-    return unit._replace(kernel_hw=_pair(window.kernel), stride_hw=_pair(window.stride), groups=groups)
+    kernel = _plain(operation, bottom, top)
+    return kernel._replace(window_hw=_pair(window.kernel), stride_hw=_pair(window.stride), groups=groups)
 
 
-def _plain(operation: str, bottom: tuple[int, ...], top: tuple[int, ...]) -> Unit:
-    """A unit without kernel. Missing axes count as 1, a third spatial axis as more height."""
+def _plain(operation: str, bottom: tuple[int, ...], top: tuple[int, ...]) -> Kernel:
+    """A kernel without kernel. Missing axes count as 1, a third spatial axis as more height."""
     c_in, c_out = (shape[1] if len(shape) > 1 else 1 for shape in (bottom, top))
-    return Unit(operation, (1, 1), (1, 1), 1, c_in, c_out, _pair(bottom[2:]), _pair(top[2:]))
+    return Kernel(operation, (1, 1), (1, 1), 1, c_in, c_out, _pair(bottom[2:]), _pair(top[2:]))
 
 
 def _pair(sizes: Sequence[int]) -> tuple[int, int]:
