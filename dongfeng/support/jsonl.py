@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dongfeng.support.files import replacing
 from dongfeng.support.strict_json import JsonFormat, Node
 
 
@@ -19,9 +20,20 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
         ValueError: the row holds NaN or infinity, which JSON has no word for.
     """
     with path.open("ab") as file:
-        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        file.write(_line(row))
         file.flush()
         os.fsync(file.fileno())
+
+
+def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the lines of a log, all at once.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: a row holds NaN or infinity.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"".join(map(_line, rows)))
 
 
 def read(path: Path, format_: JsonFormat) -> list[Node]:
@@ -55,3 +67,7 @@ def cut_torn_line(path: Path) -> None:
     if whole < len(content):
         with path.open("rb+") as file:
             file.truncate(whole)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"

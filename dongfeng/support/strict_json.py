@@ -154,6 +154,12 @@ class Node:
             self._wrong("a positive integer")
         return int(self.value)
 
+    def count(self) -> int:
+        """An integer of at least 0."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
+            self._wrong("a whole number of at least 0")
+        return int(self.value)
+
     def number(self) -> float:
         """A finite number."""
         value = math.nan
@@ -163,6 +169,10 @@ class Node:
         if not math.isfinite(value):
             self._wrong("a number")
         return value
+
+    def number_or_none(self) -> float | None:
+        """A finite number, or None for null."""
+        return None if self.is_null else self.number()
 
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
