@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -44,6 +44,21 @@ class Execution:
     streams: int = 1
 
 
+@dataclass(frozen=True)
+class LayerTime:
+    """A layer as the backend runs it.
+
+    Attributes:
+        layer: Its name.
+        operation: What it does, in the backend's words.
+        ms: Median over the runs, in milliseconds.
+    """
+
+    layer: str
+    operation: str
+    ms: float
+
+
 class Backend(Protocol):
     """A network ready to run.
 
@@ -74,6 +89,31 @@ class Backend(Protocol):
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input, each in its own type; see `run`."""
+
+    def bind(self, inputs: Array, output: str) -> Callable[[], object]:
+        """Prepare a call that computes one output, its input in place already and the output left where it is.
+
+        `run` hands an array over and copies the result out; this is the network alone, for benchmarks.
+
+        Returns:
+            The call, for one thread at a time; it gives what holds the output.
+
+        Raises:
+            BackendUnavailable: the backend is closed.
+        """
+
+    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
+        """Measure where the time goes, with the backend's own profiler.
+
+        Profiling slows the whole, so the network is opened once more for it where that is needed.
+
+        Args:
+            inputs: In the network's shape.
+            runs: Number of runs that count; a few more warm up.
+
+        Returns:
+            The layers in the order they ran; None where there is no profiler.
+        """
 
     def close(self) -> None:
         """Free what the network holds; calls that are going on are finished first."""

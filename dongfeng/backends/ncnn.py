@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, Shape, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Shape, Tensor
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.backends.threads import share_of_threads
@@ -51,41 +52,38 @@ class Ncnn:
         self.outputs: Mapping[str, Tensor] = {blob: Tensor(self._shape(blob), True) for blob in _outputs_of(layers)}
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Several outputs for one input, each computed by itself; see `Backend.infer`."""
+        """Compute several outputs for one input, each by itself; see `Backend.infer`."""
         return {output: self.run(inputs, output) for output in outputs}
 
     def run(self, inputs: Array, output: str) -> Float:
-        """One output for one input; see `Backend.run`."""
-        from ncnn import Mat  # loaded by _ncnn before
-
-        net = self._net
-        if net is None:
-            raise BackendUnavailable("this model is closed; load it again")
-        array = np.ascontiguousarray(inputs[0], np.float32)  # a Mat does not keep its array alive
-        image = Mat(array) if self._input.is_only_read else Mat(array).clone()
-        extractor = net.create_extractor()  # frees each blob once it has been read
-        status = extractor.input(self._input.key(self._input.blob), image)
-        if not status:
-            status, blob = extractor.extract(self._input.key(output))
-        if status:
-            why = "out of memory" if status == -100 else f"status {status}"
-            raise BackendUnavailable(f'ncnn failed to compute "{output}": {why}')
+        """Compute one output for one input; see `Backend.run`."""
+        _extractor, blob = self.bind(inputs, output)()
         result = np.array(blob, np.float32)  # the memory is the extractor's
         return result.reshape(self._output_shapes.get(output, (1, *result.shape)))
+
+    def bind(self, inputs: Array, output: str) -> Callable[[], tuple[Any, Any]]:
+        """Prepare a call with its input in place, which gives an extractor and its blob; see `Backend.bind`."""
+        if self._net is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        array = np.ascontiguousarray(inputs[0], np.float32)  # a Mat does not keep its array alive
+        return partial(_extract, self._net, self._input, array, output)
+
+    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
+        """Return None: released builds of ncnn have no profiler."""
 
     def close(self) -> None:
         """Free the network; a call that is going on keeps it until it is done."""
         self._net = None
 
     def _shape(self, blob: str) -> Shape:
-        """Shape of an output: as packed, else as a run on zeros has it."""
+        """Return the shape of an output: as packed, else as a run on zeros has it."""
         if blob in self._output_shapes:
             return self._output_shapes[blob]
         return self.run(np.zeros([dim or 1 for dim in self._input.shape], np.float32), blob).shape
 
     @staticmethod
     def why_unavailable(precision: str, device: str) -> str | None:
-        """Why this precision and device cannot run here; see `BackendType`."""
+        """Say why this precision and device cannot run here; see `BackendType`."""
         if (reason := not_a_choice(precision, device) or on_cpu_only("ncnn", device)) is not None:
             return reason
         try:
@@ -124,30 +122,45 @@ class _Input(NamedTuple):
     is_only_read: bool
 
     def key(self, blob: str) -> str | int:
-        """What ncnn calls a blob."""
+        """Return what ncnn calls a blob."""
         return int(blob) if self.is_binary else blob
 
 
+def _extract(net: Any, input_: _Input, array: Float, output: str) -> tuple[Any, Any]:
+    """Compute an output; the blob's memory is the extractor's, which is returned with it."""
+    from ncnn import Mat  # loaded by _ncnn before
+
+    image = Mat(array) if input_.is_only_read else Mat(array).clone()
+    extractor = net.create_extractor()  # frees each blob once it has been read
+    status = extractor.input(input_.key(input_.blob), image)
+    if not status:
+        status, blob = extractor.extract(input_.key(output))
+    if status:
+        why = "out of memory" if status == -100 else f"status {status}"
+        raise BackendUnavailable(f'ncnn failed to compute "{output}": {why}')
+    return extractor, blob
+
+
 def _ncnn() -> Any:
-    """The package, its OpenMP told to sleep where it waits.
+    """Import the package, with its OpenMP set to sleep where it waits.
 
     It would spin, and where another program has one of the cores, the other threads then wait for it at every layer:
     two threads beside two busy processes on two cores took 16 times as long (docs/backends.md).
     """
     variable, wait = "OMP_WAIT_POLICY", "passive"
-    is_told = "ncnn" in sys.modules or variable in os.environ
-    if not is_told:
+    is_set = "ncnn" in sys.modules or variable in os.environ
+    if not is_set:
         os.environ[variable] = wait  # read once, when the library is loaded
     try:
         import ncnn
     finally:
-        if not is_told:
+        if not is_set:
             del os.environ[variable]
     return ncnn
 
 
 def _load(files: NcnnFiles, precision: str, threads: int | None) -> Any:
-    """The network, in ncnn."""
+    """Load a network into ncnn."""
     ncnn = _ncnn()
     if not files.weights.is_file():
         raise BackendUnavailable(f"{files.param}: its weights are missing; put them at {files.weights}")
@@ -182,6 +195,6 @@ def _input_of(layers: Sequence[NcnnLayer], source: str, *, is_binary: bool) -> _
 
 
 def _outputs_of(layers: Sequence[NcnnLayer]) -> list[str]:
-    """The blobs that nobody reads."""
+    """Return the blobs that no layer reads."""
     read = {blob for layer in layers for blob in layer.bottoms}
     return [blob for layer in layers for blob in layer.tops if blob not in read]

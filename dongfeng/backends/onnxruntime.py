@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
+from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice
 from dongfeng.backends.threads import share_of_threads
 from dongfeng.errors import BackendUnavailable
+from dongfeng.support.exceptions import first_line
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_NODE_TIME = "_kernel_time"  # behind a node's name, in what the profiler writes
 _FATAL_ONLY = 4  # what ONNX Runtime would log is in the exceptions we raise
 _MEND = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install --no-deps --force-reinstall onnxruntime-gpu"
 
@@ -33,34 +39,64 @@ class OnnxRuntime:
         self.precision = "fp32" if execution.precision == "auto" else execution.precision
         self.streams = execution.streams
         device = "cpu" if self.precision == "int8" else execution.device
-        self._session: Any = _open(model, device, share_of_threads(execution.threads, execution.streams))
+        self._model, self._threads = model, share_of_threads(execution.threads, execution.streams)
+        self._session: Any = _open(model, device, self._threads)
         self.device = _device_of(self._session)
         self.inputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_outputs()}
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, inputs: Array, output: str) -> Float:
-        """One output for one input; see `Backend.run`."""
+        """Compute one output for one input; see `Backend.run`."""
         return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Several outputs for one input; see `Backend.infer`."""
-        session = self._session
-        if session is None:
-            raise BackendUnavailable("this model is closed; load it again")
+        """Compute several outputs for one input; see `Backend.infer`."""
+        session = self._opened()
         try:
             results = session.run(list(outputs), {next(iter(self.inputs)): inputs})
         except Exception as error:  # ONNX Runtime's exceptions have no common root but this
-            raise BackendUnavailable(f"ONNX Runtime failed on {self.device}: {_first_line(error)}") from error
+            raise BackendUnavailable(f"ONNX Runtime failed on {self.device}: {first_line(error)}") from error
         return dict(zip(outputs, results, strict=True))
+
+    def bind(self, inputs: Array, output: str) -> Callable[[], object]:
+        """Prepare a call with its input in place; see `Backend.bind`."""
+        from onnxruntime import OrtValue
+
+        session = self._opened()
+        kind, _, number = self.device.partition(":")
+        place = (kind, int(number or 0))
+        result = self.infer(inputs, [output])[output]
+        binding = session.io_binding()
+        binding.bind_ortvalue_input(next(iter(self.inputs)), OrtValue.ortvalue_from_numpy(inputs, *place))
+        held = OrtValue.ortvalue_from_shape_and_type(result.shape, result.dtype.type, *place)
+        binding.bind_ortvalue_output(output, held)
+        return _Bound(session, binding)
+
+    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
+        """Measure the layers, on the CPU only; see `Backend.profile`."""
+        if self.device != "cpu":
+            return None
+        with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
+            session = _open(self._model, self.device, self._threads, profile=str(Path(folder) / "profile"))
+            for _ in range(WARM_UP_RUNS + runs):
+                session.run(None, {next(iter(self.inputs)): inputs})
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return median_times(_kernel_times(events))
 
     def close(self) -> None:
         """Free the session; a call that is going on keeps it until it is done."""
         self._session = None
 
+    def _opened(self) -> Any:
+        session = self._session
+        if session is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        return session
+
     @staticmethod
     def why_unavailable(precision: str, device: str) -> str | None:
-        """Why this precision and device cannot run here; see `BackendType`."""
+        """Say why this precision and device cannot run here; see `BackendType`."""
         reason = _why_not_here(precision, device)
         if reason is not None or not device.startswith("cuda"):
             return reason
@@ -78,8 +114,21 @@ class OnnxRuntime:
         return wrong_numbers(OnnxRuntime(_three_numbers(), Execution(device="cpu")))
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """A session with its input and output in place: calling it computes the one, and returns what holds the other."""
+
+    session: Any
+    binding: Any
+
+    def __call__(self) -> object:
+        self.session.run_with_iobinding(self.binding)
+        self.binding.synchronize_outputs()  # CUDA may still be at work
+        return self.binding
+
+
 def _why_not_here(precision: str, device: str) -> str | None:
-    """What can be told without a session."""
+    """Say why they cannot run here, as far as can be known without a session."""
     import onnxruntime
 
     if (reason := not_a_choice(precision, device)) is not None:
@@ -107,8 +156,11 @@ def _both_installed() -> bool:
     return True
 
 
-def _open(model: Path | bytes, device: str, threads: int | None) -> Any:
-    """A session on that device, or an error: ONNX Runtime itself would quietly take the CPU."""
+def _open(model: Path | bytes, device: str, threads: int | None, *, profile: str | None = None) -> Any:
+    """Open a session on that device, or raise: ONNX Runtime itself would quietly take the CPU.
+
+    With `profile`, it writes what each node takes to a file whose name begins so.
+    """
     import onnxruntime
 
     if device == "auto" and _CUDA in onnxruntime.get_available_providers():
@@ -119,6 +171,8 @@ def _open(model: Path | bytes, device: str, threads: int | None) -> Any:
     options.log_severity_level = _FATAL_ONLY
     if threads is not None:
         options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     providers: list[Any] = [_CPU]
     if device.startswith("cuda"):
         _preload_cuda(onnxruntime)
@@ -128,7 +182,7 @@ def _open(model: Path | bytes, device: str, threads: int | None) -> Any:
         session = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no common root but this
         what = "the model" if isinstance(model, bytes) else str(model)
-        raise BackendUnavailable(f"{what}: ONNX Runtime cannot load it: {_first_line(error)}") from error
+        raise BackendUnavailable(f"{what}: ONNX Runtime cannot load it: {first_line(error)}") from error
     if device.startswith("cuda") and session.get_providers()[0] != _CUDA:
         raise BackendUnavailable(
             f'device "{device}": ONNX Runtime could not start CUDA and offers {", ".join(session.get_providers())}; '
@@ -138,7 +192,7 @@ def _open(model: Path | bytes, device: str, threads: int | None) -> Any:
 
 
 def _preload_cuda(onnxruntime: Any) -> None:
-    """Load CUDA from pip's nvidia packages, where there are any; it prints what is missing."""
+    """Load CUDA from pip's nvidia packages, where there are any; what it prints of missing ones is dropped."""
     preload = getattr(onnxruntime, "preload_dlls", None)  # from ONNX Runtime 1.21
     if preload is not None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -156,8 +210,10 @@ def _tensor(value: Any) -> Tensor:
     return Tensor(shape, value.type == "tensor(float)")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _kernel_times(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, float]]:
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_NODE_TIME):
+            yield event["name"].removesuffix(_NODE_TIME), event["args"].get("op_name", ""), 1e-3 * event["dur"]
 
 
 def _three_numbers() -> bytes:

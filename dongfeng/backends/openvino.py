@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
+from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import three_numbers, wrong_numbers
 from dongfeng.backends.threads import cpu_count
@@ -37,7 +40,8 @@ class OpenVino:
         precision = "fp32" if execution.precision == "auto" else execution.precision
         if (reason := self.why_unavailable(precision, execution.device)) is not None:
             raise BackendUnavailable(reason)
-        graph, compiled = _compile(model, precision, execution.threads, execution.streams)
+        self._compile = partial(_compile, model, precision, execution.threads, execution.streams)
+        graph, compiled = self._compile()
         self.streams = execution.streams
         self.precision = _precision_of(compiled)
         if self.precision != precision:
@@ -50,37 +54,56 @@ class OpenVino:
         self._idle: deque[Any] = deque()  # infer requests that nobody uses; each holds its buffers
 
     def run(self, inputs: Array, output: str) -> Float:
-        """One output for one input; see `Backend.run`."""
+        """Compute one output for one input; see `Backend.run`."""
         return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Several outputs for one input; see `Backend.infer`."""
-        from openvino import Tensor as Data
-
-        compiled, idle = self._compiled, self._idle
-        if compiled is None:
-            raise BackendUnavailable("this model is closed; load it again")
+        """Compute several outputs for one input; see `Backend.infer`."""
+        compiled, idle = self._opened(), self._idle
+        array = np.ascontiguousarray(inputs)
         try:
             request = idle.pop() if idle else compiled.create_infer_request()
         except IndexError:  # another thread was faster
             request = compiled.create_infer_request()
         try:
-            request.set_input_tensor(Data(np.ascontiguousarray(inputs), shared_memory=True))
-            request.infer()
+            _place(request, array)
+            request.infer(share_outputs=True)
             results = {name: np.array(request.get_tensor(name).data) for name in outputs}  # the buffers are its own
-        except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+        except Exception as error:  # OpenVINO raises RuntimeError and classes of its own
             raise BackendUnavailable(f"OpenVINO failed on the CPU: {first_line(error)}") from error
         idle.append(request)
         return results
+
+    def bind(self, inputs: Array, output: str) -> Callable[[], object]:
+        """Prepare a call with its input in place; see `Backend.bind`."""
+        request = self._opened().create_infer_request()
+        request.get_tensor(output)  # an unknown name is an error here, not in the middle of measuring
+        array = np.ascontiguousarray(inputs)
+        _place(request, array)
+        return _Bound(request, array)
+
+    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
+        """Measure the layers; see `Backend.profile`."""
+        _, compiled = self._compile(is_profiled=True)
+        request = compiled.create_infer_request()
+        array = np.ascontiguousarray(inputs)
+        _place(request, array)
+        return median_times(_layer_times(request, WARM_UP_RUNS + runs))
 
     def close(self) -> None:
         """Free the model; a call that is going on keeps it until it is done."""
         self._compiled = None
         self._idle = deque()
 
+    def _opened(self) -> Any:
+        compiled = self._compiled
+        if compiled is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        return compiled
+
     @staticmethod
     def why_unavailable(precision: str, device: str) -> str | None:
-        """Why this precision and device cannot run here; see `BackendType`."""
+        """Say why this precision and device cannot run here; see `BackendType`."""
         if (reason := not_a_choice(precision, device) or on_cpu_only("openvino", device)) is not None:
             return reason
         try:
@@ -107,8 +130,10 @@ def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compile(model: Path | bytes, precision: str, threads: int | None, streams: int) -> tuple[Any, Any]:
-    """The graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
+def _compile(
+    model: Path | bytes, precision: str, threads: int | None, streams: int, *, is_profiled: bool = False
+) -> tuple[Any, Any]:
+    """Return the graph as read, and compiled; its own choice of precision on a CPU that has bf16 would be bf16."""
     import openvino
 
     core = openvino.Core()
@@ -116,31 +141,58 @@ def _compile(model: Path | bytes, precision: str, threads: int | None, streams: 
         "INFERENCE_PRECISION_HINT": _HINTS.get(precision, "bf16" if _has_bf16(core) else "f32"),
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": streams,
+        "PERF_COUNT": is_profiled,
     }
     if threads is not None or streams > 1:
         options["INFERENCE_NUM_THREADS"] = threads or cpu_count()
     try:
         graph = core.read_model(model if isinstance(model, bytes) else str(model))
         return graph, core.compile_model(graph, "CPU", options)
-    except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
+    except Exception as error:  # OpenVINO raises RuntimeError and classes of its own
         what = "the model" if isinstance(model, bytes) else str(model)
         raise BackendUnavailable(f"{what}: OpenVINO cannot load it: {first_line(error)}") from error
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """A request whose input is that array: calling it computes the outputs, and returns them where they are."""
+
+    request: Any
+    array: Array
+
+    def __call__(self) -> object:
+        return self.request.infer(share_outputs=True)
+
+
+def _place(request: Any, array: Array) -> None:
+    """Make a contiguous array the request's input; the request does not keep it alive."""
+    from openvino import Tensor as Data
+
+    request.set_input_tensor(Data(array, shared_memory=True))
+
+
+def _layer_times(request: Any, runs: int) -> Iterator[tuple[str, str, float]]:
+    for _ in range(runs):
+        request.infer(share_outputs=True)
+        for info in request.get_profiling_info():
+            if info.status == info.Status.EXECUTED:
+                yield info.node_name, info.exec_type, 1e3 * info.real_time.total_seconds()
+
+
 def _precision_of(compiled: Any) -> str:
-    """What the layers that multiply matrices really run in: the lowest, for some may stay in fp32."""
+    """Return what the layers that multiply matrices really run in: the lowest, for some may stay in fp32."""
     found = set()
     for operation in compiled.get_runtime_model().get_ordered_ops():
         info = operation.get_rt_info()
         if _value(info["layerType"]) in _MATRIX_TYPES:
             found.add(_value(info["runtimePrecision"]))
-    lowest = next((kind for kind in _PRECISIONS if kind in found), None)
-    kind = lowest or compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    return _PRECISIONS.get(kind, kind)
+    lowest = next((element for element in _PRECISIONS if element in found), None)
+    element = lowest or compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return _PRECISIONS.get(element, element)
 
 
 def _metadata_of(graph: Any) -> dict[str, str]:
-    """The metadata of the ONNX file, which OpenVINO keeps under `framework`."""
+    """Return the metadata of the ONNX file, which OpenVINO keeps under `framework`."""
     info = graph.get_rt_info()
     return {key: str(_value(value)) for key, value in info["framework"].items()} if "framework" in info else {}
 
@@ -150,7 +202,7 @@ def _value(entry: Any) -> Any:
 
 
 def _name(port: Any) -> str:
-    """The name that the file gives; a port that was several values has them all."""
+    """Return the name that the file gives; a port that was several values has them all."""
     own = str(port.node.get_friendly_name()).removesuffix(_RESULT_SUFFIX)
     return own if own in port.get_names() else str(port.get_any_name())
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.bench.bare import bare_run
 from dongfeng.errors import DongfengWarning
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
@@ -101,7 +100,7 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
     backend, output = model.runner, model.output
     blob = model.network_input(image)
     runs: dict[str, Callable[[], object] | None] = {
-        "network": bare_run(backend, blob, output),
+        "network": backend.bind(blob, output),
         "with_copies": lambda: backend.run(blob, output),
         "image_to_labels": lambda: model(image),
     }

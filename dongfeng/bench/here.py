@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from dongfeng.bench.contestant import Contestant, Entry, open_contestant
 from dongfeng.bench.host import BusyMeter, Busyness
-from dongfeng.bench.layer_profile import profile_layers
 from dongfeng.bench.pinning import pinned
 from dongfeng.bench.report import THIS_MACHINE, Report, Row, key_of, new_report, new_row
 from dongfeng.bench.statistics import MOST_DRIFT, summarize
@@ -19,6 +20,7 @@ from dongfeng.errors import BackendUnavailable, DongfengError
 
 MOST_OTHERS = 0.05
 MOST_STOLEN = 0.01
+_PROFILED_RUNS = 10
 _HEADLINES = ("network", "with_copies")  # the first that there is
 
 
@@ -68,7 +70,7 @@ def measure_here(
             _row(each, settings.name, {name: it for (of, name, _), it in zip(calls, timed, strict=True) if of is each})
             for each in ready
         ]
-        layers, notes = _layers(ready, settings, threads) if settings.with_layers else ([], [])
+        layers, notes = _layers(ready, settings) if settings.with_layers else ([], [])
     return new_report(
         "run",
         rows,
@@ -163,11 +165,12 @@ def noise_of(rows: Sequence[Row], busyness: Busyness) -> dict[str, Any]:
     return {"is_noisy": bool(reasons), **busyness._asdict(), "reasons": reasons}
 
 
-def _layers(ready: Sequence[Contestant], settings: Settings, threads: int) -> tuple[list[Row], list[str]]:
+def _layers(ready: Sequence[Contestant], settings: Settings) -> tuple[list[Row], list[str]]:
     """Where the time goes, and what cannot tell."""
     rows, notes = [], []
     for each in ready:
-        found = profile_layers(each, threads)
+        zeros = each.model.network_input(np.zeros((*each.entry.size_hw, 3), np.uint8))
+        found = each.model.runner.profile(zeros, _PROFILED_RUNS)
         if found is None:
             notes.append(f"backend {each.entry.backend} has no layer profile; use onnxruntime or openvino")
             continue

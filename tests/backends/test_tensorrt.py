@@ -500,6 +500,25 @@ def test_calls_from_several_threads_take_turns(stand_in: StandIn, numbers: Engin
     assert wrong == []
 
 
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_the_bound_call_copies_nothing(cuda_graph: bool, stand_in: StandIn, numbers: Engine) -> None:
+    stand_in.library.engine.batch = -1
+    backend = TensorRtRtx(numbers, Execution(), cuda_graph=cuda_graph)
+    call = backend.bind(np.full((1, 3, 1, 1), 4, np.float32), "y")
+    stand_in.cuda.refused = "cudaMemcpyAsync"
+    for _ in range(3):
+        held = call()
+    stand_in.cuda.refused = ""
+    assert (ctypes.c_float * 3).from_address(held.device)[:] == [9, 9, 9]
+    assert backend.profile(np.zeros((1, 3, 1, 1), np.float32), 1) is None
+    backend.run(np.zeros((2, 3, 1, 1), np.float32), "y")
+    with pytest.raises(BackendUnavailable, match="bind its input again"):
+        call()
+    backend.close()
+    with pytest.raises(BackendUnavailable, match="closed"):
+        call()
+
+
 @pytest.mark.parametrize("call", ["cudaMalloc", "cudaMallocHost", "cudaMemcpyAsync", "cudaStreamSynchronize"])
 def test_a_call_that_fails_is_told(call: str, stand_in: StandIn, numbers: Engine) -> None:
     backend = TensorRtRtx(numbers, Execution())

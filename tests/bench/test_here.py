@@ -7,12 +7,10 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dongfeng.bench import Settings, measure_here, summarize
-from dongfeng.bench.bare import bare_run
-from dongfeng.bench.contestant import Entry, drawn_image, open_contestant
+from dongfeng.bench.contestant import Entry, open_contestant
 from dongfeng.bench.turns import Rules
 from dongfeng.errors import BackendUnavailable, DongfengError
 from dongfeng.zoo.models import model_info
@@ -85,36 +83,6 @@ def test_where_nothing_can_run_the_first_reason_is_given(settings: Settings) -> 
         measure_here([entry("nosuch"), entry(precision="bf16")], settings)
     with pytest.raises(DongfengError, match="name a model"):
         measure_here([], settings)
-
-
-@pytest.mark.parametrize("backend", NEEDS)
-def test_the_bare_call_computes_what_users_get(backend: str) -> None:
-    if find_spec(NEEDS[backend]) is None:
-        pytest.skip(f"needs {backend}")
-    each = open_contestant(entry(backend), device="cpu", threads=1)
-    with each.model:
-        ready, output = each.model.runner, each.model.output
-        blob = each.model.network_input(drawn_image(SMALL, 1))
-        expected = ready.run(blob, output)
-        run = bare_run(ready, blob, output)
-        assert run is not None
-        for _ in range(2):  # nor is the input spoilt for the next run
-            held = run()
-            assert np.array_equal(OUTPUT[backend](held, output).reshape(expected.shape), expected)
-
-
-OUTPUT = {
-    "onnxruntime": lambda held, _: held.copy_outputs_to_cpu()[0],
-    "openvino": lambda held, output: held.get_tensor(output).data,
-    "ncnn": lambda held, _: np.array(held[1]),
-}
-
-
-def test_a_backend_that_cannot_be_taken_apart_has_no_bare_call() -> None:
-    class Other:
-        name = "other"
-
-    assert bare_run(Other(), np.zeros((1, 3, 2, 2), np.float32), "x") is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("backend", ["openvino", "ncnn"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
 from dongfeng.backends.registry import not_a_choice
 from dongfeng.backends.tensorrt.cuda import Buffer, Stream, why_no_gpu
 from dongfeng.backends.tensorrt.engine_cache import engine_of
@@ -52,11 +53,11 @@ class TensorRtRtx:
         self.outputs: Mapping[str, Tensor] = self._session.tensors(is_input=False)
 
     def run(self, inputs: Array, output: str) -> Float:
-        """One output for one input; see `Backend.run`."""
+        """Compute one output for one input; see `Backend.run`."""
         return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Some outputs for one input, each in the engine's own type: only those are copied back.
+        """Compute some outputs for one input, each in the engine's own type: only those are copied back.
 
         Args:
             inputs: In the engine's type and shape; for an engine with images as input, (N, H, W, 3) uint8.
@@ -67,9 +68,24 @@ class TensorRtRtx:
             ShapeError: the engine does not take that shape.
         """
         with self._lock:
-            if self._session is None:
-                raise BackendUnavailable("this model is closed; load it again")
-            return self._session.run(inputs, outputs)
+            return self._opened().run(inputs, outputs)
+
+    def bind(self, inputs: Array, output: str) -> Callable[[], object]:
+        """Prepare a call that only enqueues and waits, and gives the output's memory; see `Backend.bind`.
+
+        The memory is that of `run`: an input of the same shape that `run` gets takes this one's place, and one of
+        another shape ends the binding.
+        """
+        with self._lock:
+            return partial(self._run_placed, self._opened().place(inputs), output)
+
+    def _run_placed(self, buffers: Mapping[str, Buffer], output: str) -> Buffer:
+        with self._lock:
+            self._opened().run_placed(buffers)
+        return buffers[output]
+
+    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
+        """Return None: only trtexec's profiler is known, see `tensorrt.trtexec`."""
 
     def close(self) -> None:
         """Free the engine and its memory; a call that is going on is finished first."""
@@ -78,9 +94,14 @@ class TensorRtRtx:
             if session is not None:
                 session.close()
 
+    def _opened(self) -> _Session:
+        if self._session is None:
+            raise BackendUnavailable("this model is closed; load it again")
+        return self._session
+
     @classmethod
     def why_unavailable(cls, precision: str, device: str) -> str | None:
-        """Why this precision and device cannot run here; see `BackendType`."""
+        """Say why this precision and device cannot run here; see `BackendType`."""
         if (reason := not_a_choice(precision, device)) is not None:
             return reason
         if device == "cpu":
@@ -162,6 +183,41 @@ class _Session:
         }
 
     def run(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Compute some outputs, each in the engine's own type."""
+        self._place(inputs)
+        self._enqueue()
+        for output in outputs:
+            self._buffers[output].to_host()
+        self._stream.wait()
+        return {output: self._buffers[output].host.copy() for output in outputs}
+
+    def place(self, inputs: Array) -> Mapping[str, Buffer]:
+        """Copy an input to the GPU; the memory of all inputs and outputs, for `run_placed`."""
+        self._place(inputs)
+        self._stream.wait()
+        return self._buffers
+
+    def run_placed(self, buffers: Mapping[str, Buffer]) -> None:
+        """Compute the outputs of what is in that memory, and leave them there.
+
+        Raises:
+            BackendUnavailable: the memory has been freed for inputs of another shape.
+        """
+        if buffers is not self._buffers:
+            raise BackendUnavailable("the engine has since run on another shape; bind its input again")
+        self._stream.use()
+        self._enqueue()
+        self._stream.wait()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._stream.use()
+        self._stream.close()
+        self._free()
+        self._context = self._engine = self._runtime = None
+
+    def _place(self, inputs: Array) -> None:
+        """Queue the copy of an input to the GPU."""
         self._stream.use()
         (name,) = (name for name in self._names if self._is_input(name))
         if name not in self._buffers or self._buffers[name].host.shape != inputs.shape:
@@ -170,17 +226,6 @@ class _Session:
             raise ShapeError(f'the engine takes "{name}" as {self._buffers[name].host.dtype}, not {inputs.dtype}')
         np.copyto(self._buffers[name].host, inputs)
         self._buffers[name].to_device()
-        self._enqueue()
-        for output in outputs:
-            self._buffers[output].to_host()
-        self._stream.wait()
-        return {output: self._buffers[output].host.copy() for output in outputs}
-
-    def close(self) -> None:
-        self._stream.use()
-        self._stream.close()
-        self._free()
-        self._context = self._engine = self._runtime = None
 
     def _prepare(self, name: str, shape: tuple[int, ...]) -> None:
         """Memory for inputs of another shape."""
