@@ -136,6 +136,12 @@ class Node:
             self._wrong("a text")
         return str(self.value)
 
+    def string(self) -> str:
+        """A string, which may be empty."""
+        if not isinstance(self.value, str):
+            self._wrong("a text")
+        return str(self.value)
+
     def choice(self, allowed: Collection[str]) -> str:
         """One of the allowed strings."""
         if not isinstance(self.value, str) or self.value not in allowed:
@@ -158,6 +164,12 @@ class Node:
         """An integer of at least 0."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
             self._wrong("a whole number of at least 0")
+        return int(self.value)
+
+    def integer(self) -> int:
+        """A whole number."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            self._wrong("a whole number")
         return int(self.value)
 
     def number(self) -> float:
