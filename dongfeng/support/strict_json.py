@@ -15,6 +15,8 @@ from dongfeng.errors import DongfengError
 
 _MOST_DIGITS = 400  # of a number: more than any float has, few enough to be read in no time
 
+_LONGEST_MS = 1e9
+
 
 @dataclass(frozen=True)
 class JsonFormat:
@@ -113,6 +115,13 @@ class Node:
         joint = " " if self.path.endswith(":") else "."
         return {key: Node(value, f"{self.path}{joint}{key}", self.format) for key, value in self.value.items()}
 
+    def member(self, key: str) -> Node:
+        """One value of an object that may have other keys too."""
+        members = self.members()
+        if key not in members:
+            self.fail(f'key "{key}" is missing')
+        return members[key]
+
     def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Node]:
         """An object of exactly these keys; optional ones may be missing."""
         members = self.members()
@@ -185,6 +194,13 @@ class Node:
     def number_or_none(self) -> float | None:
         """A finite number, or None for null."""
         return None if self.is_null else self.number()
+
+    def milliseconds(self) -> float:
+        """A time in milliseconds, of less than two weeks."""
+        value = self.number()
+        if not 0 <= value < _LONGEST_MS:
+            self._wrong("a time in milliseconds")
+        return value
 
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
