@@ -17,11 +17,12 @@ from dongfeng.caffe.upgrade import upgrade
 from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
 from dongfeng.formats.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS, read_inputs
 from dongfeng.layers.base import is_known, problem_of_type
-from dongfeng.layers.infer import infer_shapes
+from dongfeng.layers.infer import weight_shapes
 from dongfeng.layers.layer import Layer
 from dongfeng.net.aliasing import refuse_accidents
 from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import Preprocessing
+from dongfeng.net.sharing import owners
 from dongfeng.net.weights import load_caffemodel
 from dongfeng.support.files import replacing
 
@@ -106,7 +107,7 @@ def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None 
         raise PrototxtError("the network has no layers in this phase", file=filename)
     result = Net.from_inplace(net.name, inputs.shapes, layers, preprocessing=inputs.preprocessing, source=filename)
     refuse_accidents(result)
-    infer_shapes(result.inputs, result.layers)
+    owners(weight_shapes(result.inputs, result.layers))  # refuses blobs that cannot be shared
     return result
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 from dongfeng.caffe.message import Message, message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.advice import advice_on
-from dongfeng.layers.layer import Array, Layer, Shape, show
+from dongfeng.layers.layer import Array, Layer, Shape, fits, show
 from dongfeng.layers.onnx_graph import OnnxGraph
 
 
@@ -156,16 +156,14 @@ def constant_filler(value: float) -> Message:
 
 
 def same_shapes(shapes: Sequence[Shape]) -> Shape:
-    """The one shape that all of `shapes` agree on; known dimensions fill open ones.
+    """Return the one shape that all of `shapes` agree on; known dimensions replace dynamic ones.
 
     Raises:
         ShapeError: they differ.
     """
     merged = list(shapes[0])
     for index, shape in enumerate(shapes[1:], 1):
-        if len(shape) != len(merged) or any(
-            a is not None and b is not None and a != b for a, b in zip(merged, shape, strict=False)
-        ):
+        if not fits(tuple(merged), shape):
             raise ShapeError(f"bottoms 0 and {index} differ in shape: {show(shapes[0])} and {show(shape)}")
         merged = [b if a is None else a for a, b in zip(merged, shape, strict=True)]
     return tuple(merged)

@@ -79,12 +79,12 @@ def needed_layers(layers: Sequence[_Part], wanted: Iterable[str]) -> list[_Part]
     return kept[::-1]
 
 
-def output_shapes(kind: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:
-    """Shapes of a layer's tops; an error says which layer it is about."""
+def output_shapes(type_: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:
+    """Infer the shapes of a layer's tops; an error names the layer."""
     try:
-        return kind.output_shapes(bottoms)
+        return type_.output_shapes(bottoms)
     except ShapeError as exc:
-        raise ShapeError(f"{kind.layer.where}: {exc}") from exc
+        raise ShapeError(f"{type_.layer.where}: {exc}") from exc
 
 
 def infer_shapes(
@@ -101,37 +101,67 @@ def infer_shapes(
         UnsupportedLayer: naming all layers that are not supported.
         ShapeError: blobs do not fit together; the message names the layer and its line.
     """
+    return _inferred(inputs, layer_types(layers), open_sizes)
+
+
+def _inferred(
+    inputs: Mapping[str, Shape], types: Sequence[LayerType], dynamic_sizes: Collection[str] = ()
+) -> dict[str, Shape]:
     shapes = dict(inputs)
-    for kind in layer_types(layers):
-        tops = output_shapes(kind, [shapes[bottom] for bottom in kind.layer.bottoms])
-        for top, shape in zip(kind.layer.tops, tops, strict=True):
-            shapes[top] = (*shape[:2], None, None) if top in open_sizes else shape
+    for type_ in types:
+        tops = output_shapes(type_, [shapes[bottom] for bottom in type_.layer.bottoms])
+        for top, shape in zip(type_.layer.tops, tops, strict=True):
+            shapes[top] = (*shape[:2], None, None) if top in dynamic_sizes else shape
     return shapes
 
 
-def blob_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[str, list[Shape]]:
-    """Layer name -> shapes of its weight blobs, for every layer that has any."""
-    shapes = infer_shapes(inputs, layers)
-    expected: dict[str, list[Shape]] = {}
-    for kind in layer_types(layers):
-        blobs = kind.blob_shapes([shapes[bottom] for bottom in kind.layer.bottoms])
-        if blobs:
-            expected.setdefault(kind.layer.name, blobs)
-    return expected
+@dataclass(frozen=True)
+class WeightShapes:
+    """The weight blobs that one layer wants.
+
+    Attributes:
+        type: The layer's type, which knows the layer and Caffe's fillers.
+        shapes: Shape of each blob, in Caffe's order; None where a dimension depends on a dynamic input size.
+    """
+
+    type: LayerType
+    shapes: tuple[Shape, ...]
+
+    @property
+    def layer(self) -> Layer:
+        """The layer."""
+        return self.type.layer
+
+
+def weight_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[WeightShapes]:
+    """Infer the shapes of every layer's weight blobs; empty for layers that learn nothing."""
+    types = layer_types(layers)
+    shapes = _inferred(inputs, types)
+    return [
+        WeightShapes(type_, tuple(type_.blob_shapes([shapes[bottom] for bottom in type_.layer.bottoms])))
+        for type_ in types
+    ]
+
+
+def blob_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[str, tuple[Shape, ...]]:
+    """Layer name -> shapes of its weight blobs, for every layer that has any; the first layer of a name counts."""
+    wanted = weight_shapes(inputs, layers)
+    return {one.layer.name: one.shapes for one in reversed(wanted) if one.shapes}
 
 
 def costs(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[LayerCost]:
     """Cost of every layer; all dimensions of `inputs` must be known."""
-    shapes = {blob: _known(shape) for blob, shape in infer_shapes(inputs, layers).items()}
+    types = layer_types(layers)
+    shapes = {blob: _known(shape) for blob, shape in _inferred(inputs, types).items()}
     rows = []
-    for kind in layer_types(layers):
-        layer = kind.layer
+    for type_ in types:
+        layer = type_.layer
         bottoms = [shapes[bottom] for bottom in layer.bottoms]
         tops = [shapes[top] for top in layer.tops]
-        parameters = sum(math.prod(_known(blob)) for blob in kind.blob_shapes(bottoms))
+        parameters = sum(math.prod(_known(blob)) for blob in type_.blob_shapes(bottoms))
         read = sum(math.prod(shape) for shape in bottoms) + parameters
         written = sum(math.prod(shape) for shape in tops)
-        macs = kind.macs(bottoms, tops)
+        macs = type_.macs(bottoms, tops)
         rows.append(LayerCost(layer.name, layer.type, macs, parameters, FLOAT32_BYTES * read, FLOAT32_BYTES * written))
     return rows
 

@@ -11,19 +11,26 @@ import numpy.typing as npt
 from dongfeng.caffe.message import Message, message
 
 Array = npt.NDArray[np.float32]
-Shape = tuple[int | None, ...]  # None: a dimension that is still open
+Shape = tuple[int | None, ...]  # None: a dynamic dimension
 
 
 def frozen(values: npt.NDArray[Any]) -> Array:
-    """Values as a layer keeps its blobs: float32, contiguous, read-only; the array given stays as it was."""
+    """Return the values as a layer keeps its blobs: float32, contiguous, read-only; the given array stays as it is."""
     array = np.asarray(values, dtype=np.float32, order="C").view()
     array.flags.writeable = False
     return array
 
 
 def show(shape: Shape) -> str:
-    """A shape as people write it: `1x3x?x?`; a blob without axes is `scalar`."""
+    """Write a shape as people do: `1x3x?x?`; a blob without axes is `scalar`."""
     return "x".join("?" if dim is None else str(dim) for dim in shape) or "scalar"
+
+
+def fits(shape: Shape, other: Shape) -> bool:
+    """Whether two shapes have as many axes and no known dimensions that differ."""
+    return len(shape) == len(other) and all(
+        a == b for a, b in zip(shape, other, strict=True) if a is not None and b is not None
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, constant_filler, register
-from dongfeng.layers.layer import Array, Layer, Shape, show
+from dongfeng.layers.layer import Array, Layer, Shape, fits, show
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.layers.shapes import canonical_axis
 
@@ -102,10 +102,7 @@ class _Broadcasting(LayerType):
         if not self.is_learned:
             operand = bottoms[1]
             axis = 0 if not operand else canonical_axis(self.param.axis, bottoms[0])
-            seen = bottoms[0][axis : axis + len(operand)]
-            if len(seen) != len(operand) or any(
-                a != b for a, b in zip(seen, operand, strict=True) if a is not None and b is not None
-            ):
+            if not fits(bottoms[0][axis : axis + len(operand)], operand):
                 raise ShapeError(
                     f"the second bottom ({show(operand)}) does not fit the first ({show(bottoms[0])}) from axis {axis}"
                 )

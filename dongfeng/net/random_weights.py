@@ -8,41 +8,59 @@ from dataclasses import replace
 
 import numpy as np
 
-from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer, frozen
+from dongfeng.errors import ShapeError
+from dongfeng.layers.infer import WeightShapes, weight_shapes
+from dongfeng.layers.layer import Array, Layer, frozen, show
 from dongfeng.net.graph import Net
-from dongfeng.net.weights import bilinear
+from dongfeng.net.sharing import Place, owners
+from dongfeng.net.weights import bilinear, in_shape
 
 _PASSING = ("BN", "BatchNorm", "Dropout", "Scale")  # they keep the variance of a branch
 _BRANCH_GAIN = 0.5  # so that the sum of a residual block grows by a quarter of its variance at most
 
 
 def random_weights(net: Net, seed: int = 0) -> Net:
-    """The net with weights that keep the variance of its activations, drawn from the layer's name and `seed`.
+    """Return the net with weights that keep the variance of its activations, drawn from the layer's name and `seed`.
 
     Convolutions, deconvolutions and inner products are drawn as He et al. (2015) do; those that end a residual branch
     are halved; bilinear fillers keep their kernel; BatchNorm and BN are drawn close to mean 0 and variance 1, Scale
-    close to 1 and 0. Deterministic for a seed, on every machine.
+    close to 1 and 0. Blobs that layers share are the first layer's. Deterministic for a seed, on every machine.
 
     Raises:
         ShapeError: the shape of a weight depends on a dynamic input size.
     """
-    shapes = infer_shapes(net.inputs, net.layers)
+    wanted = weight_shapes(net.inputs, net.layers)
     halved = _branch_ends(net.layers)
+    values: dict[Place, Array] = {}
     layers = []
-    for kind in layer_types(net.layers):
-        layer = kind.layer
-        wanted = kind.blob_shapes([shapes[bottom] for bottom in layer.bottoms])
-        if not wanted:
-            layers.append(layer)
-            continue
-        dims = [tuple(int(dim or 0) for dim in shape) for shape in wanted]
-        is_bilinear = kind.fillers()[0].type == "bilinear"
-        rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
-        gain = _BRANCH_GAIN if layer.name in halved else 1.0
-        blobs = [_draw(rng, layer, index, shape, gain, is_bilinear) for index, shape in enumerate(dims)]
-        layers.append(replace(layer, blobs=tuple(frozen(blob) for blob in blobs)))
+    for one, owned in zip(wanted, owners(wanted), strict=True):
+        blobs = _drawn(one, seed, _BRANCH_GAIN if one.layer.name in halved else 1.0)
+        shared = [
+            in_shape(values.setdefault(place, frozen(blob)), blob.shape)
+            for place, blob in zip(owned, blobs, strict=True)
+        ]
+        layers.append(replace(one.layer, blobs=tuple(shared)) if shared else one.layer)
     return net.with_layers(layers)
+
+
+def _drawn(wanted: WeightShapes, seed: int, gain: float) -> list[Array]:
+    """Draw all blobs of a layer.
+
+    Raises:
+        ShapeError: a shape depends on a dynamic input size.
+    """
+    layer = wanted.layer
+    rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
+    is_bilinear = bool(wanted.shapes) and wanted.type.fillers()[0].type == "bilinear"
+    blobs = []
+    for index, shape in enumerate(wanted.shapes):
+        dims = tuple(dim for dim in shape if dim is not None)
+        if len(dims) != len(shape):
+            raise ShapeError(
+                f"{layer.where}: the shape of its weights ({show(shape)}) depends on the dynamic input size"
+            )
+        blobs.append(_draw(rng, layer, index, dims, gain, is_bilinear))
+    return blobs
 
 
 def _draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 
@@ -14,16 +14,16 @@ from dongfeng.caffe import caffemodel
 from dongfeng.caffe.caffemodel import LayerBlobs
 from dongfeng.caffe.message import Message
 from dongfeng.errors import DongfengWarning, WeightsMismatch
-from dongfeng.layers.base import LayerType
-from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
+from dongfeng.layers.infer import WeightShapes, weight_shapes
+from dongfeng.layers.layer import Array, Shape, fits, frozen, show
 from dongfeng.net.graph import Net
+from dongfeng.net.sharing import Place, owners
 
 _LISTED = 8  # names an error spells out before it counts the rest
 
 
 def load_caffemodel(net: Net, path: str | PathLike[str], *, require_all: bool = False) -> Net:
-    """The net with the weights of a caffemodel.
+    """Return the net with the weights of a caffemodel.
 
     Args:
         net: A net of known structure.
@@ -43,149 +43,168 @@ def load_caffemodel(net: Net, path: str | PathLike[str], *, require_all: bool = 
 
 
 def assign_weights(net: Net, records: Iterable[LayerBlobs], *, source: str, require_all: bool = False) -> Net:
-    """The net with the weights of `records`, as `load_caffemodel` does for a file."""
-    by_name = {record.name: record for record in records if record.blobs}  # the last entry of a name wins
-    learnable = [(layer.name, shapes) for layer, _, shapes in _expected(net) if shapes]
-    if learnable and not any(name in by_name for name, _ in learnable):
+    """Return the net with the weights of `records`, as `load_caffemodel` does for a file."""
+    by_name: dict[str, LayerBlobs] = {}
+    for record in records:
+        if record.blobs:
+            by_name.pop(record.name, None)  # the last entry of a name wins, at its own place in the order
+            by_name[record.name] = record
+    wanted = weight_shapes(net.inputs, net.layers)
+    learnable = [one.layer.name for one in wanted if one.shapes]
+    if learnable and not any(name in by_name for name in learnable):
         raise WeightsMismatch(
             f"{source}: no layer of this file is in the net {net.name!r}: the file has {_some(by_name)}; "
-            f"the net learns {_some(name for name, _ in learnable)}"
+            f"the net learns {_some(learnable)}"
         )
-    return _assigned(net, by_name, source, require_all)
+    return _assigned(net, wanted, by_name, source, require_all)
 
 
 def fill(net: Net) -> Net:
-    """The net with Caffe's fillers wherever a learnable layer has no weights; the same net if none is missing.
+    """Return the net with Caffe's fillers wherever a learnable layer has no weights; the same net if none is missing.
 
     Raises:
-        WeightsMismatch: a layer has a random filler, so that only a weight file can tell its values; or its weights
-            are for another input size.
+        WeightsMismatch: a layer has a random filler, so that only a weight file holds its values; or its weights are
+            for another input size.
 
     Warns:
         DongfengWarning: naming the layers that got a constant or bilinear filler.
     """
-    expected = _expected(net)
-    for layer, _, shapes in expected:
-        _check_size(layer, shapes)
-    if all(layer.blobs or not shapes for layer, _, shapes in expected):
+    wanted = weight_shapes(net.inputs, net.layers)
+    for one in wanted:
+        _check_size(one)
+    if all(one.layer.blobs or not one.shapes for one in wanted):
         return net
     loaded = {
         layer.name: LayerBlobs(layer.name, layer.type, (), (), layer.blobs, (False,) * len(layer.blobs))
         for layer in net.layers
         if layer.blobs
     }
-    return _assigned(net, loaded, net.source or f"net {net.name!r}", False)
+    return _assigned(net, wanted, loaded, net.source or f"net {net.name!r}", False)
 
 
-def _check_size(layer: Layer, shapes: Sequence[Shape]) -> None:
+def in_shape(values: Array, shape: Shape) -> Array:
+    """Return the values of a shared blob in the shape that another layer wants.
+
+    Raises:
+        WeightsMismatch: there are too many or too few values.
+    """
+    if fits(values.shape, shape):
+        return values
+    try:
+        return values.reshape([-1 if dim is None else dim for dim in shape])
+    except ValueError:
+        raise WeightsMismatch(f"a shared blob of {show(values.shape)} does not fit {show(shape)}") from None
+
+
+def _check_size(wanted: WeightShapes) -> None:
     """Refuse weights of other shapes than the layer's bottoms ask for.
 
     Raises:
-        WeightsMismatch: as an inner product at another input size than its weights'.
+        WeightsMismatch: they are another input size's, as those of an inner product can be.
     """
-    for index, (blob, shape) in enumerate(zip(layer.blobs, shapes, strict=False)):
-        if len(blob.shape) != len(shape) or any(
-            b is not None and a != b for a, b in zip(blob.shape, shape, strict=True)
-        ):
+    for index, (blob, shape) in enumerate(zip(wanted.layer.blobs, wanted.shapes, strict=False)):
+        if not fits(blob.shape, shape):
             raise WeightsMismatch(
-                f"{layer.where}: its weights (blob {index}) are {show(blob.shape)}, but at this input size they would "
-                f"have to be {show(shape)}; use the size they were trained for"
+                f"{wanted.layer.where}: its weights (blob {index}) are {show(blob.shape)}, but at this input size they "
+                f"would have to be {show(shape)}; use the size they were trained for"
             )
 
 
-def _expected(net: Net) -> list[tuple[Layer, LayerType, list[Shape]]]:
-    """Every layer with its type and the shapes of its weight blobs."""
-    shapes = infer_shapes(net.inputs, net.layers)
-    return [
-        (kind.layer, kind, kind.blob_shapes([shapes[bottom] for bottom in kind.layer.bottoms]))
-        for kind in layer_types(net.layers)
+def _assigned(
+    net: Net, wanted: Sequence[WeightShapes], by_name: Mapping[str, LayerBlobs], source: str, require_all: bool
+) -> Net:
+    """Return the net with the records' blobs, and with fillers where a blob is in none of them."""
+    places = owners(wanted)
+    values, problems = _matched(wanted, places, by_name)
+    unmatched = [
+        one.layer.name for one, owned in zip(wanted, places, strict=True) if any(place not in values for place in owned)
     ]
-
-
-def _assigned(net: Net, by_name: dict[str, LayerBlobs], source: str, require_all: bool) -> Net:
-    problems: list[str] = []
-    found: list[list[Array | None]] = []
-    shared: dict[str, Array] = {}
-    seen: set[str] = set()
-    expected = _expected(net)
-    for layer, _, shapes in expected:
-        # Of two layers with one name only the first gets weights.
-        record = by_name.get(layer.name) if shapes and layer.name not in seen else None
-        seen.add(layer.name)
-        blobs: list[Array | None] = _matching(record, shapes, problems) if record else [None] * len(shapes)
-        for key, blob in zip(_share_names(layer, len(shapes)), blobs, strict=True):
-            if key and blob is not None:
-                shared[key] = blob  # the last entry wins for all
-        found.append(blobs)
-    layers, filled, random = [], [], []
-    for (layer, kind, shapes), blobs in zip(expected, found, strict=True):
-        keys = _share_names(layer, len(shapes))
-        values = [shared.get(key, blob) if key else blob for key, blob in zip(keys, blobs, strict=True)]
-        if any(value is None for value in values) and not problems:
-            filled.append(layer.name)
-            try:
-                values = _with_fillers(values, shapes, kind.fillers())
-            except WeightsMismatch as exc:
-                random.append(f"{layer.where}: {exc}")
-        layers.append(replace(layer, blobs=tuple(value for value in values if value is not None)))
-    if random or (require_all and filled):
-        problems += random or [f"no weights for {_some(filled)}"]
+    if unmatched and not problems:
+        fillers, problems = _fillers(wanted, places, values)
+        values.update(fillers)
+        if require_all and not problems:
+            problems = [f"no weights for {_some(unmatched)}"]
     if problems:
         raise WeightsMismatch(f"{source}: {'; '.join(problems[:_LISTED])}{_rest(len(problems) - _LISTED)}")
-    if filled:
+    if unmatched:
         warnings.warn(
-            f"{source}: no weights for {_some(filled)}; Caffe's constant or bilinear fillers stand in",
+            f"{source}: no weights for {_some(unmatched)}; Caffe's constant or bilinear fillers stand in",
             DongfengWarning,
             stacklevel=2,
         )
-    return net.with_layers(layers)
+    return net.with_layers(
+        replace(
+            one.layer,
+            blobs=tuple(in_shape(values[place], shape) for place, shape in zip(owned, one.shapes, strict=True)),
+        )
+        for one, owned in zip(wanted, places, strict=True)
+    )
 
 
-def _matching(record: LayerBlobs, shapes: Sequence[Shape], problems: list[str]) -> list[Array | None]:
-    """The blobs of a file's entry in the shapes a layer wants; differences are added to `problems`."""
-    if len(record.blobs) != len(shapes):
-        problems.append(f'layer "{record.name}": the file has {len(record.blobs)} blobs, the net wants {len(shapes)}')
-        return [None] * len(shapes)
-    matched: list[Array | None] = []
-    for index, (blob, legacy, shape) in enumerate(zip(record.blobs, record.legacy, shapes, strict=True)):
-        got = blob.shape
-        if legacy:  # four axes whatever the layer: leading ones are padding
-            surplus = len(got) - len(shape)
-            if surplus > 0 and set(got[:surplus]) == {1}:
-                got = got[surplus:]
-        if len(got) == len(shape) and all(b is None or a == b for a, b in zip(got, shape, strict=True)):
-            matched.append(frozen(blob.reshape(got)))
-        else:
-            problems.append(f'layer "{record.name}": blob {index} is {show(got)}, the net wants {show(shape)}')
-            matched.append(None)
-    return matched
+def _matched(
+    wanted: Sequence[WeightShapes], places: Sequence[Sequence[Place]], by_name: Mapping[str, LayerBlobs]
+) -> tuple[dict[Place, Array], list[str]]:
+    """Find the records' blobs by the place of their owners; of a shared blob the last record counts.
 
-
-def _share_names(layer: Layer, n_blobs: int) -> list[str]:
-    """Names under which the layer shares its blobs with others; empty where it does not."""
-    names = [spec.name for spec in layer.params.param[:n_blobs]]
-    return names + [""] * (n_blobs - len(names))
-
-
-def _with_fillers(
-    values: Sequence[Array | None], shapes: Sequence[Shape], fillers: Sequence[Message]
-) -> list[Array | None]:
-    result: list[Array | None] = []
-    for value, shape, filler in zip(values, shapes, fillers, strict=True):
-        if value is not None:
-            result.append(value)
+    Returns:
+        The blobs, and the differences between the records and what the layers want.
+    """
+    values: dict[Place, Array] = {}
+    problems: list[str] = []
+    # Of two layers with one name only the first gets weights.
+    indices = {one.layer.name: index for index, one in reversed(list(enumerate(wanted)))}
+    for name, record in by_name.items():
+        if name not in indices or not (shapes := wanted[indices[name]].shapes):
             continue
-        if filler.type not in ("constant", "bilinear"):
-            raise WeightsMismatch(f'has no weights, and its filler "{filler.type}" is random')
-        dims = tuple(dim for dim in shape if dim is not None)
-        if len(dims) != len(shape):
-            raise WeightsMismatch(f"has no weights, and their shape {show(shape)} depends on the dynamic input size")
-        result.append(frozen(bilinear(dims) if filler.type == "bilinear" else np.full(dims, filler.value, np.float32)))
-    return result
+        if len(record.blobs) != len(shapes):
+            problems.append(f'layer "{name}": the file has {len(record.blobs)} blobs, the net wants {len(shapes)}')
+            continue
+        for index, (place, shape) in enumerate(zip(places[indices[name]], shapes, strict=True)):
+            blob = _without_padding(record.blobs[index], shape) if record.legacy[index] else record.blobs[index]
+            if fits(blob.shape, shape):
+                values[place] = frozen(blob)
+            else:
+                problems.append(f'layer "{name}": blob {index} is {show(blob.shape)}, the net wants {show(shape)}')
+    return values, problems
+
+
+def _without_padding(blob: Array, shape: Shape) -> Array:
+    """Return a blob of the old four axes, whatever its layer, without the leading ones that are padding."""
+    surplus = len(blob.shape) - len(shape)
+    return blob.reshape(blob.shape[surplus:]) if surplus > 0 and set(blob.shape[:surplus]) == {1} else blob
+
+
+def _fillers(
+    wanted: Sequence[WeightShapes], places: Sequence[Sequence[Place]], values: Mapping[Place, Array]
+) -> tuple[dict[Place, Array], list[str]]:
+    """Fill the blobs that have no values as their owners' fillers say.
+
+    Returns:
+        The filled blobs, and what is to be said of layers whose filler is random.
+    """
+    filled: dict[Place, Array] = {}
+    problems = []
+    for layer, (one, owned) in enumerate(zip(wanted, places, strict=True)):
+        try:
+            for blob, (place, shape, filler) in enumerate(zip(owned, one.shapes, one.type.fillers(), strict=True)):
+                if place == (layer, blob) and place not in values:
+                    filled[place] = _filled(shape, filler)
+        except WeightsMismatch as exc:
+            problems.append(f"{one.layer.where}: {exc}")
+    return filled, problems
+
+
+def _filled(shape: Shape, filler: Message) -> Array:
+    if filler.type not in ("constant", "bilinear"):
+        raise WeightsMismatch(f'has no weights, and its filler "{filler.type}" is random')
+    dims = tuple(dim for dim in shape if dim is not None)
+    if len(dims) != len(shape):
+        raise WeightsMismatch(f"has no weights, and their shape {show(shape)} depends on the dynamic input size")
+    return frozen(bilinear(dims) if filler.type == "bilinear" else np.full(dims, filler.value, np.float32))
 
 
 def bilinear(shape: tuple[int, ...]) -> Array:
-    """Caffe's bilinear filler: one interpolation kernel for every pair of channels.
+    """Compute Caffe's bilinear filler: one interpolation kernel for every pair of channels.
 
     Raises:
         WeightsMismatch: the kernel is not square.

@@ -11,6 +11,7 @@ from dongfeng.errors import ConversionError, ShapeError, UnsupportedLayer, Weigh
 from dongfeng.net.graph import Layer, Net
 from dongfeng.reference.arithmetic import overwritten_first
 from dongfeng.reference.registry import COMPUTATIONS, Array
+from dongfeng.reference.weights import sharing
 
 # Types whose top may have its bottom's memory in Caffe; all others have their own.
 _SHARING = frozenset({"Split", "Flatten", "Reshape", "Concat", "Slice", "Permute"})
@@ -39,6 +40,12 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
     values = _fed(net, feeds)
     layers, wanted = _needed(net, outputs)
     _check_types(layers)
+    with sharing():
+        return _computed(net, layers, values, wanted)
+
+
+def _computed(net: Net, layers: Sequence[Layer], values: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    """Run the layers; `values` holds the inputs, and is used up."""
     keep = set(wanted)
     last_reader = {bottom: index for index, layer in enumerate(layers) for bottom in layer.bottoms}
     results: dict[str, Array] = {}  # of blobs that were overwritten since

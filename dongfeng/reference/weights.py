@@ -1,9 +1,11 @@
-"""The weight blobs of a layer, or what Caffe fills them with where no file gave any."""
+"""The weight blobs of a layer, shared by name, or what Caffe fills them with where no file gave any."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -16,8 +18,21 @@ from dongfeng.reference.registry import Array
 Shape = tuple[int, ...]
 
 
+_by_name: ContextVar[dict[str, Array]] = ContextVar("_by_name")  # blobs of the net that runs
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Let layers that run in this context, those of one net, share blobs by name."""
+    token = _by_name.set({})
+    try:
+        yield
+    finally:
+        _by_name.reset(token)
+
+
 def weights(layer: Layer, shapes: Sequence[Shape], fillers: Sequence[Message | float]) -> list[Array]:
-    """The layer's blobs in the shapes it wants, filled as Caffe does where the layer has none.
+    """Return the layer's blobs in the shapes it wants; where it has none, shared ones, or what Caffe fills in.
 
     Args:
         layer: The layer.
@@ -25,17 +40,46 @@ def weights(layer: Layer, shapes: Sequence[Shape], fillers: Sequence[Message | f
         fillers: Filler of each blob; a number stands for a constant one.
 
     Raises:
-        WeightsMismatch: the layer's blobs are others, or it has none and a filler is random.
+        WeightsMismatch: the layer's blobs are others, or it has none and a filler is random, or a shared blob does
+            not fit.
     """
-    if not layer.blobs:
-        return [filled(shape, filler) for shape, filler in zip(shapes, fillers, strict=True)]
-    if len(layer.blobs) != len(shapes):
+    known = _by_name.get({})
+    names = [*(spec.name for spec in layer.params.param), *[""] * len(shapes)]
+    own = _own(layer, shapes)
+    blobs = []
+    for index, (name, shape, filler) in enumerate(zip(names, shapes, fillers, strict=False)):
+        if own:
+            blob = own[index]
+        elif name in known:
+            blob = _shared(layer, index, known[name], shape)
+        else:
+            blob = filled(shape, filler)
+        if name:
+            known.setdefault(name, blob)
+        blobs.append(blob)
+    return blobs
+
+
+def _own(layer: Layer, shapes: Sequence[Shape]) -> list[Array]:
+    if len(layer.blobs) not in (0, len(shapes)):
         raise WeightsMismatch(f"has {len(layer.blobs)} weight blobs, expected {len(shapes)}")
-    for index, (blob, shape) in enumerate(zip(layer.blobs, shapes, strict=True)):
+    for index, (blob, shape) in enumerate(zip(layer.blobs, shapes, strict=False)):
         # Old files pad the shape with ones, PSPNet's statistics are 1xCx1x1.
         if [dim for dim in blob.shape if dim != 1] != [dim for dim in shape if dim != 1]:
             raise WeightsMismatch(f"weight blob {index} is {show(blob.shape)}, expected {show(shape)}")
-    return [blob.reshape(shape) for blob, shape in zip(layer.blobs, shapes, strict=True)]
+    return [blob.reshape(shape) for blob, shape in zip(layer.blobs, shapes, strict=False)]
+
+
+def _shared(layer: Layer, index: int, blob: Array, shape: Shape) -> Array:
+    """Return another layer's blob in the shape that this one wants.
+
+    Raises:
+        WeightsMismatch: the shape is another, or the size where `share_mode` is PERMISSIVE.
+    """
+    is_permissive = layer.params.param[index].share_mode == "PERMISSIVE"
+    if blob.size != math.prod(shape) if is_permissive else blob.shape != shape:
+        raise WeightsMismatch(f"weight blob {index}, shared by name, is {show(blob.shape)}, expected {show(shape)}")
+    return blob.reshape(shape)
 
 
 def filled(shape: Shape, filler: Message | float) -> Array:
