@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
 
     Args:
         net: The net; layers without weights get Caffe's fillers.
-        feeds: Input blob -> array. An input that is overwritten in place may go by its name in the file.
+        feeds: Input blob -> array. An input that is overwritten in place may go by its name in the file; one that no
+            layer reads may be missing.
         outputs: Blobs to return; default: all. Layers behind the last one that makes one of them are not run.
 
     Returns:
@@ -38,7 +39,7 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
         WeightsMismatch: a layer's weights are not its own, or missing where Caffe's filler is random.
     """
     values = _fed(net, feeds)
-    layers, wanted = _needed(net, outputs)
+    layers, wanted = _needed(net, values, outputs)
     _check_types(layers)
     with sharing():
         return _computed(net, layers, values, wanted)
@@ -102,17 +103,18 @@ def _fed(net: Net, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
     """Copies of the feeds under the net's own input names."""
     own_names = {public: private for private, public in net.aliases.items() if private in net.inputs}
     arrays = {own_names.get(blob, blob): np.array(value, np.float32, order="C") for blob, value in feeds.items()}
-    if arrays.keys() != net.inputs.keys():
+    read = {bottom for layer in net.layers for bottom in layer.bottoms}
+    if not net.inputs.keys() & read <= arrays.keys() <= net.inputs.keys():
         raise ConversionError(f"the net's inputs are {sorted(net.inputs)}, got feeds for {sorted(feeds)}")
     return arrays
 
 
-def _needed(net: Net, outputs: Sequence[str] | None) -> tuple[Sequence[Layer], list[str]]:
-    """The layers to run, and the blobs to return."""
+def _needed(net: Net, fed: Collection[str], outputs: Sequence[str] | None) -> tuple[Sequence[Layer], list[str]]:
+    """Find the layers to run, and the blobs to return."""
     maker = {top: index for index, layer in enumerate(net.layers) for top in layer.tops}
     if outputs is None:
-        return net.layers, [*net.inputs, *maker]
-    unknown = [blob for blob in outputs if blob not in maker and blob not in net.inputs]
+        return net.layers, [*fed, *maker]
+    unknown = [blob for blob in outputs if blob not in maker and blob not in fed]
     if unknown:
         raise ConversionError(f"the net {net.name!r} has no blob {', '.join(map(repr, unknown))}")
     end = max((maker.get(blob, -1) for blob in outputs), default=-1)

@@ -19,7 +19,8 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
 
     Args:
         net: The net; layers without weights get Caffe's fillers.
-        feeds: Input blob -> array; where the net's input size is dynamic, or another, the array's shape counts.
+        feeds: Input blob -> array; where the net's input size is dynamic, or another, the array's shape counts. An
+            input that no layer reads may be missing, and is no output then.
         outputs: Blobs to return, private in-place versions included; default: the net's outputs.
 
     Returns:

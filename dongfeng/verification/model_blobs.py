@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -38,6 +38,12 @@ def copy_of(model: str | PathLike[str] | onnx.ModelProto) -> onnx.ModelProto:
     if not proto.graph.node:
         raise ConversionError(f"{model}: not an ONNX model, or one without nodes")
     return proto
+
+
+def leave_out_inputs(model: onnx.ModelProto, unread: Collection[str]) -> None:
+    """Take inputs that nothing reads out of the model."""
+    for value in [value for value in model.graph.input if value.name in unread]:
+        model.graph.input.remove(value)
 
 
 @dataclass(frozen=True)

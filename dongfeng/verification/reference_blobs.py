@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.layers.layer import Array, show
-from dongfeng.net.feeds import feed_arrays, random_feeds
+from dongfeng.net.feeds import feed_arrays, random_feeds, required_inputs
 from dongfeng.net.graph import Net
 from dongfeng.verification.saved_blobs import SavedBlobs
 
@@ -74,7 +74,7 @@ def input_arrays(
     if saved is None:
         return random_feeds(net, seed) if feeds is None else feed_arrays(net, feeds)
     given = dict(feeds or {})
-    for blob in net.inputs:
+    for blob in required_inputs(net):
         public = net.aliases.get(blob, blob)
         if blob in given or public in given:
             continue

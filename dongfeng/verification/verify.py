@@ -15,7 +15,7 @@ from dongfeng.layers.layer import Array
 from dongfeng.net.feeds import shaped_like
 from dongfeng.net.graph import Net
 from dongfeng.verification.compare import BlobComparison
-from dongfeng.verification.model_blobs import Origin, compute_blobs, copy_of, origins_of
+from dongfeng.verification.model_blobs import Origin, compute_blobs, copy_of, leave_out_inputs, origins_of
 from dongfeng.verification.reference_blobs import input_arrays, interpreted_blobs, read_saved, saved_blobs_of
 from dongfeng.verification.verdict import BlobError, Verdict, store_verdict
 
@@ -64,6 +64,7 @@ def verify(
     proto = copy_of(model)
     saved = None if reference is None else saved_blobs_of(net, reference)
     arrays = input_arrays(net, feeds, saved, seed)
+    leave_out_inputs(proto, net.inputs.keys() - arrays.keys())
     net = shaped_like(net, arrays)
     origins = origins_of(net, proto, folded)
     computed = compute_blobs(proto, origins, arrays)
