@@ -89,6 +89,8 @@ class Interp(LayerType):
         if top in graph.size_of:
             return graph.node("Concat", [kept, graph.dims(graph.size_of[top], [2, 3])], axis=0)
         p = self.param
+        if None not in graph.shapes[bottom][2:]:  # only the batch is dynamic
+            return graph.node("Concat", [kept, graph.dims(top, [2, 3])], axis=0)
         if self.uses_fixed_size:
             raise UnsupportedLayer(["has a fixed height and width of its own, so the input size cannot be dynamic"])
         size, one = graph.dims(bottom, [2, 3]), graph.ints([1])
