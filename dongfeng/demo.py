@@ -14,7 +14,7 @@ from dongfeng.runtime.images.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
 from dongfeng.support.files import replacing
-from dongfeng.training.drawn import VALIDATION_SEED
+from dongfeng.training.synthetic import VALIDATION_SEED
 
 if TYPE_CHECKING:
     import numpy as np

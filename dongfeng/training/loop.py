@@ -19,7 +19,6 @@ from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.batches import Batch, Batches
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.network import input_preprocessing, input_size, start
-from dongfeng.training.run_folder import RunFolder
 from dongfeng.training.samples import Data, Note, Samples, open_data
 from dongfeng.training.settings import (
     check_installed,
@@ -29,6 +28,7 @@ from dongfeng.training.settings import (
     memory_layout,
     training_mode,
 )
+from dongfeng.training.training_folder import TrainingFolder
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +99,7 @@ def train(
     size_hw = input_size(net)
     if config.batch == 1 and any(layer.type in _NORMS for layer in net.layers):
         raise DongfengError("batch is 1, but the net has BatchNorm, which needs statistics; use a batch of at least 2")
-    run = None if run_dir is None else RunFolder(Path(run_dir))
+    run = None if run_dir is None else TrainingFolder(Path(run_dir))
     if run is not None:
         run.check(config, resume=resume)
     if data is None:
@@ -135,7 +135,7 @@ class _Trainer:
         net: Net,
         config: TrainConfig,
         data: Data,
-        run: RunFolder | None,
+        run: TrainingFolder | None,
         device: str,
         on_record: Callable[[Record], None] | None,
     ) -> None:
@@ -308,7 +308,7 @@ class _Trainer:
                 module.update_running_stats()  # statistics are a quotient of sums, of which each has been averaged
         return self._average
 
-    def _folder(self) -> RunFolder:
+    def _folder(self) -> TrainingFolder:
         if self._run_folder is None:
             raise DongfengError("a training without a folder cannot be resumed; give run_dir")
         return self._run_folder

@@ -11,9 +11,9 @@ from dongfeng.errors import UnknownModel, WeightsUnavailable
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.loop import Record, TrainResult, train
 from dongfeng.training.network import build_net, input_size, start, with_classes
-from dongfeng.training.run_folder import RunFolder
 from dongfeng.training.samples import Note, open_data
 from dongfeng.training.settings import check_installed
+from dongfeng.training.training_folder import TrainingFolder
 
 if TYPE_CHECKING:
     from dongfeng.net.graph import Net
@@ -61,7 +61,7 @@ def train_run(
     from dongfeng.formats.caffe import write_caffe
 
     check_installed()
-    RunFolder(run_dir).check(config, resume=resume)
+    TrainingFolder(run_dir).check(config, resume=resume)
     net = build_net(config)
     data = open_data(
         config.data,

@@ -74,12 +74,12 @@ def open_data(
     if kind not in KINDS:
         raise DongfengError(f'data is "{data}"; expected {", ".join(KINDS.values())}')
     if kind.startswith("toy"):
-        from dongfeng.training.drawn import open_drawn
+        from dongfeng.training.synthetic import open_drawn
 
         if where and not (where.isascii() and where.isdigit() and int(where) > 0):
             raise DongfengError(f'data is "{data}"; expected {KINDS[kind]}, COUNT a number of images')
         return Data(*open_drawn(kind, int(where or 0), size_hw, seed, validation_images, note))
-    from dongfeng.training.folders import open_cityscapes, open_imagenet
+    from dongfeng.training.image_folders import open_cityscapes, open_imagenet
 
     if not where:
         raise DongfengError(f'data is "{data}"; expected {KINDS[kind]}')

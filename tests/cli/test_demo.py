@@ -106,7 +106,7 @@ def test_int8_is_calibrated_with_drawn_scenes(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_training_learns_from_no_scene_of_the_demo() -> None:
-    drawn = pytest.importorskip("dongfeng.training.drawn")
+    drawn = pytest.importorskip("dongfeng.training.synthetic")
     assert HELD_OUT_SEED == drawn.VALIDATION_SEED
     assert _FIRST_INDEX >= drawn.VALIDATION_IMAGES
 

@@ -95,7 +95,7 @@ def test_fine_tuning_says_which_layers_are_new(capsys: pytest.CaptureFixture[str
         (["8/8", "--data", "toyshapes"], "three stages"),
         (["8/x/8", "--data", "toyshapes"], 'no architecture "8/x/8"'),
         (["df1seg", "--data", "cityscapes:none"], "none: no such folder"),
-        (["--recipe", "none"], 'no preprocessing is called "none"'),
+        (["--recipe", "none"], 'no recipe is called "none"'),
         (["df1", "--set", "stps=3"], 'there is no setting "stps"'),
         (["df1", "--data", "toyshapes:2", "--weights", "none"], "none: no such file; weights is a .caffemodel"),
         (["df1", "--data", "toyshapes:2", "--device", "cuda:99"], "CUDA devices; use --device cpu"),

@@ -21,10 +21,10 @@ from dongfeng.formats.ncnn import load_ncnn_weights
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
 from dongfeng.net.random_weights import random_weights
+from dongfeng.passes.graph import relative_error, run, scores
 from dongfeng.passes.quantize import agreement, calibrate, layer_snr_db, quantize, to_fp16
 from dongfeng.passes.quantize.cpu import fill_lanes, resize_instead_of_deconvolution
 from dongfeng.passes.quantize.equalize import equalize, merge_stem
-from dongfeng.passes.quantize.graph import relative_error, run, scores
 from dongfeng.passes.quantize.ranges import Observed, find_range, observe, scale_and_zero
 from dongfeng.passes.quantize.rounding import moments_of, round_with_inputs
 from dongfeng.passes.quantize.saturation import saturates

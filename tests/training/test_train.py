@@ -23,7 +23,7 @@ from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import prepare
 from dongfeng.net.random_weights import random_weights
 from dongfeng.training import Data, TrainConfig, open_data, start, train, train_run, with_classes
-from dongfeng.training.run_folder import RunFolder
+from dongfeng.training.training_folder import TrainingFolder
 
 from .tiny import SIZE_HW, SQUARES, Shades, Squares, classifier, segmenter, write_cityscapes, write_prototxt
 
@@ -132,7 +132,7 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path: Path, subproce
     for lines in (6, 20):
         command = [sys.executable, "-c", code, json.dumps(config.as_dict()), str(killed)]
         with subprocess.Popen(command, env=subprocess_env) as process:
-            while process.poll() is None and len(RunFolder(killed).records()) < lines:
+            while process.poll() is None and len(TrainingFolder(killed).records()) < lines:
                 time.sleep(0.002)
             process.kill()
         assert process.returncode in (-signal.SIGKILL, 1), "it was to be killed on the way"
@@ -147,7 +147,7 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path: Path, subproce
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
     with (
-        RunFolder(tmp_path).opened(CONFIG),
+        TrainingFolder(tmp_path).opened(CONFIG),
         pytest.raises(DongfengError, match="another process is training in this folder"),
     ):
         train(segmenter(3), CONFIG, tmp_path, data=SQUARES, resume=True)

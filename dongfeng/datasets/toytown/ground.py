@@ -43,7 +43,7 @@ class Street:
         sides: What lies to the left and to the right.
         rails: Where the middles of tram tracks are.
         crossings: Where zebra crossings begin, as z.
-        streams: How many.
+        lanes: How many.
     """
 
     left: float
@@ -51,7 +51,7 @@ class Street:
     sides: tuple[Side, Side]
     rails: tuple[float, ...]
     crossings: tuple[float, ...]
-    streams: int
+    lanes: int
 
     @property
     def houses(self) -> tuple[float, float]:
@@ -129,10 +129,10 @@ def _mark(
         ] = 15
     dashes = z * dice.between(0.14, 0.24) + dice.unit()
     dashed = dashes - np.floor(dashes) < 0.5
-    pitch = (street.right - street.left) / street.streams
-    for lane in range(1, street.streams):
+    pitch = (street.right - street.left) / street.lanes
+    for lane in range(1, street.lanes):
         line = street.left + pitch * lane
-        middle = lane * 2 == street.streams and dice.chance(0.4)
+        middle = lane * 2 == street.lanes and dice.chance(0.4)
         index[tar & (x > line - 0.08) & (x < line + 0.08) & (dashed | middle)] = 14
     if dice.chance(0.5):
         for line in (street.left + 0.35, street.right - 0.35):

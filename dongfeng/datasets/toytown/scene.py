@@ -64,8 +64,8 @@ def draw_scene(seed: int, index: int, size_hw: tuple[int, int] = (256, 512)) -> 
     street = lay_out(dice, camera)
     guests = _guests(dice)
     if "train" in guests:
-        lane = dice.whole(0, street.streams - 1)
-        middle = street.left + (street.right - street.left) * (lane + 0.5) / street.streams
+        lane = dice.whole(0, street.lanes - 1)
+        middle = street.left + (street.right - street.left) * (lane + 0.5) / street.lanes
         street = replace(street, rails=(middle,))
     paint_sky(canvas, camera, above, dice)
     close_view(canvas, camera, street, dice)

@@ -16,8 +16,8 @@ END_M = 34.0  # the street is lined so far; what closes the view stands there
 
 def lay_out(dice: Dice, camera: Camera) -> Street:
     """The street's width, what lies beside it, rails and crossings."""
-    streams = dice.pick((2, 2, 2, 3, 4))
-    width = streams * dice.between(2.9, 3.5) + dice.pick((0.0, 0.0, 2.2))
+    lanes = dice.pick((2, 2, 2, 3, 4))
+    width = lanes * dice.between(2.9, 3.5) + dice.pick((0.0, 0.0, 2.2))
     middle = dice.between(-1.8, 1.8) + (1.6 if dice.chance(0.3) else 0.0)
     sides = tuple(
         Side(
@@ -28,7 +28,7 @@ def lay_out(dice: Dice, camera: Camera) -> Street:
         for _ in range(2)
     )
     crossings = (dice.between(4.5, 11.0),) if dice.chance(0.3) else ()
-    return Street(middle - width / 2, middle + width / 2, (sides[0], sides[1]), (), crossings, streams)
+    return Street(middle - width / 2, middle + width / 2, (sides[0], sides[1]), (), crossings, lanes)
 
 
 def close_view(canvas: Canvas, camera: Camera, street: Street, dice: Dice) -> None:

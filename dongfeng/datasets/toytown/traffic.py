@@ -27,7 +27,7 @@ class Traffic:
     Attributes:
         canvas: What is painted.
         camera: How it is seen.
-        street: Where the streams are.
+        street: Where the lanes are.
         dice: Decides the rest.
         items: Distance and drawing of each thing.
         taken: What of each lane is taken: lane (-1 for all of them), from z, to z.
@@ -54,7 +54,7 @@ class Traffic:
     def lane_middle(self, lane: int) -> float:
         """The middle of a lane, counted from the left."""
         street = self.street
-        return street.left + (street.right - street.left) * (lane + 0.5) / street.streams
+        return street.left + (street.right - street.left) * (lane + 0.5) / street.lanes
 
     def drive(self, kind: str) -> None:
         """Put a vehicle into a lane, or a large one across the street, where there is room."""
@@ -69,9 +69,9 @@ class Traffic:
             return
         nearest, farthest = (4.6, self.farthest(17)) if kind == "car" else (6.5, self.farthest(18))
         for _ in range(8):
-            lane, z = dice.whole(0, street.streams - 1), dice.between(nearest, max(farthest, nearest + 1))
+            lane, z = dice.whole(0, street.lanes - 1), dice.between(nearest, max(farthest, nearest + 1))
             if kind == "train" and street.rails:
-                lane = min(range(street.streams), key=lambda one: abs(self.lane_middle(one) - street.rails[0]))
+                lane = min(range(street.lanes), key=lambda one: abs(self.lane_middle(one) - street.rails[0]))
             if self._free(lane, z - 1.5, z + vehicle.length + 1.0):
                 x = self.lane_middle(lane) - vehicle.width / 2 + dice.between(-0.3, 0.3)
                 self._put(vehicle, x, z, False, self.lane_middle(lane) > (street.left + street.right) / 2)
@@ -82,7 +82,7 @@ class Traffic:
         """Put a car at the edge of the road, half on the pavement, if there is room."""
         dice, left = self.dice, self.dice.chance(0.5)
         vehicle, z = car(dice), dice.between(5.0, self.farthest(17))
-        lane = 0 if left else self.street.streams - 1
+        lane = 0 if left else self.street.lanes - 1
         if self._free(lane, z - 0.5, z + vehicle.length + 0.5):
             x = self.street.left - 0.9 if left else self.street.right - vehicle.width + 0.9
             self._put(vehicle, x, z, False, dice.chance(0.75) != left)

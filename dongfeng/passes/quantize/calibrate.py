@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dongfeng.errors import ConversionError
+from dongfeng.passes.graph import Float, Graph, copied, relative_error, scores
 from dongfeng.passes.quantize.cpu import fill_lanes, resize_instead_of_deconvolution
 from dongfeng.passes.quantize.equalize import equalize, merge_stem
-from dongfeng.passes.quantize.graph import Float, Graph, copied, relative_error, scores
 from dongfeng.passes.quantize.qdq import Scheme, candidates, insert
 from dongfeng.passes.quantize.ranges import METHODS, Observed, find_range, observe
 from dongfeng.passes.quantize.rounding import round_weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.passes.quantize.graph import Graph, attribute, is_dense, is_depthwise, replace_nodes
+from dongfeng.passes.graph import Graph, attribute, is_dense, is_depthwise, replace_nodes
 
 if TYPE_CHECKING:
     import onnx

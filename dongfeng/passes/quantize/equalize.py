@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dongfeng.passes.quantize.graph import Float, Graph, attribute, is_depthwise, replace_nodes
+from dongfeng.passes.graph import Float, Graph, attribute, is_depthwise, replace_nodes
 from dongfeng.passes.quantize.ranges import Observed
 
 if TYPE_CHECKING:

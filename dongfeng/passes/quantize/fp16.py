@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dongfeng.passes.quantize.graph import copied
+from dongfeng.passes.graph import copied
 
 if TYPE_CHECKING:
     import onnx

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.passes.quantize.graph import Float, Graph, attribute, copied, replace_nodes
+from dongfeng.passes.graph import Float, Graph, attribute, copied, replace_nodes
 from dongfeng.passes.quantize.ranges import scale_and_zero
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.passes.quantize.graph import Float, Graph, in_portions, run
+from dongfeng.passes.graph import Float, Graph, in_portions, run
 
 if TYPE_CHECKING:
     import onnx

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.passes.quantize.graph import Float, Graph, attribute, copied, in_portions, run
+from dongfeng.passes.graph import Float, Graph, attribute, copied, in_portions, run
 from dongfeng.passes.quantize.qdq import Rounded, Scheme, insert, weight_scale
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dongfeng.passes.quantize.graph import Graph, attribute, constant, is_dense, is_depthwise, replace_nodes
+from dongfeng.passes.graph import Graph, attribute, constant, is_dense, is_depthwise, replace_nodes
 
 if TYPE_CHECKING:
     import onnx

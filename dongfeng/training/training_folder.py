@@ -14,7 +14,7 @@ from dongfeng.support.json_layout import json_text
 from dongfeng.training.config import TrainConfig, read_config
 
 
-class RunFolder:
+class TrainingFolder:
     """Files of one training.
 
     Attributes:

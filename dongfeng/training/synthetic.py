@@ -123,7 +123,7 @@ def _drawn_by_process(
 
     numbers = (count, *size_hw, seed, part, parts)
     path = os.pathsep.join(filter(None, (str(Path(dongfeng.__file__).parent.parent), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "dongfeng.training.draw_scenes", *map(str, numbers)]
+    command = [sys.executable, "-m", "dongfeng.datasets.toytown.draw_scenes", *map(str, numbers)]
     height, width = size_hw
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as process:
         stdout = process.stdout
