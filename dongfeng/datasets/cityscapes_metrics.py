@@ -1,4 +1,4 @@
-"""Cityscapes' metrics, IoU and instance-level IoU, summed up image by image.
+"""Cityscapes' metrics: IoU and instance-level IoU, summed up image by image.
 
 IoU is TP / (TP + FP + FN) in pixels, over all images. Ground truth outside the 19 classes counts for nothing, while a
 prediction outside them is wrong. Instance-level IoU (iIoU), for classes that have instances, weights each pixel of an
@@ -11,13 +11,15 @@ trailers as in cityscapesScripts 2.3, evalPixelLevelSemanticLabeling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.cityscapes import CATEGORIES, CLASS_CATEGORIES, CLASSES, LABEL_IDS
+from dongfeng.datasets.confusion import Confusion
 from dongfeng.errors import ImageError
 
 NUM_LABELS = 34  # label ids are 0..33
@@ -63,7 +65,7 @@ _GROUP = _by_label({label: 1 + at for at, ids in enumerate(_INSTANCE_CATEGORIES.
 
 @dataclass(frozen=True)
 class Scores:
-    """IoU of everything that is evaluated, 0..1 or NaN.
+    """IoU of every evaluated class and category, 0..1 or NaN.
 
     Attributes:
         iou: Of each of the 19 classes.
@@ -78,23 +80,12 @@ class Scores:
     category_instance_iou: dict[str, float]
 
 
-def average(scores: Iterable[float]) -> float:
-    """Mean of those that are not NaN; NaN where there is none.
-
-    Example:
-        >>> average([0.5, float("nan"), 1.0])
-        0.75
-    """
-    valid = [score for score in scores if not np.isnan(score)]
-    return sum(valid) / len(valid) if valid else float("nan")
-
-
 class CityscapesMetrics:
     """Sums over images, and the scores that follow from them.
 
     Attributes:
         confusion_pixels: (34, 34) int64: pixels by label id, ground truth down and prediction across.
-        images: How many were added.
+        images: Number of images added.
     """
 
     def __init__(self) -> None:
@@ -117,15 +108,16 @@ class CityscapesMetrics:
         for name, given in (("labels", labels), ("instances", instances)):
             if given is not None and given.shape != prediction.shape:
                 raise ImageError(f"the {name} are {_size(given)} pixels, the prediction is {_size(prediction)}")
-        pairs = np.bincount(((labels.astype(np.uint16) << 8) | prediction).ravel(), minlength=1 << 16)
-        counts = pairs.reshape(256, 256)
+        image = Confusion(NUM_LABELS)
+        image.add(prediction, labels)
+        counts = image.counts
         for holder, of_each in (("labels hold", counts.sum(1)), ("prediction holds", counts.sum(0))):
             if of_each[NUM_LABELS:].any():
                 wrong = np.flatnonzero(of_each)[-1]
                 raise ImageError(f"the {holder} {wrong}; expected Cityscapes' label ids, 0 to 33")
         if instances is not None:
             self._add_instances(prediction, instances)
-        self.confusion_pixels += counts[:NUM_LABELS, :NUM_LABELS]
+        self.confusion_pixels += counts
         self.images += 1
 
     def _add_instances(self, prediction: Labels, instances: npt.NDArray[np.uint16]) -> None:
@@ -147,48 +139,33 @@ class CityscapesMetrics:
         present = np.flatnonzero(size_px)
         label = present // 1000
         weight = _SIZES_PX[label] / size_px[present]
-
-        def weighted(pixels: npt.NDArray[np.intp]) -> Floats:
-            return np.asarray(np.bincount(label, weight * pixels[present], NUM_LABELS), np.float64)
-
-        self._all += weighted(size_px)
-        self._right += weighted(right)
-        self._right_category += weighted(right_category)
+        sums = ((self._all, size_px), (self._right, right), (self._right_category, right_category))
+        for weighted, pixels in sums:
+            weighted += np.bincount(label, weight * pixels[present], NUM_LABELS)
 
     def scores(self) -> Scores:
-        """The scores of all images added so far."""
+        """Compute the scores of all images added so far."""
+        evaluated = Confusion(NUM_LABELS)
+        evaluated.counts[LABEL_IDS] = self.confusion_pixels[LABEL_IDS]
+        class_ids = {name: [_IDS[name]] for name in _AVERAGE_SIZE_PX}
         return Scores(
-            iou={name: self._iou([label]) for name, label in _IDS.items()},
-            instance_iou=_each(CLASSES, _AVERAGE_SIZE_PX, lambda name: self._instance_iou([_IDS[name]], self._right)),
-            category_iou={name: self._iou(ids) for name, ids in _CATEGORY_IDS.items()},
-            category_instance_iou=_each(
-                EVALUATED_CATEGORIES,
-                _INSTANCE_CATEGORIES,
-                lambda name: self._instance_iou(_INSTANCE_CATEGORIES[name], self._right_category),
-            ),
+            iou={name: evaluated.joint_iou(label) for name, label in _IDS.items()},
+            instance_iou=dict.fromkeys(CLASSES, math.nan) | self._instance_iou(evaluated, class_ids, self._right),
+            category_iou={name: evaluated.joint_iou(*ids) for name, ids in _CATEGORY_IDS.items()},
+            category_instance_iou=dict.fromkeys(EVALUATED_CATEGORIES, math.nan)
+            | self._instance_iou(evaluated, _INSTANCE_CATEGORIES, self._right_category),
         )
 
-    def _false_positives(self, ids: Iterable[int]) -> int:
-        """Pixels of other evaluated classes that were taken for these."""
-        mine = list(ids)
-        others = np.setdiff1d(LABEL_IDS, mine)
-        return int(self.confusion_pixels[others][:, mine].sum())
-
-    def _iou(self, ids: list[int]) -> float:
-        true_positives = int(self.confusion_pixels[ids][:, ids].sum())
-        return _ratio(true_positives, int(self.confusion_pixels[ids].sum()) + self._false_positives(ids))
-
-    def _instance_iou(self, ids: Iterable[int], right: Floats) -> float:
-        mine = list(ids)
-        return _ratio(float(right[mine].sum()), float(self._all[mine].sum()) + self._false_positives(mine))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _each(names: Iterable[str], known: Iterable[str], score: Callable[[str], float]) -> dict[str, float]:
-    return {name: score(name) if name in known else float("nan") for name in names}
+    def _instance_iou(
+        self, evaluated: Confusion, groups: Mapping[str, Sequence[int]], right: Floats
+    ) -> dict[str, float]:
+        """Instance-level IoU of each group of label ids; NaN where nothing counts."""
+        scores = {}
+        for name, ids in groups.items():
+            mine = list(ids)
+            whole = float(self._all[mine].sum()) + evaluated.false_positives(*mine)
+            scores[name] = float(right[mine].sum()) / whole if whole else math.nan
+        return scores
 
 
 def _size(image: npt.NDArray[np.generic]) -> str:

@@ -55,7 +55,7 @@ def _rows(
 
 
 def _with_average(scores: Mapping[str, float]) -> dict[str, float | None]:
-    from dongfeng.datasets.cityscapes_metrics import average
+    from dongfeng.datasets.confusion import average
 
     every = {**scores, AVERAGE: average(scores.values())}
     return {name: None if math.isnan(score) else score for name, score in every.items()}

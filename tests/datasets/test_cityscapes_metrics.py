@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from dongfeng.datasets.cityscapes import LABEL_IDS
-from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics, average
+from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics
+from dongfeng.datasets.confusion import average
 from dongfeng.errors import ImageError
 
 WITH_INSTANCES = np.arange(24, 34)  # caravan (29) and trailer (30) too, which are not evaluated

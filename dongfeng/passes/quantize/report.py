@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from dongfeng.datasets.confusion import Confusion, Labels, average
 from dongfeng.passes.graph import Float, Graph, in_portions, run
 
 if TYPE_CHECKING:
     from dongfeng.passes.quantize.calibrate import Quantized
 
-Labels = npt.NDArray[np.integer]
 FEWEST_PIXELS = 2000  # that a class needs to count in the mean
 
 
@@ -42,20 +42,13 @@ def agreement(expected: Iterable[Labels], got: Iterable[Labels]) -> Agreement:
         expected: Labels of the float model, image by image.
         got: Those of the quantized one, of the same shapes.
     """
-    table = np.zeros((0, 0), np.int64)
-    for a, b in zip(expected, got, strict=True):
-        size = max(len(table), int(np.max(a)) + 1, int(np.max(b)) + 1)
-        pairs = np.ravel(a).astype(np.int64) * size + np.ravel(b)
-        grown = np.bincount(pairs, minlength=size * size).reshape(size, size)
-        grown[: len(table), : len(table)] += table
-        table = grown
-    same, of_float, of_other = np.diag(table), table.sum(axis=1), table.sum(axis=0)
-    union = of_float + of_other - same
-    iou = {index: float(same[index] / union[index]) for index in np.flatnonzero(union).tolist()}
-    pixels = {index: int(of_float[index]) for index in iou}
+    confusion = Confusion()
+    for truth, predicted in zip(expected, got, strict=True):
+        confusion.add(predicted, truth)
+    iou = {index: value for index, value in enumerate(confusion.iou()) if not math.isnan(value)}
+    pixels = {index: int(confusion.counts[index].sum()) for index in iou}
     counted = [value for index, value in iou.items() if pixels[index] >= FEWEST_PIXELS]
-    mean = float(np.mean(counted)) if counted else None
-    return Agreement(float(same.sum() / max(table.sum(), 1)), iou, pixels, mean)
+    return Agreement(confusion.accuracy(), iou, pixels, average(counted) if counted else None)
 
 
 def layer_snr_db(quantized: Quantized, batches: Sequence[Float]) -> dict[str, float]:
