@@ -1,20 +1,21 @@
-"""The demo: street scenes are drawn, segmented with the weights of the package, and judged by their exact labels."""
+"""The demo: draws street scenes, segments them with the weights of the package, and judges the exact labels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from dongfeng.datasets.cityscapes import to_label_ids
-from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics, average
+from dongfeng.datasets.cityscapes import CLASSES
+from dongfeng.datasets.confusion import Confusion, average
+from dongfeng.datasets.synthetic import HELD_OUT_SEED
 from dongfeng.runtime.images.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
 from dongfeng.support.files import replacing
-from dongfeng.training.synthetic import VALIDATION_SEED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,25 +24,24 @@ if TYPE_CHECKING:
     from dongfeng.runtime.model import Model
 
 MODEL = "toytown_seg"
-HELD_OUT_SEED = VALIDATION_SEED  # which training refuses to learn from
 SHEET_ROWS = 5
-_FIRST_INDEX = 1000  # training validates itself on those before
-_CALIBRATION_SEED, _CALIBRATION_SCENES = 0, 10  # as training takes them, so that nothing held out is given away
+_FIRST_INDEX = 1000  # a training evaluates on the held-out scenes before
+_CALIBRATION_SEED, _CALIBRATION_SCENES = 0, 10  # scenes that training may see, so that nothing held out is given away
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demo:
-    """What came out.
+    """Quality and speed of the network on the scenes of a demo.
 
     Attributes:
-        scenes: How many were judged.
-        iou: IoU of each class over all scenes, 0..1; NaN where the class is in none and was never said to be.
-        pixel_accuracy: Share of all pixels that are right, 0..1.
-        latency_ms: Median time of an image, resizing, network and labels.
-        images_per_s: One after the other, drawing and writing left out.
-        backend: What ran the network.
-        precision: In which precision.
-        contact_sheet: The picture of the first scenes.
+        scenes: Number of scenes.
+        iou: IoU of each class over all scenes, 0..1; NaN where the class is in none and was predicted in none.
+        pixel_accuracy: Share of all pixels whose label is right, 0..1.
+        latency_ms: Median time of an image: resizing, network and labels.
+        images_per_s: Images one after the other, without drawing and writing.
+        backend: Backend that ran the network.
+        precision: Precision that it ran in.
+        contact_sheet: Image of the first scenes and their labels.
     """
 
     scenes: int
@@ -58,25 +58,39 @@ class Demo:
         """Mean of the classes' IoU."""
         return average(self.iou.values())
 
+    @property
+    def worst_class(self) -> str:
+        """The class of the smallest IoU."""
+        return min(self.iou, key=lambda name: math.inf if math.isnan(self.iou[name]) else self.iou[name])
+
+    def to_json(self) -> dict[str, object]:
+        """The values as JSON has them; null for the IoU of a class that is in no scene."""
+        return {
+            "miou": self.miou,
+            "iou": {name: None if math.isnan(value) else value for name, value in self.iou.items()},
+            "pixel_accuracy": self.pixel_accuracy,
+            "scenes": self.scenes,
+            "latency_ms": self.latency_ms,
+            "images_per_s": self.images_per_s,
+            "backend": self.backend,
+            "precision": self.precision,
+            "contact_sheet": str(self.contact_sheet),
+        }
+
 
 @dataclass
 class _Tally:
-    """What is known after some scenes."""
+    """Counts, times and examples of the scenes so far."""
 
-    metrics: CityscapesMetrics = field(default_factory=CityscapesMetrics)
+    confusion: Confusion = field(default_factory=lambda: Confusion(len(CLASSES)))
     latencies_ms: list[float] = field(default_factory=list)
     shown: list[Judged] = field(default_factory=list)
 
     def add(self, judged: Judged) -> None:
-        self.metrics.add(to_label_ids(judged.result.labels), to_label_ids(judged.truth))
+        self.confusion.add(judged.result.labels, judged.truth)
         self.latencies_ms.append(judged.result.timing.total)
         if len(self.shown) < SHEET_ROWS:
             self.shown.append(judged)
-
-    def pixel_accuracy(self) -> float:
-        """Of the pixels that belong to a class; the first label id is that of those that do not."""
-        counted = self.metrics.confusion_pixels[1:]
-        return float(counted[:, 1:].trace() / max(counted.sum(), 1))
 
 
 def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is run
@@ -91,9 +105,9 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
     """Draw scenes, segment and judge them; needs no network and no download.
 
     Args:
-        folder: Gets contact_sheet.png, and of each scene scenes/NNNN.png and overlays/NNNN.png.
+        folder: Folder for contact_sheet.png, and for scenes/NNNN.png and overlays/NNNN.png of each scene.
         count: Number of scenes.
-        seed: Which scenes; training learns from all but those of `HELD_OUT_SEED`.
+        seed: Seed of the scenes; training learns from all but those of `HELD_OUT_SEED`.
         backend: As for `dongfeng.load`.
         precision: As for `dongfeng.load`; int8 is calibrated with scenes of a seed that training uses.
         threads: As for `dongfeng.load`.
@@ -105,15 +119,16 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
     """
     from dongfeng.datasets.toytown import draw_scene
 
-    learned = range(_CALIBRATION_SCENES if precision == "int8" else 0)
-    calibration = [draw_scene(_CALIBRATION_SEED, index).image_bgr for index in learned] or None
+    calibration = None
+    if precision == "int8":
+        calibration = [draw_scene(_CALIBRATION_SEED, index).image_bgr for index in range(_CALIBRATION_SCENES)]
     with load(MODEL, backend=backend, precision=precision, threads=threads, calibration=calibration) as model:
         tally = _judge(model, folder, count, seed)
-    iou = tally.metrics.scores().iou
+    iou = dict(zip(CLASSES, tally.confusion.iou(), strict=True))
     demo = Demo(
         scenes=count,
         iou=iou,
-        pixel_accuracy=tally.pixel_accuracy(),
+        pixel_accuracy=tally.confusion.accuracy(),
         latency_ms=median(tally.latencies_ms),
         images_per_s=1e3 / fmean(tally.latencies_ms),
         backend=model.backend,
@@ -121,18 +136,19 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
         contact_sheet=folder / "contact_sheet.png",
     )
     unseen = " it has never seen" if seed == HELD_OUT_SEED else ""
-    title = f"{MODEL}: {100 * demo.miou:.1f} % mIoU on {count} drawn scenes{unseen}"
+    title = f"{MODEL}: {100 * demo.miou:.1f} % mIoU on {count} synthetic scenes{unseen}"
     subtitle = f"{demo.latency_ms:.1f} ms per image on {demo.backend}, {demo.precision}; IoU of each class below"
     _write_png(demo.contact_sheet, contact_sheet(tally.shown, iou, title=title, subtitle=subtitle))
     return demo
 
 
 def _judge(model: Model, folder: Path, count: int, seed: int) -> _Tally:
+    """Draw and segment the scenes, and write the images of each."""
     from dongfeng.datasets.toytown import draw_scene
 
     tally = _Tally()
-    for kind in ("scenes", "overlays"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for name in ("scenes", "overlays"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for index in range(count):
         scene = draw_scene(seed, _FIRST_INDEX + index, model.size_hw)
         if index == 0:

@@ -17,8 +17,8 @@ import dongfeng
 from dongfeng.cli.cityscapes import main as df_cityscapes
 from dongfeng.cli.main import main
 from dongfeng.datasets.cityscapes import CLASSES, LABEL_IDS, to_label_ids
+from dongfeng.datasets.synthetic import HELD_OUT_SEED
 from dongfeng.datasets.toytown import Scene, draw_scene
-from dongfeng.demo import HELD_OUT_SEED
 from tests.cli.drawn_cityscapes import write
 
 MIN_MIOU = 0.80

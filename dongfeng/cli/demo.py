@@ -1,22 +1,18 @@
-"""`dongfeng demo`: what the package can do, shown with nothing but itself."""
+"""`dongfeng demo`: segments street scenes that the package draws, with weights that it brings."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, add_json, positive
 from dongfeng.cli.output import note, print_json
-
-if TYPE_CHECKING:
-    from dongfeng.demo import Demo
+from dongfeng.datasets.synthetic import HELD_OUT_SEED
 
 COUNT = 60
 
 EPILOG = """\
-Street scenes are drawn, which training has never seen, and segmented by toytown_seg, whose weights come with the
+Street scenes that training has never seen are drawn and segmented by toytown_seg, whose weights come with the
 package; nothing is downloaded. DIR gets contact_sheet.png, and each scene and its overlay as images.
 
 examples:
@@ -35,7 +31,13 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--count", type=positive, default=COUNT, metavar="N", help=f"number of scenes (default: {COUNT})"
     )
-    parser.add_argument("--seed", type=positive, metavar="N", help="other scenes (default: held out from training)")
+    parser.add_argument(
+        "--seed",
+        type=positive,
+        default=HELD_OUT_SEED,
+        metavar="N",
+        help="other scenes (default: held out from training)",
+    )
     parser.add_argument(
         "--backend", default="auto", metavar="NAME", help="auto, onnxruntime, openvino or ncnn (default: auto)"
     )
@@ -49,39 +51,24 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.demo import HELD_OUT_SEED, run_demo
+    from dongfeng.demo import run_demo
 
     note(f"drawing and segmenting {args.count} street scenes")
     demo = run_demo(
         Path(args.output),
         count=args.count,
-        seed=HELD_OUT_SEED if args.seed is None else args.seed,
+        seed=args.seed,
         backend=args.backend,
         precision=args.precision,
         threads=args.threads,
     )
     if args.json:
-        print_json(_as_json(demo))
+        print_json(demo.to_json())
         return 0
-    worst, name = min((100 * value, name) for name, value in demo.iou.items() if not math.isnan(value))
-    right = 100 * demo.pixel_accuracy
-    print(f"mIoU {100 * demo.miou:.1f} %, worst class {name} {worst:.1f} %, {right:.1f} % of all pixels right")
+    worst = f"worst class {demo.worst_class} {100 * demo.iou[demo.worst_class]:.1f} %"
+    print(f"mIoU {100 * demo.miou:.1f} %, {worst}, {100 * demo.pixel_accuracy:.1f} % of all pixels right")
     print(
         f"{demo.latency_ms:.1f} ms per image, {demo.images_per_s:.0f} images/s, on {demo.backend} in {demo.precision}"
     )
     print(demo.contact_sheet)
     return 0
-
-
-def _as_json(demo: Demo) -> dict[str, object]:
-    return {
-        "miou": demo.miou,
-        "iou": {name: None if math.isnan(value) else value for name, value in demo.iou.items()},
-        "pixel_accuracy": demo.pixel_accuracy,
-        "scenes": demo.scenes,
-        "latency_ms": demo.latency_ms,
-        "images_per_s": demo.images_per_s,
-        "backend": demo.backend,
-        "precision": demo.precision,
-        "contact_sheet": str(demo.contact_sheet),
-    }

@@ -141,7 +141,7 @@ class CityscapesMetrics:
         weight = _SIZES_PX[label] / size_px[present]
         sums = ((self._all, size_px), (self._right, right), (self._right_category, right_category))
         for weighted, pixels in sums:
-            weighted += np.bincount(label, weight * pixels[present], NUM_LABELS)
+            weighted[:] += np.bincount(label, weight * pixels[present], NUM_LABELS)
 
     def scores(self) -> Scores:
         """Compute the scores of all images added so far."""
