@@ -15,9 +15,7 @@ from dataclasses import replace
 from dongfeng.architectures import segmentation_net
 from dongfeng.architectures.toytown import DECODER, ENCODING, PSP_KERNELS, SIZE_HW, STEM
 from dongfeng.net.graph import Net
-from dongfeng.training import train
-from dongfeng.training.config import read_recipe
-from dongfeng.training.samples import open_data
+from dongfeng.training import open_data, read_recipe, train
 
 
 def scaled(factor: float) -> Net:
@@ -52,7 +50,7 @@ def main() -> None:
         net = scaled(factor)
         cost = net.cost()
         parameters, macs = sum(row.parameters for row in cost), sum(row.macs for row in cost)
-        miou = train(net, config, data=data).metrics["miou"]
+        miou = train(net, config, data=data).metrics.miou
         print(f"{parameters:12,}{macs / 1e6:8.1f}{miou:8.3f}  {net.name}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Random scale, crop, flip and colours of one image and its labels."""
+"""Augmentation: random scale, crop, flip and colours of one image and its labels."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def augment(
     rng: np.random.Generator,
     fill_bgr: tuple[float, ...] = (0.0, 0.0, 0.0),
 ) -> tuple[Image, Target]:
-    """A random view of an image.
+    """Take a random view of an image.
 
     Args:
         image_bgr: (H, W, 3) uint8, BGR.
         target: (H, W) labels, which follow the image; or its class. A classified image is first brought to the
             network's size by its shorter side.
         size_hw: Height and width of the result.
-        config: How much.
-        rng: All that is random.
-        fill_bgr: Colour of what lies outside of the image; its labels are 255.
+        config: Amounts of each change.
+        rng: Source of all random numbers.
+        fill_bgr: Colour beyond the border of the image; labels there are 255.
 
     Returns:
         (height, width, 3) uint8, and the labels of the same size, or the class.
@@ -36,9 +36,9 @@ def augment(
     low, high = config.random_scale
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     if not isinstance(target, np.ndarray):
-        scale *= max(side / have for side, have in zip(size_hw, image_bgr.shape[:2], strict=True))
+        scale *= max(wanted / side for wanted, side in zip(size_hw, image_bgr.shape[:2], strict=True))
     region_hw = (max(1, round(size_hw[0] / scale)), max(1, round(size_hw[1] / scale)))
-    spare = [have - want for have, want in zip(image_bgr.shape[:2], region_hw, strict=True)]
+    spare = [side - wanted for side, wanted in zip(image_bgr.shape[:2], region_hw, strict=True)]
     top, left = (int(rng.integers(min(0, room), max(0, room) + 1)) for room in spare)
     flip = config.flip and bool(rng.integers(2))
     view = _resized(_region(image_bgr, (top, left), region_hw, fill_bgr), size_hw, smooth=True)
@@ -52,15 +52,15 @@ def augment(
 def _region(
     image: npt.NDArray[np.uint8], top_left: tuple[int, int], size_hw: tuple[int, int], fill: tuple[float, ...]
 ) -> npt.NDArray[np.uint8]:
-    """The part of an image that begins at `top_left`; what of it lies outside is filled."""
+    """The part of an image that begins at `top_left`, filled where it lies outside of the image."""
     import cv2
 
     starts, stops, before, after = [], [], [], []
-    for start, size, have in zip(top_left, size_hw, image.shape, strict=False):
+    for start, size, side in zip(top_left, size_hw, image.shape, strict=False):
         starts.append(max(0, start))
-        stops.append(min(have, start + size))
+        stops.append(min(side, start + size))
         before.append(max(0, -start))
-        after.append(max(0, start + size - have))
+        after.append(max(0, start + size - side))
     part = image[starts[0] : stops[0], starts[1] : stops[1]]
     if not any(before) and not any(after):
         return part
@@ -74,12 +74,12 @@ def _resized(image: npt.NDArray[np.uint8], size_hw: tuple[int, int], *, smooth: 
     if image.shape[:2] == size_hw:
         return image
     # Plain nearest neighbours would move the labels by up to half a pixel against the image.
-    how = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
-    return np.asarray(cv2.resize(image, (size_hw[1], size_hw[0]), interpolation=how), np.uint8)
+    method = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(image, (size_hw[1], size_hw[0]), interpolation=method), np.uint8)
 
 
 def _recoloured(image_bgr: Image, jitter: float, rng: np.random.Generator) -> Image:
-    """Brightness, contrast, saturation and the weight of each channel changed by up to `jitter`, as one affine map."""
+    """Change brightness, contrast, saturation and the weight of each channel by up to `jitter`, as one affine map."""
     import cv2
 
     brightness, contrast, saturation, *channels = rng.uniform(-jitter, jitter, 6)

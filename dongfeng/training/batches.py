@@ -1,32 +1,33 @@
-"""Batches by number: what is in one depends on the seed and its number alone, so that a training can go on anywhere."""
+"""Training batches by number: each depends on the seed and its number alone, so that a training can go on anywhere."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.errors import ImageError
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.training.augment import augment
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.samples import IGNORE, Samples, Target
+from dongfeng.training.samples import Image, Samples, Target, check_labels
 
-_ORDER, _VIEW, _PHASE = 1, 2, 3  # what a random number is for
+_ORDER, _VIEW, _PHASE = 1, 2, 3  # parts of a seed: one stream of random numbers for each purpose
 
 
-class Pixels(NamedTuple):
-    """Some of the pixels of an image: where chosen rows and columns meet.
+@dataclass(frozen=True)
+class Pixels:
+    """Some of the pixels of an image: those where chosen rows and columns meet.
 
     Attributes:
-        size_hw: Of the image.
-        rows: Which of its rows.
-        columns: Which of its columns.
+        size_hw: Height and width of the image.
+        rows: Chosen rows.
+        columns: Chosen columns.
     """
 
     size_hw: tuple[int, int]
@@ -34,16 +35,17 @@ class Pixels(NamedTuple):
     columns: slice
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Images and their labels.
 
     Attributes:
         images_bgr: (N, H, W, 3) uint8.
         targets: (N, h, w) uint8 labels of the `pixels`; or (N,) int64 classes.
-        pixels: Which pixels of each image the labels are of: every `label_stride`-th each way; None for classes.
+        pixels: Pixels of each image that have labels: every `label_stride`-th each way; None for classes.
     """
 
-    images_bgr: npt.NDArray[np.uint8]
+    images_bgr: Image
     targets: npt.NDArray[Any]
     pixels: Pixels | None
 
@@ -58,7 +60,7 @@ class Batches:
         self._fill_bgr = tuple(np.broadcast_to(np.array(preprocessing.mean_bgr), 3).tolist())
 
     def batch(self, step: int) -> Batch:
-        """The batch of one step; all images are seen before one is seen again.
+        """Prepare the batch of one step; all images are seen before one is seen again.
 
         Raises:
             ImageError: an image cannot be read, or has labels outside of the classes.
@@ -73,7 +75,7 @@ class Batches:
         return Batch(images, np.stack([np.asarray(target)[pixels.rows, pixels.columns] for _, target in views]), pixels)
 
     def stream(self, start: int, stop: int, workers: int) -> Iterator[Batch]:
-        """The batches from `start` on, made ahead by `workers` threads."""
+        """Yield the batches from `start` on; `workers` threads prepare them ahead."""
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(workers, "batches") as pool:
             try:
@@ -85,7 +87,8 @@ class Batches:
                 for future in waiting:
                     future.cancel()
 
-    def _view(self, step: int, slot: int) -> tuple[npt.NDArray[np.uint8], Target]:
+    def _view(self, step: int, slot: int) -> tuple[Image, Target]:
+        """A random view of the image in one place of a batch."""
         config = self._config
         epoch, place = divmod(step * config.batch + slot, len(self._samples))
         index = int(_order(config.seed, epoch, len(self._samples))[place])
@@ -97,19 +100,5 @@ class Batches:
 
 @lru_cache(maxsize=4)  # prefetching threads may be in two epochs at once
 def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    """Indices of all images in the order of an epoch."""
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
-
-
-def check_labels(target: Target, classes: int, index: int) -> None:
-    """Refuse labels that are neither classes nor 255.
-
-    Raises:
-        ImageError: naming the first such label.
-    """
-    if not isinstance(target, np.ndarray):
-        return
-    foreign = np.flatnonzero(np.bincount(target.ravel(), minlength=256)[classes:IGNORE])
-    if foreign.size:
-        raise ImageError(
-            f"image {index} has the label {classes + foreign[0]}; expected classes 0 to {classes - 1}, or {IGNORE}"
-        )

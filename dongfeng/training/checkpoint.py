@@ -1,30 +1,78 @@
-"""Checkpoints: one safetensors file with everything a training needs to go on; nothing is pickled."""
+"""Checkpoints: one safetensors file with everything that a training needs to go on; nothing is pickled."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.errors import DongfengError
 from dongfeng.support.files import replacing
+from dongfeng.support.strict_json import JsonFormat, Node
+from dongfeng.training.metrics import Metrics
 
 if TYPE_CHECKING:
     import torch
 
+_STATE = JsonFormat(DongfengError, "the file is no checkpoint of dongfeng train; delete it to begin anew")
 
-def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON object to one file, which appears complete or not at all."""
+
+@dataclass(frozen=True)
+class TrainingState:
+    """State of a training beside its tensors.
+
+    Attributes:
+        step: Updates so far.
+        losses: Losses since the last entry of the log.
+        metrics: Result of the last evaluation; None before the first.
+        scaler: State of the scaler of the loss; empty where it is not scaled.
+    """
+
+    step: int
+    losses: Sequence[float]
+    metrics: Metrics | None
+    scaler: Mapping[str, float]
+
+    def to_json(self) -> dict[str, object]:
+        """The state as JSON has it."""
+        metrics = {} if self.metrics is None else self.metrics.to_json()
+        return {"step": self.step, "losses": list(self.losses), "metrics": metrics, "scaler": dict(self.scaler)}
+
+    @classmethod
+    def from_json(cls, node: Node) -> TrainingState:
+        """Read the state.
+
+        Raises:
+            DongfengError: it is of another form.
+        """
+        fields = node.fields(("step", "losses", "metrics", "scaler"))
+        return cls(
+            fields["step"].count(),
+            [loss.number() for loss in fields["losses"].items()],
+            Metrics.from_json(fields["metrics"].members()),
+            {name: _number(value) for name, value in fields["scaler"].members().items()},
+        )
+
+
+def _number(node: Node) -> float:
+    """A number that stays an integer where it is one."""
+    value = node.number()
+    return int(value) if isinstance(node.value, int) else value
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: TrainingState) -> None:
+    """Write tensors and state to one file, which appears complete or not at all."""
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata={"state": json.dumps(state)})
+        save_file(plain, temporary, metadata={"state": json.dumps(state.to_json(), allow_nan=False)})
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and the object of a checkpoint.
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
+    """Read the tensors and the state of a checkpoint.
 
     Raises:
         DongfengError: the file is none.
@@ -33,18 +81,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
     try:
         with safe_open(path, framework="pt") as file:
-            state = json.loads(file.metadata()["state"])
+            state = TrainingState.from_json(_STATE.parse((file.metadata() or {}).get("state", ""), source=str(path)))
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - no mapping
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DongfengError(f"{path}: is no checkpoint of dongfeng train ({error}); delete it to begin anew") from error
+    except SafetensorError as error:
+        _STATE.fail(str(path), str(error))
 
 
 def restore_module(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give a module its parameters and buffers back, bit by bit.
+    """Copy parameters and buffers into a module, bit by bit.
 
     Raises:
-        KeyError: they are another module's.
-        RuntimeError: likewise, of another shape.
+        KeyError: they are those of another module.
+        RuntimeError: they have other shapes.
     """
     own = module.state_dict()
     if own.keys() != tensors.keys():
@@ -54,23 +102,22 @@ def restore_module(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor])
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What an optimizer remembers, as `PARAMETER/NAME`, parameters by number."""
+    """Return the state of an optimizer, named `PARAMETER/NAME`, parameters by number."""
     import torch
 
-    numbered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return {
         f"{index}/{name}": torch.as_tensor(value)
-        for index, parameter in enumerate(numbered)
+        for index, parameter in enumerate(_parameters(optimizer))
         for name, value in optimizer.state.get(parameter, {}).items()
         if value is not None
     }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give an optimizer back what `optimizer_tensors` took."""
+    """Give an optimizer back the state that `optimizer_tensors` took."""
     import torch
 
-    numbered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbered = _parameters(optimizer)
     for key, value in tensors.items():
         index, _, name = key.partition("/")
         parameter = numbered[int(index)]
@@ -78,3 +125,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
             optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value)  # in its layout
         else:
             optimizer.state[parameter][name] = value.to(parameter.device)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

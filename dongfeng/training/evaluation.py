@@ -1,54 +1,44 @@
-"""How good a network is on held-out images."""
+"""Evaluation of a network on held-out images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from dongfeng.datasets.confusion import Confusion
 from dongfeng.net.preprocessing import Preprocessing, prepare
-from dongfeng.training.batches import check_labels
-from dongfeng.training.samples import IGNORE, Image, Samples
+from dongfeng.training.metrics import Metrics
+from dongfeng.training.samples import IGNORE, Image, Samples, check_labels
 
 if TYPE_CHECKING:
     import torch
 
-Scores = Callable[[Image], "torch.Tensor"]  # of one image, as `Evaluator` makes it
 
+@dataclass(frozen=True)
+class _Scorer:
+    """A network with its preprocessing, on a device."""
 
-class Confusion:
-    """Pixels by class, truth down and prediction across.
+    module: torch.nn.Module
+    preprocessing: Preprocessing
+    size_hw: tuple[int, int]
+    device: str
 
-    Attributes:
-        pixels: (C, C) int64.
-    """
+    def scores(self, image: Image) -> torch.Tensor:
+        """(1, C, ...) float32 scores of one image."""
+        import torch
 
-    def __init__(self, classes: int) -> None:
-        self.pixels: npt.NDArray[np.int64] = np.zeros((classes, classes), np.int64)
-
-    def add(self, prediction: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> None:
-        """Count one image; both are (H, W) uint8, labels of 255 count for nothing."""
-        classes = len(self.pixels)
-        counted = labels != IGNORE
-        pairs = labels[counted].astype(np.int64) * classes + prediction[counted]
-        self.pixels += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-
-    def iou(self) -> list[float | None]:
-        """TP / (TP + FP + FN) of each class; None where no pixel is of the class or taken for it."""
-        right = np.diag(self.pixels)
-        union = self.pixels.sum(0) + self.pixels.sum(1) - right
-        return [float(part / whole) if whole else None for part, whole in zip(right, union, strict=True)]
+        blob = torch.from_numpy(prepare(image, self.preprocessing, self.size_hw)).to(self.device)
+        scores: torch.Tensor = self.module(blob.contiguous(memory_format=torch.channels_last))
+        return scores.float()
 
 
 def evaluate(
     module: torch.nn.Module, samples: Samples, preprocessing: Preprocessing, size_hw: tuple[int, int], device: str
-) -> dict[str, Any]:
-    """Metrics of a network on all samples, in single precision, images resized whole as `dongfeng.load` does.
-
-    Returns:
-        "miou" (0..1) and "iou", class -> its own or None, over all pixels of all images; or "top1" (0..1).
+) -> Metrics:
+    """Measure a network on all samples, in single precision, images resized whole as `dongfeng.load` does.
 
     Raises:
         ImageError: an image cannot be read, or has labels outside of the classes.
@@ -58,18 +48,15 @@ def evaluate(
     was_training = module.training
     module.eval()
     try:
+        scorer = _Scorer(module, preprocessing, size_hw, device)
         with torch.inference_mode():
-
-            def scores(image: Image) -> torch.Tensor:
-                blob = torch.from_numpy(prepare(image, preprocessing, size_hw)).to(device)
-                return module(blob.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
-
-            return _miou(scores, samples) if samples.task == "segmentation" else _top1(scores, samples)
+            measure = _segmentation if samples.task == "segmentation" else _classification
+            return measure(scorer, samples)
     finally:
         module.train(was_training)
 
 
-def _miou(scores: Scores, samples: Samples) -> dict[str, Any]:
+def _segmentation(scorer: _Scorer, samples: Samples) -> Metrics:
     from torch.nn import functional
 
     confusion = Confusion(len(samples.class_names))
@@ -77,20 +64,19 @@ def _miou(scores: Scores, samples: Samples) -> dict[str, Any]:
         image, labels = samples.sample(index)
         check_labels(labels, len(samples.class_names), index)
         truth = np.asarray(labels, np.uint8)
-        enlarged = functional.interpolate(scores(image), size=truth.shape, mode="bilinear", align_corners=False)
-        confusion.add(enlarged.argmax(1)[0].byte().cpu().numpy(), truth)
-    iou = confusion.iou()
-    known = [value for value in iou if value is not None]
-    return {"miou": _mean(known), "iou": dict(zip(samples.class_names, iou, strict=True))}
+        enlarged = functional.interpolate(scorer.scores(image), size=truth.shape, mode="bilinear", align_corners=False)
+        confusion.add(enlarged.argmax(1)[0].byte().cpu().numpy(), truth, ignore=IGNORE)
+    iou = dict(zip(samples.class_names, map(_known, confusion.iou()), strict=True))
+    return Metrics(miou=_known(confusion.mean_iou()), iou=iou)
 
 
-def _top1(scores: Scores, samples: Samples) -> dict[str, Any]:
-    hits = []
+def _classification(scorer: _Scorer, samples: Samples) -> Metrics:
+    right = 0
     for index in range(len(samples)):
         image, label = samples.sample(index)
-        hits.append(float(int(scores(image).flatten().argmax()) == label))
-    return {"top1": _mean(hits)}
+        right += int(scorer.scores(image).flatten().argmax()) == label
+    return Metrics(top1=right / len(samples) if len(samples) else None)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

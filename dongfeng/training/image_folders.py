@@ -1,4 +1,4 @@
-"""Labelled images in folders: Cityscapes' and ImageNet's layouts."""
+"""Samples from folders of labelled images, in the layouts of Cityscapes and ImageNet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class CityscapesSamples:
-    """A split of a Cityscapes folder; see `Samples`."""
+    """Images and train ids of a split of a Cityscapes folder; see `Samples`."""
 
     frames: Sequence[Frame]
     truth: Truth
@@ -35,7 +35,7 @@ class CityscapesSamples:
         return len(self.frames)
 
     def sample(self, index: int) -> tuple[Image, Target]:
-        """One image and its train ids; see `Samples`."""
+        """Read one image and its train ids; see `Samples`."""
         frame = self.frames[index]
         image, labels = read_image(frame.path), read_label_png(self.truth.label_ids(frame))
         if image.shape[:2] != labels.shape:
@@ -44,8 +44,8 @@ class CityscapesSamples:
 
 
 @dataclass(frozen=True)
-class FolderSamples:
-    """Images and the class of each; see `Samples`."""
+class ImageNetSamples:
+    """Images of a split of an ImageNet folder and the class of each; see `Samples`."""
 
     images: Sequence[tuple[Path, int]]
     class_names: Sequence[str]
@@ -55,29 +55,29 @@ class FolderSamples:
         return len(self.images)
 
     def sample(self, index: int) -> tuple[Image, Target]:
-        """One image and its class; see `Samples`."""
+        """Read one image; see `Samples`."""
         path, label = self.images[index]
         return read_image(path), label
 
 
 def open_cityscapes(root: Path, split: str, count: int | None) -> CityscapesSamples:
-    """The images of a split, at most `count`, evenly spread.
+    """Open a split of a Cityscapes folder: at most `count` images, evenly spread.
 
     Raises:
-        DongfengError: a folder is missing or holds nothing of the kind.
+        DongfengError: a folder is missing or holds no such images.
     """
     frames = _spread(find_frames(root, split), count)
     return CityscapesSamples(frames, find_truth(root, split, frames))
 
 
-def open_imagenet(root: Path, split: str, count: int | None) -> FolderSamples:
-    """The images in `ROOT/SPLIT/CLASS/`, at most `count`, evenly spread.
+def open_imagenet(root: Path, split: str, count: int | None) -> ImageNetSamples:
+    """Open the images in `ROOT/SPLIT/CLASS/`: at most `count`, evenly spread.
 
     Where the folders of `ROOT/train` are named after WordNet ids of ILSVRC2012, classes are numbered as there; else
     in the order of their names.
 
     Raises:
-        DongfengError: a folder is missing or holds nothing of the kind.
+        DongfengError: a folder is missing or holds no such images.
     """
     folder = root / split
     if not folder.is_dir():
@@ -91,7 +91,7 @@ def open_imagenet(root: Path, split: str, count: int | None) -> FolderSamples:
     images = [(path, numbers[name]) for name in _class_folders(folder) for path in images_in(folder / name)]
     if not images:
         raise DongfengError(f"{folder}: holds no images; expected CLASS/*.jpg below it")
-    return FolderSamples(_spread(images, count), class_names() if known else trained)
+    return ImageNetSamples(_spread(images, count), class_names() if known else trained)
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -101,9 +101,10 @@ def _class_folders(folder: Path) -> list[str]:
 
 
 def _spread(items: Sequence[_T], count: int | None) -> Sequence[_T]:
+    """At most `count` of the items, evenly spread."""
     if count is None or count >= len(items):
         return items
-    return [items[at * len(items) // count] for at in range(count)]
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _size(image: npt.NDArray[np.uint8]) -> str:

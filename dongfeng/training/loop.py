@@ -1,11 +1,11 @@
-"""`train`: the training loop."""
+"""`train`: the loop of a training."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -18,8 +18,11 @@ from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.batches import Batch, Batches
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.network import input_preprocessing, input_size, start
-from dongfeng.training.samples import Data, Note, Samples, open_data
+from dongfeng.training.data_sets import open_data
+from dongfeng.training.log import EvaluationEntry, LogEntry, LossEntry
+from dongfeng.training.metrics import Metrics
+from dongfeng.training.network import initialize_weights, input_preprocessing, input_size
+from dongfeng.training.samples import Data, Note, Samples
 from dongfeng.training.settings import (
     check_installed,
     chosen_device,
@@ -33,25 +36,23 @@ from dongfeng.training.training_folder import TrainingFolder
 if TYPE_CHECKING:
     import torch
 
-Record = Mapping[str, Any]
-
 _LARGEST_SEED = 2**63 - 1
 _NORMS = ("BatchNorm", "BN")
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training has made.
+    """A trained network.
 
     Attributes:
-        net: The trained network with its preprocessing.
-        metrics: Of the held-out images: "miou" and "iou", or "top1", 0..1.
-        log: Everything that was measured on the way, as in the run's log.
+        net: The network with its preprocessing.
+        metrics: Its quality on the held-out images.
+        log: Losses and evaluations on the way, as in the training's log.
     """
 
     net: Net
-    metrics: dict[str, Any]
-    log: list[dict[str, Any]]
+    metrics: Metrics
+    log: Sequence[LogEntry]
 
 
 def train(
@@ -61,7 +62,7 @@ def train(
     *,
     data: Data | None = None,
     resume: bool = False,
-    on_record: Callable[[Record], None] | None = None,
+    on_entry: Callable[[LogEntry], None] | None = None,
     note: Note | None = None,
 ) -> TrainResult:
     """Train a network.
@@ -71,11 +72,11 @@ def train(
 
     Args:
         net: The network. Layers that have weights keep them to begin with; the others get random ones.
-        config: How; its `net`, `weights` and `size_hw` are not read here.
+        config: Settings; `net`, `weights` and `size_hw` are not read here.
         run_dir: Folder for log and checkpoints; None: nothing is written.
-        data: What to train on; None: what `config.data` names.
-        resume: Go on with what is in `run_dir`.
-        on_record: Called with each line of the log.
+        data: Data set; None: the one that `config.data` names.
+        resume: Go on with the training in `run_dir`.
+        on_entry: Called with each entry of the log.
         note: Called with messages for people.
 
     Returns:
@@ -83,7 +84,7 @@ def train(
 
     Raises:
         BackendUnavailable: PyTorch is missing, or it cannot train so on this machine.
-        DongfengError: the data or the run's folder are not there or not of the right form.
+        DongfengError: the data or the folder are not there or not of the right form.
         TrainingDiverged: the loss became NaN or infinite.
         ShapeError: the network does not fit its input or the data.
         ImageError: an image cannot be read, or has labels outside of the classes.
@@ -92,16 +93,16 @@ def train(
         >>> from dongfeng.architectures import backbone_net
         >>> net = backbone_net([[16], [32], [64]], classes=24, size_hw=(64, 64))
         >>> result = train(net, TrainConfig(data="toyshapes", steps=200, batch=32))  # doctest: +SKIP
-        >>> result.metrics["top1"]  # doctest: +SKIP
+        >>> result.metrics.top1  # doctest: +SKIP
         0.91
     """
     check_installed()
     size_hw = input_size(net)
     if config.batch == 1 and any(layer.type in _NORMS for layer in net.layers):
         raise DongfengError("batch is 1, but the net has BatchNorm, which needs statistics; use a batch of at least 2")
-    run = None if run_dir is None else TrainingFolder(Path(run_dir))
-    if run is not None:
-        run.check(config, resume=resume)
+    folder = None if run_dir is None else TrainingFolder(Path(run_dir))
+    if folder is not None:
+        folder.check(config, resume=resume)
     if data is None:
         data = open_data(
             config.data, size_hw=size_hw, seed=config.seed, validation_images=config.validation_images, note=note
@@ -109,15 +110,16 @@ def train(
     net = replace(net, preprocessing=input_preprocessing(net, config, data.train.task))
     _check_scores(net, data.train)
     device = chosen_device(config)
-    with training_mode(config, device), nullcontext() if run is None else run.opened(config):
-        trainer = _Trainer(start(net, (), seed=config.seed).net, config, data, run, device, on_record)
-        if run is not None and resume:
-            trainer.restore()
-        trainer.run()
-        return TrainResult(trainer.trained_net(), trainer.metrics, trainer.log)
+    with training_mode(config, device), nullcontext() if folder is None else folder.opened(config):
+        trainer = _Trainer(initialize_weights(net, (), seed=config.seed).net, config, data, folder, device, on_entry)
+        if folder is not None and resume:
+            trainer.restore(folder)
+        metrics = trainer.run()
+        return TrainResult(trainer.trained_net(), metrics, trainer.log)
 
 
 def _check_scores(net: Net, samples: Samples) -> None:
+    """Refuse a network whose scores do not fit the task and the classes of the data."""
     shape = net.shapes()[find_score_blob(net)]
     is_map = len(shape) == 4 and shape[2:] != (1, 1)
     if is_map != (samples.task == "segmentation") or shape[1] != len(samples.class_names):
@@ -135,33 +137,33 @@ class _Trainer:
         net: Net,
         config: TrainConfig,
         data: Data,
-        run: TrainingFolder | None,
+        folder: TrainingFolder | None,
         device: str,
-        on_record: Callable[[Record], None] | None,
+        on_entry: Callable[[LogEntry], None] | None,
     ) -> None:
         import torch
 
         from dongfeng.formats.torch import to_torch
-        from dongfeng.training.optimizer import make_optimizer
+        from dongfeng.training.optimizer import build_optimizer
 
-        self._net, self._config, self._data, self._run_folder = net, config, data, run
-        self._device, self._on_record = device, on_record
+        self._net, self._config, self._data, self._folder = net, config, data, folder
+        self._device, self._on_entry = device, on_entry
         self._size_hw, self._preprocessing = input_size(net), net.preprocessing or Preprocessing()
         self._dtype = chosen_dtype(config, device)
         module: Any = to_torch(net, outputs=[find_score_blob(net)])
         self._layout = memory_layout(module, device)
         self._module: torch.nn.Module = module.to(device, memory_format=self._layout).train()
         self._average: torch.nn.Module | None = copy.deepcopy(self._module) if config.average else None
-        self._optimizer = make_optimizer(self._module, config)
+        self._optimizer = build_optimizer(self._module, config)
         self._scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=self._dtype == torch.float16)
         self._mean_bgr = torch.tensor(self._preprocessing.mean_bgr, device=device).expand(3).reshape(1, 3, 1, 1)
         self._step = 0  # updates done
-        self._losses: list[torch.Tensor | float] = []  # since the last line of the log
-        self.metrics: dict[str, Any] = {}
-        self.log: list[dict[str, Any]] = []
+        self._losses: list[torch.Tensor | float] = []  # since the last entry of the log
+        self._metrics: Metrics | None = None  # of the last evaluation
+        self.log: list[LogEntry] = []
 
-    def run(self) -> None:
-        """Train from the current step to the last."""
+    def run(self) -> Metrics:
+        """Train from the current step to the last; return the metrics of the last evaluation."""
         config = self._config
         batches = Batches(self._data.train, config, self._size_hw, self._preprocessing)
         since, images = time.perf_counter(), 0
@@ -172,7 +174,7 @@ class _Trainer:
             is_last = self._step == config.steps
             if self._step % config.log_every == 0 or is_last:
                 loss, now = self._mean_loss(), time.perf_counter()
-                self._record(step=self._step, loss=loss, lr=rate, images_per_s=round(images / (now - since), 2))
+                self._record(LossEntry(self._step, loss, rate, round(images / (now - since), 2)))
                 self._losses.clear()
                 since, images = now, 0
             is_evaluated = self._step % config.eval_every == 0 or is_last
@@ -182,22 +184,22 @@ class _Trainer:
                 self._checkpoint()
             if is_evaluated:
                 since, images = time.perf_counter(), 0
+        return self._metrics or self._evaluate()
 
     def trained_net(self) -> Net:
-        """The network with the weights so far."""
+        """Return the network with the weights so far."""
         from dongfeng.formats.torch import from_torch
 
         return from_torch(self._kept(), self._net)
 
-    def restore(self) -> None:
-        """Go back to the run's checkpoint; to the beginning where there is none."""
+    def restore(self, folder: TrainingFolder) -> None:
+        """Go back to the checkpoint of a folder; to the beginning where there is none."""
         from dongfeng.training.checkpoint import read_checkpoint, restore_module, restore_optimizer
 
-        run = self._folder()
-        if not run.checkpoint_file.exists():
-            run.rewind(0)
+        if not folder.checkpoint_file.exists():
+            folder.rewind(0)
             return
-        tensors, state = read_checkpoint(run.checkpoint_file)
+        tensors, state = read_checkpoint(folder.checkpoint_file)
         parts = {part: _below(part, tensors) for part in ("model", "average", "optimizer")}
         try:
             restore_module(self._module, parts["model"])
@@ -205,25 +207,25 @@ class _Trainer:
                 restore_module(self._average, parts["average"])
             restore_optimizer(self._optimizer, parts["optimizer"])
         except (KeyError, RuntimeError, IndexError) as error:
-            raise DongfengError(f"{run.checkpoint_file}: is of another network than {self._net.name!r}") from error
-        self._scaler.load_state_dict(state["scaler"])
-        self._step, self._losses, self.metrics = state["step"], state["losses"], state["metrics"]
-        self.log = run.rewind(self._step)
+            raise DongfengError(f"{folder.checkpoint_file}: is of another network than {self._net.name!r}") from error
+        self._scaler.load_state_dict(dict(state.scaler))
+        self._step, self._losses, self._metrics = state.step, list(state.losses), state.metrics
+        self.log = folder.rewind(self._step)
 
     def _update(self, batch: Batch) -> float:
-        """One step of the optimizer; its learning rate."""
+        """Take one step of the optimizer; return its learning rate."""
         import torch
 
         from dongfeng.training.loss import cross_entropy
         from dongfeng.training.optimizer import learning_rate, update_average
 
-        config, kind = self._config, self._device.partition(":")[0]
+        config, device_type = self._config, self._device.partition(":")[0]
         torch.manual_seed((config.seed << 32) + self._step & _LARGEST_SEED)  # for Dropout
         rate = learning_rate(config, self._step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["lr_mult"]
         images, targets = self._inputs(batch)
-        with torch.autocast(kind, dtype=self._dtype, enabled=self._dtype != torch.float32):
+        with torch.autocast(device_type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             scores = self._module(images)
         loss = cross_entropy(scores, targets, config.label_smoothing, batch.pixels)
         self._optimizer.zero_grad(set_to_none=True)
@@ -239,7 +241,7 @@ class _Trainer:
         return rate
 
     def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch on the device: the network's input, and targets."""
+        """Bring a batch to the device, as the network's input and targets."""
         import torch
 
         images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2)
@@ -249,7 +251,7 @@ class _Trainer:
         )
 
     def _mean_loss(self) -> float:
-        """Mean loss since the last line of the log.
+        """Compute the mean loss since the last entry of the log.
 
         Raises:
             TrainingDiverged: it is NaN or infinite.
@@ -257,48 +259,47 @@ class _Trainer:
         self._losses[:] = [float(loss) for loss in self._losses]  # waits for a GPU, hence not at each step
         for back, loss in enumerate(reversed(self._losses)):
             if not math.isfinite(loss):
-                kept = "" if self._run_folder is None else f"; {self._run_folder.checkpoint_file} is from before"
+                kept = "" if self._folder is None else f"; {self._folder.checkpoint_file} is from before"
                 raise TrainingDiverged(
                     f"the loss is {loss} at step {self._step - back}: use a lower lr than {self._config.lr:g}, or a "
                     f"warm-up{kept}"
                 )
         return math.fsum(self._losses) / max(1, len(self._losses))
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> Metrics:
+        """Measure the network that is kept, and log its metrics."""
         from dongfeng.training.evaluation import evaluate
 
         begun = time.perf_counter()
         self._mean_loss()
-        self.metrics = evaluate(self._kept(), self._data.validation, self._preprocessing, self._size_hw, self._device)
-        self._record(step=self._step, **self.metrics, evaluation_s=round(time.perf_counter() - begun, 2))
+        metrics = evaluate(self._kept(), self._data.validation, self._preprocessing, self._size_hw, self._device)
+        self._metrics = metrics
+        self._record(EvaluationEntry(self._step, metrics, round(time.perf_counter() - begun, 2)))
+        return metrics
 
     def _checkpoint(self) -> None:
-        from dongfeng.training.checkpoint import optimizer_tensors, write_checkpoint
+        from dongfeng.training.checkpoint import TrainingState, optimizer_tensors, write_checkpoint
 
         self._mean_loss()
-        if self._run_folder is None:
+        if self._folder is None:
             return
         tensors = _above("model", self._module.state_dict())
         if self._average is not None:
             tensors |= _above("average", self._average.state_dict())
         tensors |= _above("optimizer", optimizer_tensors(self._optimizer))
-        state = {
-            "step": self._step,
-            "losses": self._losses,
-            "metrics": self.metrics,
-            "scaler": self._scaler.state_dict(),
-        }
-        write_checkpoint(self._run_folder.checkpoint_file, tensors, state)
+        losses = [float(loss) for loss in self._losses]
+        state = TrainingState(self._step, losses, self._metrics, self._scaler.state_dict())
+        write_checkpoint(self._folder.checkpoint_file, tensors, state)
 
-    def _record(self, **record: Any) -> None:
-        self.log.append(record)
-        if self._run_folder is not None:
-            self._run_folder.log(record)
-        if self._on_record is not None:
-            self._on_record(record)
+    def _record(self, entry: LogEntry) -> None:
+        self.log.append(entry)
+        if self._folder is not None:
+            self._folder.log(entry)
+        if self._on_entry is not None:
+            self._on_entry(entry)
 
     def _kept(self) -> torch.nn.Module:
-        """The network that is evaluated and kept: the average, where there is one."""
+        """Return the network that is evaluated and kept: the average, where there is one."""
         if self._average is None:
             return self._module
         from dongfeng.formats.torch.batch_norm import TorchBatchNorm
@@ -308,15 +309,12 @@ class _Trainer:
                 module.update_running_stats()  # statistics are a quotient of sums, of which each has been averaged
         return self._average
 
-    def _folder(self) -> TrainingFolder:
-        if self._run_folder is None:
-            raise DongfengError("a training without a folder cannot be resumed; give run_dir")
-        return self._run_folder
-
 
 def _above(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put the name of a part of the checkpoint in front of its tensors."""
     return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def _below(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take the tensors of a part of the checkpoint."""
     return {name[len(part) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

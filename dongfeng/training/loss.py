@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy of the scores, enlarged to the labels' size where they are a map."""
+"""The loss: cross-entropy of the scores, enlarged to the labels' size where they are a map."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 def cross_entropy(
     scores: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0, pixels: Pixels | None = None
 ) -> torch.Tensor:
-    """Mean cross-entropy in single precision.
+    """Compute the mean cross-entropy in single precision.
 
     Scores of a map are enlarged by half-pixel bilinear interpolation: but for the outermost pixels that is what the
     nets' fixed deconvolution does, at a fraction of its cost, and only where labels are looked at.
 
     Args:
         scores: (N, C, h, w), or (N, C) or (N, C, 1, 1) of a classification.
-        targets: (N, H, W) labels, 255 counts for nothing; or (N,) classes.
+        targets: (N, H, W) labels, of which 255 counts for nothing; or (N,) classes.
         label_smoothing: Probability spread over all classes.
-        pixels: Which pixels of the image the labels are of; None: all of an image of their size.
+        pixels: Pixels of the image that have labels; None: all, the image has the size of the labels.
 
     Returns:
         A scalar; 0 where all labels are 255.
@@ -53,7 +53,7 @@ def _at(scores: torch.Tensor, pixels: Pixels) -> torch.Tensor:
     height, width = scores.shape[2:]
     down = scores.new_tensor(_interpolation(pixels.size_hw[0], height)[pixels.rows])
     across = scores.new_tensor(_interpolation(pixels.size_hw[1], width)[pixels.columns])
-    # With the classes last: the loss is twice as quick so.
+    # The classes are last, which makes the loss twice as quick.
     wide = across @ scores.permute(0, 2, 3, 1)
     return (down @ wide.flatten(2)).reshape(-1, scores.shape[1])
 

@@ -1,4 +1,4 @@
-"""The network that a training begins with: its architecture, its number of classes, its first weights."""
+"""The network that a training begins with: architecture, number of classes, first weights."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _USUAL_SCALE = 0.008
 
 
 @dataclass(frozen=True)
-class Start:
-    """A network with weights.
+class InitializedNet:
+    """A network with its first weights.
 
     Attributes:
         net: The network.
-        loaded: Names of the layers whose weights come from a file.
-        fresh: Names of those with random weights.
+        loaded: Names of the layers whose weights come from the network or a file.
+        random: Names of the layers with random weights.
     """
 
     net: Net
     loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
+    random: tuple[str, ...]
 
 
 def build_net(config: TrainConfig) -> Net:
-    """The architecture that a configuration names, without weights, at the size that it names.
+    """Build the architecture that a configuration names, without weights, at the size that it names.
 
     `config.net` is an architecture's name; or a path of a prototxt; or an encoding, the widths of the blocks of stages
     3, 4 and 5, as `64,64/128,128/256,512` for a classifier, and `64,64/128,128/256,512:32,32,512` with the widths of
@@ -71,7 +71,7 @@ def build_net(config: TrainConfig) -> Net:
 
 
 def input_size(net: Net) -> tuple[int, int]:
-    """Height and width of a network's one input.
+    """Return height and width of a network's one input.
 
     Raises:
         DongfengError: it has several inputs, a dynamic size, or another number of channels than three.
@@ -84,7 +84,7 @@ def input_size(net: Net) -> tuple[int, int]:
 
 
 def input_preprocessing(net: Net, config: TrainConfig, task: Task) -> Preprocessing:
-    """Input arithmetic: what the configuration says, else what the network knows, else what is usual."""
+    """Return the input arithmetic: that of the configuration, else of the network, else the usual one of the task."""
     known = net.preprocessing or Preprocessing(_USUAL_MEAN_BGR[task], _USUAL_SCALE)
     mean_bgr = known.mean_bgr if config.mean_bgr is None else config.mean_bgr
     scale = known.scale if config.input_scale is None else config.input_scale
@@ -92,7 +92,7 @@ def input_preprocessing(net: Net, config: TrainConfig, task: Task) -> Preprocess
 
 
 def with_classes(net: Net, classes: int) -> Net:
-    """The network with another number of classes: its last learned layer, and the enlargements of its scores.
+    """Return the network with another number of classes: in its last learned layer and the enlargements of its scores.
 
     Raises:
         ConversionError: the scores are not made by a convolution or an inner product.
@@ -116,8 +116,8 @@ def with_classes(net: Net, classes: int) -> Net:
     return net.with_layers(replace(layer, blobs=()) if layer.name in of_scores else layer for layer in layers)
 
 
-def start(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "") -> Start:
-    """First weights: those the net has, else those of a file under the same layer names, else random ones.
+def initialize_weights(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "") -> InitializedNet:
+    """Give a network its first weights: its own, else those of a file under the same layer names, else random ones.
 
     Random ones are drawn as He et al. (2015) do; BatchNorm and Scale begin as the identity. Where the number of classes
     differs, the layers that make the scores are random, and the file's are left.
@@ -125,7 +125,7 @@ def start(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "
     Args:
         net: The network; layers that have weights keep them.
         records: Layers of a weight file.
-        seed: Of the random weights.
+        seed: Seed of the random weights.
         source: Name of the weight file, for messages.
 
     Raises:
@@ -133,22 +133,21 @@ def start(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "
     """
     by_name = {record.name: record for record in records if record.blobs}
     scores = set(_names_to_scores(net, find_score_blob(net)))
-    drawn = random_weights(net, seed)
-    layers, loaded, fresh = [], [], []
-    for own, layer in zip(net.layers, drawn.layers, strict=True):
+    layers, loaded, random = [], [], []
+    for own, layer in zip(net.layers, random_weights(net, seed).layers, strict=True):
         blobs = own.blobs or _blobs_of(by_name.get(layer.name), layer, source, may_differ=layer.name in scores)
         if layer.blobs and blobs is not None:
             loaded.append(layer.name)
         elif layer.blobs:
-            fresh.append(layer.name)
+            random.append(layer.name)
         layers.append(replace(layer, blobs=_neutral(layer) if blobs is None else blobs))
     if records and not loaded:
         raise WeightsMismatch(f"{source}: no layer of this file is in the net {net.name!r}")
-    return Start(net.with_layers(layers), tuple(loaded), tuple(fresh))
+    return InitializedNet(net.with_layers(layers), tuple(loaded), tuple(random))
 
 
 def _blobs_of(record: LayerBlobs | None, layer: Layer, source: str, *, may_differ: bool) -> tuple[Array, ...] | None:
-    """A file's weights in the shapes of a layer; None where it has none for it."""
+    """Return a file's weights in the shapes of a layer; None where it has none for it."""
     if record is None or not layer.blobs:
         return None
     got, wanted = [blob.shape for blob in record.blobs], [blob.shape for blob in layer.blobs]
@@ -162,14 +161,14 @@ def _blobs_of(record: LayerBlobs | None, layer: Layer, source: str, *, may_diffe
 
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without leading ones, which old files have more of."""
+    """Drop the leading ones of a shape, which old files have more of."""
     while shape and shape[0] == 1:
         shape = shape[1:]
     return shape
 
 
 def _neutral(layer: Layer) -> tuple[Array, ...]:
-    """Random weights as a training begins with: normalisation is the identity, biases are 0."""
+    """Random weights with normalisation as the identity and biases of 0."""
     if layer.type == "BatchNorm":
         mean, variance, factor, *affine = layer.blobs
         values = [np.zeros_like(mean), np.ones_like(variance), np.ones_like(factor)]
@@ -213,33 +212,34 @@ def _size_hw(net: Net) -> tuple[int, int]:
 
 
 def _with(layer: Layer, field: str, **values: int) -> Layer:
-    """A layer with other parameters, and without its weights, which no longer fit."""
+    """Return a layer with other parameters, without its weights, which no longer fit."""
     params = layer.params.replace(**{field: getattr(layer.params, field).replace(**values)})
     return replace(layer, params=params, blobs=())
 
 
-def _makers(net: Net) -> Mapping[str, Layer]:
+def _producers(net: Net) -> Mapping[str, Layer]:
+    """The layer that produces each blob."""
     return {top: layer for layer in net.layers for top in layer.tops}
 
 
 def _score_layer(net: Net, scores: str) -> Layer:
-    """The learned layer that makes the scores."""
-    makers = _makers(net)
-    layer = makers.get(scores)
+    """Find the learned layer that makes the scores."""
+    producers = _producers(net)
+    layer = producers.get(scores)
     while layer is not None and layer.type in _AFTER_SCORES:
-        layer = makers.get(layer.bottoms[0])
+        layer = producers.get(layer.bottoms[0])
     if layer is None or layer.type not in ("Convolution", "InnerProduct"):
-        kind = "nothing" if layer is None else f'"{layer.name}" ({layer.type})'
-        raise ConversionError(f"net {net.name!r}: its scores are made by {kind}; expected Convolution or InnerProduct")
+        found = "nothing" if layer is None else f'"{layer.name}" ({layer.type})'
+        raise ConversionError(f"net {net.name!r}: its scores are made by {found}; expected Convolution or InnerProduct")
     return layer
 
 
 def _names_to_scores(net: Net, scores: str) -> list[str]:
-    """Names of the layers whose weights have the number of classes in their shape."""
-    makers = _makers(net)
+    """List the layers whose weights have the number of classes in their shape, by name."""
+    producers = _producers(net)
     names = [_score_layer(net, scores).name]
     blob = scores
-    while (layer := makers[blob]).type in _AFTER_SCORES:
+    while (layer := producers[blob]).type in _AFTER_SCORES:
         names.append(layer.name)
         blob = layer.bottoms[0]
     behind = {scores}

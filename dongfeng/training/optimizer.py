@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The learning rate of an update: the poly schedule after a linear warm-up.
+    """Return the learning rate of an update: the poly schedule after a linear warm-up.
 
     Source: Liu et al., ParseNet (2015), as the release's solver (lr_policy: "poly").
 
@@ -23,8 +23,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return float(warm * config.lr * (1 - step / config.steps) ** config.power)
 
 
-def make_optimizer(module: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of a network's weights, with Caffe's decay_mult for each."""
+def build_optimizer(module: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the optimizer of a network's weights, with Caffe's decay_mult for each."""
     import torch
 
     from dongfeng.formats.torch import parameter_groups

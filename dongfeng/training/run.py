@@ -1,4 +1,4 @@
-"""A whole training by its configuration, from data and network to the files of the trained network."""
+"""`train_run`: a whole training by its configuration, from data and network to the files of the trained network."""
 
 from __future__ import annotations
 
@@ -9,31 +9,43 @@ from typing import TYPE_CHECKING
 
 from dongfeng.errors import UnknownModel, WeightsUnavailable
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.loop import Record, TrainResult, train
-from dongfeng.training.network import build_net, input_size, start, with_classes
-from dongfeng.training.samples import Note, open_data
+from dongfeng.training.data_sets import open_data
+from dongfeng.training.log import LogEntry
+from dongfeng.training.loop import TrainResult, train
+from dongfeng.training.network import build_net, initialize_weights, input_size, with_classes
+from dongfeng.training.samples import Note
 from dongfeng.training.settings import check_installed
 from dongfeng.training.training_folder import TrainingFolder
 
 if TYPE_CHECKING:
     from dongfeng.net.graph import Net
 
-_LISTED = 8  # layer names that a message spells out
+_LISTED = 8  # names of layers in a message
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in its run's folder.
+    """A trained network and its files.
 
     Attributes:
         result: The network and its metrics.
+        steps: Number of updates.
         prototxt: Its network file.
         caffemodel: Its weights.
     """
 
     result: TrainResult
+    steps: int
     prototxt: Path
     caffemodel: Path
+
+    def to_json(self) -> dict[str, object]:
+        """Files and metrics as JSON has them; a row for each class of a segmentation."""
+        metrics = self.result.metrics.to_json()
+        metrics.pop("iou", None)
+        rows = [{"class": name, "iou_fraction": iou} for name, iou in (self.result.metrics.iou or {}).items()]
+        files = {"prototxt": str(self.prototxt), "caffemodel": str(self.caffemodel)}
+        return {"steps": self.steps, **files, **metrics, "rows": rows}
 
 
 def train_run(
@@ -42,17 +54,17 @@ def train_run(
     *,
     resume: bool = False,
     half: bool = False,
-    on_record: Callable[[Record], None] | None = None,
+    on_entry: Callable[[LogEntry], None] | None = None,
     note: Note | None = None,
 ) -> Trained:
-    """Train what a configuration says, and write the network as `RUN/NAME.prototxt` and `.caffemodel`.
+    """Train the network of a configuration, and write it as `RUN/NAME.prototxt` and `.caffemodel`.
 
     Args:
-        config: All of it.
-        run_dir: The run's folder.
-        resume: Go on with the run that is there.
+        config: Settings.
+        run_dir: Folder of the training.
+        resume: Go on with the training that is there.
         half: Write the weights in half precision.
-        on_record: Called with each line of the log.
+        on_entry: Called with each entry of the log.
         note: Called with messages for people.
 
     Raises:
@@ -73,26 +85,27 @@ def train_run(
     net = with_classes(net, len(data.train.class_names))
     if config.weights is not None:
         net = _with_weights(net, config.weights, config.seed, note)
-    result = train(net, config, run_dir, data=data, resume=resume, on_record=on_record, note=note)
+    result = train(net, config, run_dir, data=data, resume=resume, on_entry=on_entry, note=note)
     prototxt, caffemodel = (
         run_dir / f"{Path(net.name).name or 'net'}{suffix}" for suffix in (".prototxt", ".caffemodel")
     )
     write_caffe(result.net, prototxt, caffemodel, half=half)
-    return Trained(result, prototxt, caffemodel)
+    return Trained(result, config.steps, prototxt, caffemodel)
 
 
 def _with_weights(net: Net, weights: str, seed: int, note: Note | None) -> Net:
+    """Give a network the weights of a file, and random ones where the file has none."""
     from dongfeng.caffe import caffemodel
 
     path = _weight_file(weights)
-    begun = start(net, caffemodel.read(path), seed=seed, source=str(path))
+    initialized = initialize_weights(net, caffemodel.read(path), seed=seed, source=str(path))
     if note is not None:
-        note(f"{path}: weights for {len(begun.loaded)} layers; random ones for {_some(begun.fresh)}")
-    return begun.net
+        note(f"{path}: weights for {len(initialized.loaded)} layers; random ones for {_listed(initialized.random)}")
+    return initialized.net
 
 
 def _weight_file(weights: str) -> Path:
-    """The file of a path or a zoo name."""
+    """Find the file of a path or a zoo name."""
     from dongfeng.zoo.fetch import fetch_weights
     from dongfeng.zoo.models import model_info
 
@@ -104,6 +117,7 @@ def _weight_file(weights: str) -> Path:
         raise WeightsUnavailable(f"{weights}: no such file; weights is a .caffemodel or a name of the zoo") from error
 
 
-def _some(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     rest = len(names) - _LISTED
     return (", ".join(names[:_LISTED]) or "none") + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""PyTorch as a training needs it: installed, on a device, with a precision, deterministic."""
+"""PyTorch's settings for a training: device, precision, threads, memory layout, determinism."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ def check_installed() -> None:
     if missing:
         raise BackendUnavailable(f'training needs {" and ".join(missing)}; run: pip install "dongfeng[torch]"')
     if "torch" not in sys.modules:
-        # Threads that wait for each other by spinning take the cores from those that prepare images: where others use
-        # the machine too, training was ten times slower. Read once, when PyTorch is loaded.
+        # Threads that spin while they wait take the cores from those that prepare images: where others used the machine
+        # too, training was ten times slower. PyTorch reads this once, when it is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def chosen_device(config: TrainConfig) -> str:
-    """The device that a configuration means.
+    """Return the device that a configuration means.
 
     Raises:
-        BackendUnavailable: it is not there.
+        BackendUnavailable: there is no such device.
     """
     import torch
 
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = config.device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+    device_type, _, number = config.device.partition(":")
+    if device_type not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise BackendUnavailable(f'device is "{config.device}"; expected auto, cpu, cuda or cuda:N')
-    count = torch.cuda.device_count() if kind == "cuda" else 1
+    count = torch.cuda.device_count() if device_type == "cuda" else 1
     if int(number or 0) >= count:
         raise BackendUnavailable(f'device "{config.device}": PyTorch sees {count} CUDA devices; use --device cpu')
     return config.device
 
 
 def chosen_dtype(config: TrainConfig, device: str) -> torch.dtype:
-    """What most layers are computed in.
+    """Return the type that most layers are computed in.
 
     Raises:
-        BackendUnavailable: the device does not have it.
+        BackendUnavailable: the device cannot compute in it.
     """
     import torch
 
@@ -73,13 +73,13 @@ def chosen_dtype(config: TrainConfig, device: str) -> torch.dtype:
 
 
 def chosen_workers(config: TrainConfig) -> int:
-    """Threads that prepare images."""
+    """Return the number of threads that prepare images."""
     return config.workers or max(1, min(_MOST_WORKERS, cpu_count() - 1))
 
 
 @contextmanager
 def training_mode(config: TrainConfig, device: str) -> Iterator[None]:
-    """PyTorch and OpenCV with the threads that were asked for, and on the CPU with results that repeat bit for bit.
+    """Set the threads of PyTorch and OpenCV, and on the CPU make results repeat bit for bit.
 
     On a GPU some gradients have no deterministic form, and the others cost time: there results repeat only nearly.
     Everything is as before afterwards, the state of the random numbers included.
@@ -112,7 +112,7 @@ def training_mode(config: TrainConfig, device: str) -> Iterator[None]:
 
 
 def memory_layout(module: torch.nn.Module, device: str) -> torch.memory_format:
-    """Channels last, which is quickest, except where that is not safe.
+    """Choose channels last, which is quickest, except where that is not safe.
 
     On CPUs PyTorch 2.13 writes beyond its buffers in the backward pass of a strided 1x1 convolution of fewer than 16
     channels that are last, where the map is large.

@@ -1,139 +1,120 @@
-"""Drawn data sets, each image drawn once and kept in memory."""
+"""Synthetic data sets: each image is drawn once and kept in memory."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
-import numpy as np
-
+from dongfeng.backends.threads import cpu_count
+from dongfeng.datasets import cityscapes, toyshapes
+from dongfeng.datasets.synthetic import HELD_OUT_IMAGES, HELD_OUT_SEED
+from dongfeng.datasets.toytown import Toytown
+from dongfeng.datasets.toytown.processes import draw_in_processes
 from dongfeng.errors import DongfengError
-from dongfeng.training.samples import Image, Note, Target, Task
+from dongfeng.training.samples import Data, Image, Note, Target, Task
 
-VALIDATION_SEED = 2**31 - 1  # of what is held out, in every training
-VALIDATION_IMAGES = 100
-
-_TRAIN_IMAGES = {"toytown": 2000, "toyshapes": 6000}
-_MANY = 32  # scenes for which it is worth starting processes that draw; a scene takes about 40 ms
-_LEAST_SHAPE_PX = 32
-
-Draw = Callable[[int], tuple[Image, Target]]
+_SCENES, _SHAPES = 2000, 6000  # images to train on unless a number is given
+_SCENES_PER_PROCESS = 32  # for which it is worth starting one; a scene takes about 40 ms
+_SMALLEST_SHAPE_PX = 32
 
 
-class DrawnSamples:
+class SyntheticSamples(ABC):
     """Samples that are drawn when they are first asked for; see `Samples`."""
 
-    def __init__(self, task: Task, class_names: Sequence[str], count: int, draw: Draw) -> None:
-        self.task: Task = task
-        self.class_names = class_names
-        self._count, self._draw = count, draw
-        self._drawn: dict[int, tuple[Image, Target]] = {}
+    task: Task
+    class_names: Sequence[str]
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: dict[int, tuple[Image, Target]] = {}
 
     def __len__(self) -> int:
         return self._count
 
     def sample(self, index: int) -> tuple[Image, Target]:
-        """One image and its labels; see `Samples`."""
-        if index not in self._drawn:
-            self._drawn[index] = self._draw(index)
-        return self._drawn[index]
+        """Return one image and its labels; see `Samples`."""
+        if index not in self._kept:
+            self._kept[index] = self.draw(index)
+        return self._kept[index]
 
-    def keep(self, index: int, sample: tuple[Image, Target]) -> None:
-        """Take what was drawn elsewhere for one of the samples."""
-        self._drawn[index] = sample
-
-
-def open_drawn(
-    kind: str, count: int, size_hw: tuple[int, int], seed: int, validation_images: int | None, note: Note | None
-) -> tuple[DrawnSamples, DrawnSamples]:
-    """Drawn images to train on and held-out ones.
-
-    Args:
-        kind: "toytown" or "toyshapes".
-        count: Number of images to train on; 0: the kind's default.
-        size_hw: Height and width of the images; shapes are square, of the shorter one.
-        seed: Of the images to train on.
-        validation_images: Number of held-out images; None: 100.
-        note: Told what takes long.
-
-    Raises:
-        DongfengError: the seed is that of the held-out images, or drawing fails.
-    """
-    if seed == VALIDATION_SEED:
-        raise DongfengError(f"seed is {seed}, which draws the held-out images; choose another")
-    open_ = open_toytown if kind == "toytown" else open_toyshapes
-    train = open_(count or _TRAIN_IMAGES[kind], size_hw, seed)
-    held_out = open_(validation_images or VALIDATION_IMAGES, size_hw, VALIDATION_SEED)
-    if kind == "toytown":
-        for samples, its_seed in ((train, seed), (held_out, VALIDATION_SEED)):
-            if len(samples) >= _MANY:
-                _fill(samples, size_hw, its_seed, note)
-    return train, held_out
+    @abstractmethod
+    def draw(self, index: int) -> tuple[Image, Target]:
+        """Draw one image and its labels."""
 
 
-def open_toytown(count: int, size_hw: tuple[int, int], seed: int) -> DrawnSamples:
+class SceneSamples(SyntheticSamples):
     """Street scenes with Cityscapes' train ids."""
-    from dongfeng.datasets.cityscapes import CLASSES
-    from dongfeng.datasets.toytown import Toytown
 
-    town = Toytown(count, size_hw, seed)
+    task = "segmentation"
+    class_names = cityscapes.CLASSES
 
-    def draw(index: int) -> tuple[Image, Target]:
-        scene = town[index]
+    def __init__(self, count: int, size_hw: tuple[int, int], seed: int) -> None:
+        super().__init__(count)
+        self._town = Toytown(count, size_hw, seed)
+
+    def draw(self, index: int) -> tuple[Image, Target]:
+        """Draw one scene and its labels."""
+        scene = self._town[index]
         return scene.image_bgr, scene.labels
 
-    return DrawnSamples("segmentation", CLASSES, count, draw)
+    def draw_all(self, note: Note | None) -> None:
+        """Draw all scenes, in as many processes as there are cores, where they are so many that it pays."""
+        if self._count < _SCENES_PER_PROCESS:
+            return
+        processes = max(1, min(cpu_count(), self._count // _SCENES_PER_PROCESS))
+        if note is not None:
+            height, width = self._town.size_hw
+            note(f"drawing {self._count} scenes of {height}x{width} in {processes} processes")
+        self._kept.update(draw_in_processes(self._town, processes))
 
 
-def open_toyshapes(count: int, size_hw: tuple[int, int], seed: int) -> DrawnSamples:
-    """Single shapes and their classes."""
-    from dongfeng.datasets.toyshapes import CLASS_NAMES, draw_shape
+class ShapeSamples(SyntheticSamples):
+    """Single shapes and their classes, on squares of the shorter side of `size_hw`."""
 
-    size = max(_LEAST_SHAPE_PX, min(size_hw))
-    return DrawnSamples("classification", CLASS_NAMES, count, lambda index: draw_shape(seed, index, size))
+    task = "classification"
+    class_names = toyshapes.CLASS_NAMES
+
+    def __init__(self, count: int, size_hw: tuple[int, int], seed: int) -> None:
+        super().__init__(count)
+        self._size, self._seed = max(_SMALLEST_SHAPE_PX, min(size_hw)), seed
+
+    def draw(self, index: int) -> tuple[Image, Target]:
+        """Draw one shape."""
+        return toyshapes.draw_shape(self._seed, index, self._size)
 
 
-def _fill(samples: DrawnSamples, size_hw: tuple[int, int], seed: int, note: Note | None) -> None:
-    """Draw all scenes, in as many processes as there are cores.
+def open_toytown(
+    count: int | None, size_hw: tuple[int, int], seed: int, validation_images: int | None, note: Note | None
+) -> Data:
+    """Open street scenes to train on, and held-out ones.
 
-    They are programs of their own rather than Python's worker processes, which would import the caller's script again.
+    Args:
+        count: Number of scenes to train on; None: 2000.
+        size_hw: Height and width of the scenes.
+        seed: Seed of the scenes to train on.
+        validation_images: Number of held-out scenes; None: 100.
+        note: Called with a message before many scenes are drawn.
+
+    Raises:
+        DongfengError: the seed is that of the held-out scenes, or drawing fails.
     """
-    from dongfeng.backends.threads import cpu_count
-
-    processes = max(1, min(cpu_count(), len(samples) // _MANY))
-    if note is not None:
-        note(f"drawing {len(samples)} scenes of {size_hw[0]}x{size_hw[1]} in {processes} processes")
-
-    def take(part: int) -> None:
-        for index, scene in _drawn_by_process(len(samples), size_hw, seed, part, processes):
-            samples.keep(index, scene)
-
-    with ThreadPoolExecutor(processes) as pool:
-        list(pool.map(take, range(processes)))
+    _check_seed(seed)
+    train = SceneSamples(count or _SCENES, size_hw, seed)
+    held_out = SceneSamples(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
+    for samples in (train, held_out):
+        samples.draw_all(note)
+    return Data(train, held_out)
 
 
-def _drawn_by_process(
-    count: int, size_hw: tuple[int, int], seed: int, part: int, parts: int
-) -> Iterator[tuple[int, tuple[Image, Target]]]:
-    import dongfeng
+def open_toyshapes(
+    count: int | None, size_hw: tuple[int, int], seed: int, validation_images: int | None, _: Note | None
+) -> Data:
+    """Open shapes to train on, 6000 where `count` is None, and held-out ones; see `open_toytown`."""
+    _check_seed(seed)
+    held_out = ShapeSamples(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
+    return Data(ShapeSamples(count or _SHAPES, size_hw, seed), held_out)
 
-    numbers = (count, *size_hw, seed, part, parts)
-    path = os.pathsep.join(filter(None, (str(Path(dongfeng.__file__).parent.parent), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "dongfeng.datasets.toytown.draw_scenes", *map(str, numbers)]
-    height, width = size_hw
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as process:
-        stdout = process.stdout
-        try:
-            for index in range(part, count, parts):
-                data = b"" if stdout is None else stdout.read(height * width * 4)
-                if len(data) < height * width * 4:
-                    raise DongfengError(f"drawing scene {index} failed; its process ended with {process.wait()}")
-                planes = np.frombuffer(data, np.uint8)
-                image, labels = planes[: height * width * 3], planes[height * width * 3 :]
-                yield index, (image.reshape(height, width, 3), labels.reshape(height, width))
-        finally:
-            process.kill()
+
+def _check_seed(seed: int) -> None:
+    if seed == HELD_OUT_SEED:
+        raise DongfengError(f"seed is {seed}, which draws the held-out images; choose another")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from dongfeng.errors import DongfengError
+from dongfeng.support import jsonl
 from dongfeng.support.files import alone_in, remove_leftovers, replacing
 from dongfeng.support.json_layout import json_text
-from dongfeng.training.config import TrainConfig, read_config
+from dongfeng.support.strict_json import JsonFormat
+from dongfeng.training.config import CONFIG_FILE, TrainConfig, read_config
+from dongfeng.training.log import LogEntry, read_entry
+
+_LOG = JsonFormat(DongfengError, "the file is no log of dongfeng train; choose another folder")
 
 
 class TrainingFolder:
@@ -19,20 +22,20 @@ class TrainingFolder:
 
     Attributes:
         config_file: All settings, JSON.
-        log_file: What happened, a JSON object a line.
-        checkpoint_file: What it takes to go on.
+        log_file: Losses and evaluations, a JSON object a line.
+        checkpoint_file: State of the training, to go on from.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config_file, self.log_file = folder / "config.json", folder / "log.jsonl"
+        self.config_file, self.log_file = folder / CONFIG_FILE, folder / "log.jsonl"
         self.checkpoint_file = folder / "checkpoint.safetensors"
 
     def check(self, config: TrainConfig, *, resume: bool) -> None:
-        """Make sure that a run can begin here, or that it is this one that goes on.
+        """Refuse to begin a training where there is one, and to resume another one.
 
         Raises:
-            DongfengError: there is a run already and it is not to be resumed, or it is another.
+            DongfengError: there is a training already and it is not to be resumed, or it is another.
         """
         if not self.config_file.exists():
             return
@@ -44,7 +47,7 @@ class TrainingFolder:
 
     @contextmanager
     def opened(self, config: TrainConfig) -> Iterator[None]:
-        """Make the folder, write down what is done in it, and keep other processes out of it.
+        """Make the folder, write the configuration to it, and keep other processes out of it.
 
         Raises:
             DongfengError: another process trains in it.
@@ -57,24 +60,20 @@ class TrainingFolder:
                 temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
             yield
 
-    def rewind(self, step: int) -> list[dict[str, Any]]:
-        """Cut the log after a step, where a killed process has gone on beyond its checkpoint; what is left of it."""
-        kept = [record for record in self.records() if record["step"] <= step]
-        with replacing(self.log_file) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    def rewind(self, step: int) -> list[LogEntry]:
+        """Cut the log after a step, where a killed process has gone on beyond its checkpoint; return what is left."""
+        kept = [entry for entry in self.entries() if entry.step <= step]
+        jsonl.rewrite(self.log_file, (entry.to_json() for entry in kept))
         return kept
 
-    def records(self) -> list[dict[str, Any]]:
-        """The log, without a last line that is not whole."""
-        if not self.log_file.exists():
-            return []
-        lines = self.log_file.read_text(encoding="utf-8").split("\n")[:-1]
-        try:
-            return [dict(json.loads(line)) for line in lines]
-        except ValueError as error:
-            raise DongfengError(f"{self.log_file}: is no log of dongfeng train ({error})") from error
+    def entries(self) -> list[LogEntry]:
+        """Read the log, without a last line that is not whole.
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Add a line to the log."""
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+        Raises:
+            DongfengError: the file is no log.
+        """
+        return [read_entry(line) for line in jsonl.read(self.log_file, _LOG)]
+
+    def log(self, entry: LogEntry) -> None:
+        """Add an entry to the log."""
+        jsonl.append(self.log_file, entry.to_json())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,18 @@ from dongfeng.formats.caffe import write_caffe
 from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import prepare
 from dongfeng.net.random_weights import random_weights
-from dongfeng.training import Data, TrainConfig, open_data, start, train, train_run, with_classes
+from dongfeng.training import (
+    Data,
+    LogEntry,
+    LossEntry,
+    Metrics,
+    TrainConfig,
+    initialize_weights,
+    open_data,
+    train,
+    train_run,
+    with_classes,
+)
 from dongfeng.training.training_folder import TrainingFolder
 
 from .tiny import SIZE_HW, SQUARES, Shades, Squares, classifier, segmenter, write_cityscapes, write_prototxt
@@ -43,8 +55,8 @@ CONFIG = TrainConfig(
 )
 
 
-def losses(log: list[dict[str, object]]) -> list[float]:
-    return [float(str(record["loss"])) for record in log if "loss" in record]
+def losses(log: Sequence[LogEntry]) -> list[float]:
+    return [entry.loss for entry in log if isinstance(entry, LossEntry)]
 
 
 def test_a_small_net_learns_four_images_by_heart() -> None:
@@ -54,8 +66,8 @@ def test_a_small_net_learns_four_images_by_heart() -> None:
     first, *_, last = losses(result.log)
     assert first > 0.5
     assert last < 0.2
-    assert result.metrics["miou"] > 0.9
-    assert set(result.metrics["iou"]) == {"red", "green", "blue"}
+    assert result.metrics.miou > 0.9
+    assert set(result.metrics.iou) == {"red", "green", "blue"}
 
 
 def test_a_classifier_learns() -> None:
@@ -64,7 +76,7 @@ def test_a_classifier_learns() -> None:
         replace(CONFIG, optimizer="adamw", lr=0.02, jitter=0.0, batch=12, steps=80),
         data=Data(Shades(24), Shades(9)),
     )
-    assert result.metrics == {"top1": 1.0}
+    assert result.metrics == Metrics(top1=1.0)
 
 
 def test_the_net_that_comes_out_is_the_one_that_was_evaluated(tmp_path: Path) -> None:
@@ -80,8 +92,8 @@ def test_the_net_that_comes_out_is_the_one_that_was_evaluated(tmp_path: Path) ->
             inside = labels != 255
             np.add.at(hits, (labels[inside], model(image).labels[inside]), 1)
     iou = np.diag(hits) / (hits.sum(0) + hits.sum(1) - np.diag(hits))
-    assert result.metrics["miou"] == pytest.approx(iou.mean(), abs=2e-3)
-    assert result.metrics["miou"] > 0.5
+    assert result.metrics.miou == pytest.approx(iou.mean(), abs=2e-3)
+    assert result.metrics.miou > 0.5
 
 
 def test_the_input_is_that_of_the_runtime() -> None:
@@ -89,7 +101,7 @@ def test_the_input_is_that_of_the_runtime() -> None:
     from dongfeng.training.loop import _Trainer
 
     net = replace(
-        start(segmenter(3), (), seed=0).net,
+        initialize_weights(segmenter(3), (), seed=0).net,
         preprocessing=dongfeng.net.preprocessing.Preprocessing((72.0, 83.0, 73.0), 0.008),
     )
     config = replace(CONFIG, random_scale=(1.0, 1.0), flip=False, jitter=0.0, batch=2)
@@ -132,7 +144,7 @@ def test_a_killed_training_goes_on_to_the_very_same_end(tmp_path: Path, subproce
     for lines in (6, 20):
         command = [sys.executable, "-c", code, json.dumps(config.as_dict()), str(killed)]
         with subprocess.Popen(command, env=subprocess_env) as process:
-            while process.poll() is None and len(TrainingFolder(killed).records()) < lines:
+            while process.poll() is None and len(TrainingFolder(killed).entries()) < lines:
                 time.sleep(0.002)
             process.kill()
         assert process.returncode in (-signal.SIGKILL, 1), "it was to be killed on the way"
@@ -242,7 +254,7 @@ def test_torch_is_left_as_it_was() -> None:
 
 def test_bf16_learns_as_well() -> None:
     result = train(segmenter(3), replace(CONFIG, precision="bf16"), data=SQUARES)
-    assert result.metrics["miou"] > 0.6
+    assert result.metrics.miou > 0.6
 
 
 def records(net: Net, tmp_path: Path) -> list[caffemodel.LayerBlobs]:
@@ -253,17 +265,17 @@ def records(net: Net, tmp_path: Path) -> list[caffemodel.LayerBlobs]:
 def test_weights_are_found_by_name_and_the_rest_is_new(tmp_path: Path) -> None:
     trained = random_weights(segmenter(19), 3)
     file = [record for record in records(trained, tmp_path) if record.name != "conv2"]
-    begun = start(with_classes(segmenter(19), 5), file, seed=1)
+    begun = initialize_weights(with_classes(segmenter(19), 5), file, seed=1)
     assert "conv1" in begun.loaded
     assert "conv1/bn_scale" in begun.loaded
-    assert set(begun.fresh) == {"conv2", "score", "score/bn", "score/bn_scale", "score.up8"}
+    assert set(begun.random) == {"conv2", "score", "score/bn", "score/bn_scale", "score.up8"}
     assert np.array_equal(begun.net.layer("conv1").blobs[0], trained.layer("conv1").blobs[0])
     assert begun.net.layer("score").blobs[0].shape[0] == 5
     spread = begun.net.layer("conv2").blobs[0].std()
     assert spread == pytest.approx(np.sqrt(2 / (16 * 9)), rel=0.1)  # He et al.
     shapes = begun.net.shapes()
     assert shapes["score.up8"] == (1, 5, *SIZE_HW)
-    assert train(begun.net, replace(CONFIG, steps=1), data=_with_names(5)).metrics["miou"] is not None
+    assert train(begun.net, replace(CONFIG, steps=1), data=_with_names(5)).metrics.miou is not None
 
 
 def _with_names(count: int) -> Data:
@@ -274,20 +286,20 @@ def _with_names(count: int) -> Data:
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsMismatch, match="no layer of this file is in the net"):
-        start(
+        initialize_weights(
             classifier(3),
             [replace(record, name="x" + record.name) for record in records(random_weights(classifier(3)), tmp_path)],
             seed=0,
         )
     with pytest.raises(WeightsMismatch, match='layer "conv1": its weights are'):
-        start(segmenter(19), records(random_weights(segmenter(19, width=8)), tmp_path), seed=0, source="w")
+        initialize_weights(segmenter(19), records(random_weights(segmenter(19, width=8)), tmp_path), seed=0, source="w")
 
 
 def test_a_segmentation_begins_with_a_classifiers_backbone(tmp_path: Path) -> None:
     from dongfeng.architectures import build
 
-    begun = start(build("df1seg"), records(random_weights(build("df1")), tmp_path), seed=0)
-    assert {name[:3] for name in begun.fresh} == {"psp", "Dec"}
+    begun = initialize_weights(build("df1seg"), records(random_weights(build("df1")), tmp_path), seed=0)
+    assert {name[:3] for name in begun.random} == {"psp", "Dec"}
     assert {name[:3] for name in begun.loaded} == {"con", "res"}
 
 

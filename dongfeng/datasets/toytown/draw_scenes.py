@@ -1,4 +1,4 @@
-"""A program that draws toytown scenes and writes their bytes to stdout: image, then labels, scene after scene."""
+"""Program that draws toytown scenes and writes their bytes to stdout: image, then labels, scene after scene."""
 
 from __future__ import annotations
 

@@ -94,10 +94,10 @@ class TrainingEvaluator:
         data = _data(given.data, self._size_hw, given.seed, given.validation_images)
         config = replace(given, seed=self.seed_of(encoding), eval_every=given.steps, checkpoint_every=given.steps)
         try:
-            metrics = train(self.net(encoding, data), config, data=data).metrics
+            accuracy = train(self.net(encoding, data), config, data=data).metrics.accuracy
         except TrainingDiverged:
             return math.nan
-        return float(metrics["miou" if data.train.task == "segmentation" else "top1"])
+        return math.nan if accuracy is None else accuracy
 
     def net(self, encoding: Encoding, data: Data) -> Net:
         """The net that is trained for an encoding."""
@@ -133,12 +133,11 @@ def training_evaluator(
     Raises:
         DongfengError: there is no such data or setting.
     """
-    from dongfeng.training import TrainConfig
-    from dongfeng.training.samples import KINDS
+    from dongfeng.training import DATA_SETS, TrainConfig
 
     kind, _, where = data.partition(":")
-    if kind not in KINDS:
-        raise DongfengError(f'data is "{data}"; expected {", ".join(KINDS.values())}')
+    if kind not in DATA_SETS:
+        raise DongfengError(f'data is "{data}"; expected {", ".join(DATA_SETS.values())}')
     usual = {"data": data, "seed": seed, **DEFAULTS[kind]}
     if where:
         usual["data"] = data
