@@ -30,9 +30,9 @@ from dongfeng.devices.measure import Stopwatch
 from dongfeng.search import Search, Space, precedes, search
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.evaluators import ProcessEvaluator, training_evaluator
+from dongfeng.search.folder import EvaluationRecord
 from dongfeng.search.here import measure_space
-from dongfeng.search.report import Run, read_run, write_report
-from dongfeng.search.run_folder import Record
+from dongfeng.search.report import SearchRun, read_run, write_report
 
 WIDTHS, DEPTHS = (8, 16, 32, 64), ((1, 2), (1, 3), (1, 2))
 SIZE_HW, CLASSES, STEM = (64, 64), 30, (8, 16)
@@ -114,7 +114,7 @@ def run_search(args: argparse.Namespace, profile: DeviceProfile) -> None:
 
 
 def run_killed_once(args: argparse.Namespace) -> int | None:
-    """Run the search in another process; how many candidates the log held when it was killed, if it was."""
+    """SearchRun the search in another process; how many candidates the log held when it was killed, if it was."""
     command = [sys.executable, __file__, *sys.argv[1:], "--child"]
     killed_at = None
     if args.kill_after > 0 and trained(args.run) < args.kill_after:
@@ -136,7 +136,7 @@ def trained(folder: Path) -> int:
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
-def told(run: Run, args: argparse.Namespace, profile: DeviceProfile) -> dict[str, Any]:
+def told(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> dict[str, Any]:
     """All figures."""
     known = [record for record in run.records if math.isfinite(record.accuracy)]
     last = run.progress[-1]
@@ -168,7 +168,7 @@ def told(run: Run, args: argparse.Namespace, profile: DeviceProfile) -> dict[str
     }
 
 
-def violations(records: list[Record], margin: float) -> dict[str, Any]:
+def violations(records: list[EvaluationRecord], margin: float) -> dict[str, Any]:
     """How often the smaller one of two comparable candidates is more accurate, and by how much."""
     gaps = [
         smaller.accuracy - larger.accuracy

@@ -24,8 +24,8 @@ from dongfeng.cli.search_arguments import (
 from dongfeng.errors import BackendUnavailable, DongfengError
 
 if TYPE_CHECKING:
-    from dongfeng.search.loop import Told
-    from dongfeng.search.report import Run
+    from dongfeng.search.loop import EvaluationEvent
+    from dongfeng.search.report import SearchRun
 
 ACTIONS = ("run", "status", "report", "export")
 PICK, BUDGET = 3, 200
@@ -104,9 +104,9 @@ def run(args: argparse.Namespace) -> int:
 def _search(args: argparse.Namespace) -> int:
     folder = _new_or_resumed(args)
     from dongfeng.search import Search
+    from dongfeng.search.config import run_config
     from dongfeng.search.loop import run_in_folder
     from dongfeng.search.report import read_run
-    from dongfeng.search.run_config import run_config
 
     space = space_of_arguments(args)
     evaluate = evaluator_of_arguments(args, space)
@@ -132,7 +132,7 @@ def _search(args: argparse.Namespace) -> int:
                 config,
                 budget=budget,
                 batch=args.batch,
-                on_told=lambda told: step(_line(told, total)),
+                on_evaluation=lambda told: step(_line(told, total)),
             )
         except KeyboardInterrupt:
             note(f"{folder} holds what was evaluated; the same command with --resume goes on")
@@ -191,10 +191,10 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from dongfeng.search.config import space_of
     from dongfeng.search.encoding_text import encoding_text
     from dongfeng.search.export import export, spread
     from dongfeng.search.report import read_run
-    from dongfeng.search.run_config import space_of
 
     if args.out is None:
         args.usage("export needs -o DIR")
@@ -215,7 +215,7 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(found: Run) -> None:
+def _pictures(found: SearchRun) -> None:
     """The report, as far as it can be had: a search that has ended well does not fail for want of a picture."""
     from dongfeng.search.report import write_report
 
@@ -227,7 +227,7 @@ def _pictures(found: Run) -> None:
         note(f"warning: {error}")
 
 
-def _show(args: argparse.Namespace, found: Run) -> None:
+def _show(args: argparse.Namespace, found: SearchRun) -> None:
     from dongfeng.search.report import status
 
     state = status(found)
@@ -246,7 +246,7 @@ def _values(candidate: Any) -> dict[str, float]:
     return {"latency_ms": candidate.latency_ms, "accuracy": candidate.accuracy}
 
 
-def _line(told: Told, total: int) -> str:
+def _line(told: EvaluationEvent, total: int) -> str:
     from dongfeng.search.encoding_text import encoding_text
 
     candidate, outcome, state, is_recalled = told

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from dongfeng.search.algorithm import Evaluator, Search, search
-from dongfeng.search.frontier import frontier, hypervolume
 from dongfeng.search.latency import Step, step_latencies_ms
 from dongfeng.search.order import precedes
 from dongfeng.search.result import Candidate, Result
 from dongfeng.search.space import Encoding, Space
+from dongfeng.support.pareto import frontier, hypervolume
 
 __all__ = [
     "Candidate",

@@ -90,8 +90,8 @@ def search(
     _check_counts(budget=budget, batch=batch)
     if not callable(evaluate) and not isinstance(evaluate, Evaluator):
         raise SearchError(f"evaluate: expected a callable of an encoding or an evaluator, got {evaluate!r}")
+    from dongfeng.search.config import run_config
     from dongfeng.search.loop import run_in_folder, run_loop  # only here: they are built on `Search`
-    from dongfeng.search.run_config import run_config
 
     run = Search(space, latency=latency, window_ms=window_ms, seed=seed, margin=margin, sampler=sampler)
     if run_dir is None:

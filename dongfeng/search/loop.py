@@ -11,16 +11,16 @@ from dongfeng.errors import SearchError
 from dongfeng.search.algorithm import Evaluator, Search
 from dongfeng.search.describe import Facts
 from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.evaluators.outcome import Evaluate, Outcome, outcomes
 from dongfeng.search.evaluators.processes import seed_of
+from dongfeng.search.folder import EvaluationRecord, PruningProgress, SearchFolder, now
+from dongfeng.search.outcome import Evaluate, Outcome, outcomes
 from dongfeng.search.result import Candidate, Result
-from dongfeng.search.run_folder import Progress, Record, RunFolder, now
 from dongfeng.search.space import Encoding
 
 _SECONDS_PER_STATE = 1.0  # between two writings of what the log can make again
 
 
-class Told(NamedTuple):
+class EvaluationEvent(NamedTuple):
     """A candidate that was accounted for, and where the search stands with it.
 
     Attributes:
@@ -32,11 +32,11 @@ class Told(NamedTuple):
 
     candidate: Candidate
     outcome: Outcome
-    progress: Progress
+    progress: PruningProgress
     is_recalled: bool
 
 
-OnTold = Callable[[Told], object]
+OnEvaluation = Callable[[EvaluationEvent], object]
 
 
 def run_loop(
@@ -45,7 +45,7 @@ def run_loop(
     *,
     budget: int | None,
     batch: int,
-    on_told: OnTold | None = None,
+    on_evaluation: OnEvaluation | None = None,
     log: Log | None = None,
 ) -> Result:
     """Search until nothing is left or the budget is spent.
@@ -66,8 +66,8 @@ def run_loop(
             while following in waiting:
                 outcome = waiting.pop(following)  # noqa: PLW2901
                 told = run.tell(drawn[following], outcome.accuracy)
-                if on_told is not None:
-                    on_told(Told(told, outcome, _progress(run), following in recalled))
+                if on_evaluation is not None:
+                    on_evaluation(EvaluationEvent(told, outcome, _progress(run), following in recalled))
                 following += 1
         done += len(drawn)
     return run.result()
@@ -76,7 +76,7 @@ def run_loop(
 class Log:
     """The log of a run folder, as the loop uses it."""
 
-    def __init__(self, files: RunFolder, records: Sequence[Record], evaluate: object) -> None:
+    def __init__(self, files: SearchFolder, records: Sequence[EvaluationRecord], evaluate: object) -> None:
         self._files, self._evaluate = files, evaluate
         self._records = {record.number: record for record in records}
 
@@ -107,7 +107,9 @@ class Log:
         """Put an outcome on the disk."""
         seed = seed_of(self._evaluate, encoding)
         self._files.append(
-            Record(number, encoding, latency_ms, outcome.accuracy, outcome.seconds, seed, outcome.worker, now())
+            EvaluationRecord(
+                number, encoding, latency_ms, outcome.accuracy, outcome.seconds, seed, outcome.worker, now()
+            )
         )
 
 
@@ -119,7 +121,7 @@ def run_in_folder(
     *,
     budget: int | None,
     batch: int,
-    on_told: OnTold | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Result:
     """Search with a log of every candidate, and go on where the folder's log ends.
 
@@ -129,22 +131,22 @@ def run_in_folder(
     Raises:
         SearchError: the folder holds another search, or a log that this search cannot have written.
     """
-    with RunFolder(folder) as files:
+    with SearchFolder(folder) as files:
         log = Log(files, files.open(config), evaluate)
-        progress: list[Progress] = []
+        progress: list[PruningProgress] = []
         written = time.monotonic()
 
-        def account(told: Told) -> None:
+        def account(told: EvaluationEvent) -> None:
             nonlocal written
             progress.append(told.progress)
             if time.monotonic() - written > _SECONDS_PER_STATE:
                 files.write_state(run.result().front, progress)
                 written = time.monotonic()
-            if on_told is not None:
-                on_told(told)
+            if on_evaluation is not None:
+                on_evaluation(told)
 
         try:
-            return run_loop(run, evaluate, budget=budget, batch=batch, on_told=account, log=log)
+            return run_loop(run, evaluate, budget=budget, batch=batch, on_evaluation=account, log=log)
         finally:
             files.write_state(run.result().front, progress)
 
@@ -160,6 +162,6 @@ def _outcomes(
             yield missing[place], outcome
 
 
-def _progress(run: Search) -> Progress:
+def _progress(run: Search) -> PruningProgress:
     found = run.result()
-    return Progress(len(found.evaluated), found.pruned, found.remaining)
+    return PruningProgress(len(found.evaluated), found.pruned, found.remaining)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from dongfeng.errors import SearchError
 from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.pictures import PICTURES
+from dongfeng.search.folder import EvaluationRecord, PruningProgress, SearchFolder
+from dongfeng.search.plots import PLOTS
 from dongfeng.search.result import Candidate, Result
-from dongfeng.search.run_folder import Progress, Record, RunFolder
 from dongfeng.support.files import replacing
 from dongfeng.support.html_page import inline_figure, page, section, table
 from dongfeng.support.plots import picture_bytes
@@ -31,7 +31,7 @@ _CAPTIONS: Mapping[str, str] = {
 }
 
 
-class Run(NamedTuple):
+class SearchRun(NamedTuple):
     """A run as its folder tells it.
 
     Attributes:
@@ -43,8 +43,8 @@ class Run(NamedTuple):
 
     folder: Path
     config: dict[str, Any]
-    records: list[Record]
-    progress: list[Progress]
+    records: list[EvaluationRecord]
+    progress: list[PruningProgress]
 
     @property
     def front(self) -> tuple[Candidate, ...]:
@@ -52,21 +52,21 @@ class Run(NamedTuple):
         return Result(tuple(record.candidate for record in self.records), 0, 0).front
 
 
-def read_run(folder: str | PathLike[str]) -> Run:
+def read_run(folder: str | PathLike[str]) -> SearchRun:
     """What is in the folder of a run, which may be under way.
 
     Raises:
         SearchError: the folder holds no run, or one that is damaged.
     """
-    files = RunFolder(folder)
+    files = SearchFolder(folder)
     config = files.config()
     records = sorted(files.records(), key=lambda record: record.number)
-    return Run(files.folder, config, records, files.progress())
+    return SearchRun(files.folder, config, records, files.progress())
 
 
-def status(run: Run) -> dict[str, Any]:
+def status(run: SearchRun) -> dict[str, Any]:
     """Where a run stands, as JSON has it."""
-    last = run.progress[-1] if run.progress else Progress(0, 0, 0)
+    last = run.progress[-1] if run.progress else PruningProgress(0, 0, 0)
     failed = sum(math.isnan(record.accuracy) for record in run.records)
     return {
         "run": str(run.folder),
@@ -89,7 +89,7 @@ def status(run: Run) -> dict[str, Any]:
     }
 
 
-def write_report(run: Run) -> list[Path]:
+def write_report(run: SearchRun) -> list[Path]:
     """Write `report.html`, and the pictures beside it, into the run's folder.
 
     Raises:
@@ -102,7 +102,7 @@ def write_report(run: Run) -> list[Path]:
     least, most = run.config["window_ms"]
     contents: dict[Path, bytes] = {}
     drawings = []
-    for name, draw in PICTURES.items():
+    for name, draw in PLOTS.items():
         if name == "pruning" and not run.progress:
             continue
         figure = draw(run.records, run.progress, (least, most))
@@ -118,12 +118,12 @@ def write_report(run: Run) -> list[Path]:
     return list(contents)
 
 
-def _is_done(run: Run, last: Progress) -> bool:
+def _is_done(run: SearchRun, last: PruningProgress) -> bool:
     budget = run.config["budget"]
     return bool(run.progress) and (last.evaluated == budget or last.remaining == 0)
 
 
-def _page(run: Run, drawings: Sequence[str]) -> str:
+def _page(run: SearchRun, drawings: Sequence[str]) -> str:
     found = status(run)
     least, most = run.config["window_ms"]
     pruned = "" if found["pruned"] is None else f"{found['pruned']:,} pruned, {found['remaining']:,} left, "
@@ -146,7 +146,7 @@ def _fact(value: object) -> str:
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _passed(records: Sequence[Record]) -> str:
+def _passed(records: Sequence[EvaluationRecord]) -> str:
     """Between the first and the last end of an evaluation, pauses included."""
     ends = [datetime.fromisoformat(record.ended) for record in records]
     return f"{(max(ends) - min(ends)).total_seconds():,.0f} s"

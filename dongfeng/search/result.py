@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from dongfeng.search.frontier import frontier
 from dongfeng.search.space import Encoding
+from dongfeng.support.pareto import frontier
 
 
 @dataclass(frozen=True)

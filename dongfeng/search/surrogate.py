@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dongfeng.search.candidates import Candidates
-from dongfeng.search.frontier import staircase
 from dongfeng.search.latency import Floats
 from dongfeng.search.pruning import Numbers, OpenCandidates
 from dongfeng.search.samplers import Known
 from dongfeng.search.stages import Ints
+from dongfeng.support.pareto import staircase
 
 _FIRST = 5  # evaluations before the first fit
 _POOL = 4096  # open candidates that are looked at: with p = 0.98 one of the best 0.1 % is among them

@@ -22,12 +22,12 @@ import pytest
 from dongfeng import read_caffe
 from dongfeng.errors import SearchError
 from dongfeng.search import Candidate, Encoding, Result, Space
+from dongfeng.search.config import space_of
 from dongfeng.search.encoding_text import encoding_text, parse_encoding
 from dongfeng.search.export import export, spread
-from dongfeng.search.pictures import hypervolumes
+from dongfeng.search.folder import SearchFolder
+from dongfeng.search.plots import hypervolumes
 from dongfeng.search.report import read_run, status, write_report
-from dongfeng.search.run_config import space_of
-from dongfeng.search.run_folder import RunFolder
 from tests.conftest import CHECKOUT
 from tests.search.accuracies import BUDGET, SPACE, accuracy, found, patient
 
@@ -234,7 +234,7 @@ def test_a_folder_without_a_run_is_none(tmp_path: Path) -> None:
 
 def test_the_space_is_read_back_from_the_configuration(tmp_path: Path) -> None:
     found(run_dir=tmp_path, budget=1)
-    space = space_of(RunFolder(tmp_path).config())
+    space = space_of(SearchFolder(tmp_path).config())
     assert (space.widths, space.depths) == (SPACE.widths, SPACE.depths)
     assert space.build(SPACE.example) == SPACE.build(SPACE.example)
 

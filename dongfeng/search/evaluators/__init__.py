@@ -6,11 +6,11 @@ its accuracies, which a run's configuration holds; and `seed_of(encoding)`, whic
 
 from __future__ import annotations
 
-from dongfeng.search.evaluators.outcome import Outcome, OutcomeEvaluator, candidate_seed, outcomes
 from dongfeng.search.evaluators.processes import ProcessEvaluator
 from dongfeng.search.evaluators.ray_tasks import RayEvaluator
 from dongfeng.search.evaluators.table import TableEvaluator
 from dongfeng.search.evaluators.training import TrainingEvaluator, training_evaluator
+from dongfeng.search.outcome import Outcome, OutcomeEvaluator, candidate_seed, outcomes
 
 __all__ = [
     "Outcome",

@@ -16,7 +16,7 @@ from typing import Any
 
 from dongfeng.errors import SearchError
 from dongfeng.search.describe import describe
-from dongfeng.search.evaluators.outcome import Evaluate, Outcome, evaluated, in_order
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order
 from dongfeng.search.space import Encoding
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from dongfeng.errors import BackendUnavailable, SearchError
 from dongfeng.search.describe import describe
 from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.evaluators.outcome import Evaluate, Outcome, evaluated, in_order
 from dongfeng.search.evaluators.processes import seed_of
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order
 from dongfeng.search.space import Encoding
 
 

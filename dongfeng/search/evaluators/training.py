@@ -16,7 +16,7 @@ from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.errors import DongfengError, TrainingDiverged
 from dongfeng.net.graph import Net
 from dongfeng.search.describe import describe
-from dongfeng.search.evaluators.outcome import candidate_seed
+from dongfeng.search.outcome import candidate_seed
 from dongfeng.search.space import Encoding, Space
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dongfeng.search.frontier import frontier, hypervolume
-from dongfeng.search.run_folder import Progress, Record
+from dongfeng.search.folder import EvaluationRecord, PruningProgress
+from dongfeng.support.pareto import frontier, hypervolume
 from dongfeng.support.plots import COLOURS, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ _INCHES = (7.2, 4.8)
 _BLUE, _RED, _GREEN = COLOURS[:3]
 
 
-def draw_scatter(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+def draw_scatter(
+    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
+) -> Figure:
     """Every candidate's latency and accuracy, and the boundary."""
     figure, axis = _axes("Candidates and their boundary")
     ms, accuracy = _points(records)
@@ -35,7 +37,9 @@ def draw_scatter(records: Sequence[Record], progress: Sequence[Progress], window
     return figure
 
 
-def draw_pruning(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+def draw_pruning(
+    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
+) -> Figure:
     """How many were pruned, and how many were left, after each evaluation."""
     figure, axis = _axes("Pruned against evaluated")
     evaluated = [each.evaluated for each in progress]
@@ -52,7 +56,9 @@ def draw_pruning(records: Sequence[Record], progress: Sequence[Progress], window
     return figure
 
 
-def draw_hypervolume(records: Sequence[Record], progress: Sequence[Progress], window_ms: tuple[float, float]) -> Figure:
+def draw_hypervolume(
+    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
+) -> Figure:
     """The area below the boundary after each evaluation, as a share of what it is in the end."""
     figure, axis = _axes("Hypervolume over evaluations")
     volumes = hypervolumes(records, window_ms)
@@ -64,13 +70,13 @@ def draw_hypervolume(records: Sequence[Record], progress: Sequence[Progress], wi
     return figure
 
 
-Draw = Callable[[Sequence[Record], Sequence[Progress], tuple[float, float]], "Figure"]
-PICTURES: Mapping[str, Draw] = MappingProxyType(
+Draw = Callable[[Sequence[EvaluationRecord], Sequence[PruningProgress], tuple[float, float]], "Figure"]
+PLOTS: Mapping[str, Draw] = MappingProxyType(
     {"scatter": draw_scatter, "pruning": draw_pruning, "hypervolume": draw_hypervolume}
 )
 
 
-def hypervolumes(records: Sequence[Record], window_ms: tuple[float, float]) -> list[float]:
+def hypervolumes(records: Sequence[EvaluationRecord], window_ms: tuple[float, float]) -> list[float]:
     """Area between the boundary and the corner of the window's end and the least accuracy, after each evaluation."""
     ms, accuracy = _points(records)
     if not np.isfinite(accuracy).any():
@@ -83,7 +89,7 @@ def hypervolumes(records: Sequence[Record], window_ms: tuple[float, float]) -> l
     return found
 
 
-def _points(records: Sequence[Record]) -> tuple[Any, Any]:
+def _points(records: Sequence[EvaluationRecord]) -> tuple[Any, Any]:
     ordered = sorted(records, key=lambda record: record.number)
     return np.array([each.latency_ms for each in ordered]), np.array([each.accuracy for each in ordered])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.search.latency import Floats
+Floats = npt.NDArray[np.float64]
 
 
 def frontier(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike) -> npt.NDArray[np.intp]:

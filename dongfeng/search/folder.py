@@ -17,16 +17,16 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dongfeng.errors import SearchError
+from dongfeng.search.config import FORMAT, difference
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.result import Candidate
-from dongfeng.search.run_config import FORMAT, difference
 from dongfeng.search.space import Encoding
 from dongfeng.support.files import alone_in, remove_leftovers, replacing
 from dongfeng.support.json_layout import json_text
 
 
 @dataclass(frozen=True)
-class Record:
+class EvaluationRecord:
     """A line of the log.
 
     Attributes:
@@ -55,7 +55,7 @@ class Record:
         return Candidate(self.encoding, self.latency_ms, self.accuracy)
 
 
-class Progress(NamedTuple):
+class PruningProgress(NamedTuple):
     """Where a search stood after a candidate was accounted for."""
 
     evaluated: int
@@ -63,7 +63,7 @@ class Progress(NamedTuple):
     remaining: int
 
 
-class RunFolder:
+class SearchFolder:
     """Files of one run.
 
     A line of the log is on the disk before its candidate is accounted for, and all the rest follows from the log and
@@ -83,7 +83,7 @@ class RunFolder:
         self.front_file, self.progress_file = self.folder / "front.csv", self.folder / "progress.csv"
         self._held = ExitStack()
 
-    def __enter__(self) -> RunFolder:
+    def __enter__(self) -> SearchFolder:
         """Make sure that this process alone writes here."""
         busy = SearchError(f"{self.folder}: another process is at this search; wait for it, or stop it")
         self._held.enter_context(alone_in(self.folder, busy))
@@ -94,7 +94,7 @@ class RunFolder:
     ) -> None:
         self._held.close()
 
-    def open(self, config: Mapping[str, Any]) -> list[Record]:
+    def open(self, config: Mapping[str, Any]) -> list[EvaluationRecord]:
         """Begin a run, or go on with it.
 
         Returns:
@@ -129,7 +129,7 @@ class RunFolder:
             raise SearchError(f"{self.config_file}: is not the configuration of a search ({FORMAT})")
         return config
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[EvaluationRecord]:
         """The lines of the log that are whole.
 
         Raises:
@@ -140,7 +140,7 @@ class RunFolder:
         lines = self.log_file.read_bytes().split(b"\n")[:-1]
         return [_record(line, f"{self.log_file}:{number}") for number, line in enumerate(lines, 1)]
 
-    def append(self, record: Record) -> None:
+    def append(self, record: EvaluationRecord) -> None:
         """Add a line to the log; it is on the disk when this returns."""
         row = {
             "number": record.number,
@@ -157,18 +157,18 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def write_state(self, front: Sequence[Candidate], progress: Sequence[Progress]) -> None:
+    def write_state(self, front: Sequence[Candidate], progress: Sequence[PruningProgress]) -> None:
         """Write what can be made again from the log: the boundary, and how pruning went."""
         points = [(encoding_text(each.encoding), each.latency_ms, each.accuracy) for each in front]
         _write_csv(self.front_file, ("encoding", "latency_ms", "accuracy"), points)
-        _write_csv(self.progress_file, Progress._fields, progress)
+        _write_csv(self.progress_file, PruningProgress._fields, progress)
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[PruningProgress]:
         """How pruning went, as far as it was written."""
         if not self.progress_file.exists():
             return []
         rows = list(csv.reader(io.StringIO(self.progress_file.read_text(encoding="utf-8"))))
-        return [Progress(*map(int, row)) for row in rows[1:]]
+        return [PruningProgress(*map(int, row)) for row in rows[1:]]
 
     def _cut_torn_line(self) -> None:
         """Cut off a last line that a killed process has left unfinished."""
@@ -185,12 +185,12 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _record(line: bytes, where: str) -> Record:
+def _record(line: bytes, where: str) -> EvaluationRecord:
     try:
         row = json.loads(line)
         accuracy = math.nan if row["accuracy"] is None else float(row["accuracy"])
         encoding = tuple(tuple(map(int, widths)) for widths in row["encoding"])
-        return Record(**{**row, "encoding": encoding, "accuracy": accuracy})
+        return EvaluationRecord(**{**row, "encoding": encoding, "accuracy": accuracy})
     except (ValueError, TypeError, KeyError) as error:
         raise SearchError(f"{where}: is no candidate of a search; delete the line ({error})") from error
 
