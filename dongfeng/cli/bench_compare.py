@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.bench import compare_reports, read_report
+    from dongfeng.benchmark import compare_reports, read_report
 
     found = compare_reports(read_report(args.a), read_report(args.b), timer=args.timer)
     if args.json:

@@ -14,8 +14,8 @@ from dongfeng.cli.output import note, print_json
 from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
-    from dongfeng.bench.contestant import Entry
-    from dongfeng.bench.report import Report
+    from dongfeng.benchmark.contestant import Entry
+    from dongfeng.benchmark.report import Report
 
 EPILOG = """\
 Without --device this machine is measured, on drawn images: the network alone, the same with copies of its input and
@@ -97,9 +97,9 @@ def _refuse_strangers(args: argparse.Namespace) -> None:
 
 
 def _of_here(args: argparse.Namespace) -> Report:
-    from dongfeng.bench import Settings, measure_here
-    from dongfeng.bench.report import THIS_MACHINE
-    from dongfeng.bench.turns import Rules
+    from dongfeng.benchmark import Settings, measure_here
+    from dongfeng.benchmark.report import THIS_MACHINE
+    from dongfeng.benchmark.turns import Rules
 
     usual = Rules()
     rules = Rules(seconds=args.seconds or usual.seconds, least_samples=args.repeats or usual.least_samples)
@@ -117,7 +117,7 @@ def _of_here(args: argparse.Namespace) -> Report:
 def _entries(args: argparse.Namespace) -> list[Entry]:
     """Every combination that was asked for, once."""
     from dongfeng.backends.registry import auto_backend
-    from dongfeng.bench.contestant import Entry
+    from dongfeng.benchmark.contestant import Entry
     from dongfeng.zoo.models import list_models, model_info
 
     found = []
@@ -130,7 +130,7 @@ def _entries(args: argparse.Namespace) -> list[Entry]:
 
 
 def _of_device(args: argparse.Namespace) -> Report:
-    from dongfeng.bench import add_measured, device_report, read_report
+    from dongfeng.benchmark import add_measured, device_report, read_report
 
     measured = None if args.measured is None else read_report(args.measured)
     report = device_report(args.device, args.models, sizes_hw=args.size or (), layers_of=args.layers or ())
@@ -138,7 +138,7 @@ def _of_device(args: argparse.Namespace) -> Report:
         report = add_measured(report, measured, args.measured)
     if args.ssh is None:
         return report
-    from dongfeng.bench.board import Board, measure_on_board
+    from dongfeng.benchmark.board import Board, measure_on_board
 
     board = Board(args.ssh, args.trtexec, args.port, args.identity, args.known_hosts)
     return measure_on_board(report, board, precisions=args.precision or (), on_step=note)
@@ -146,7 +146,7 @@ def _of_device(args: argparse.Namespace) -> Report:
 
 def _give(args: argparse.Namespace, report: Report) -> None:
     """Write and print the report."""
-    from dongfeng.bench.report import write_report
+    from dongfeng.benchmark.report import write_report
 
     if args.output is not None:
         write_report(report, args.output)
@@ -162,6 +162,6 @@ def _give(args: argparse.Namespace, report: Report) -> None:
     for reason in (report["noise"] or {}).get("reasons", ()):
         note(f"warning: too noisy, another run may give other medians: {reason}")
     if args.html is not None:  # last: what can be wrong with a page must not cost the figures
-        from dongfeng.bench.html_report import write_report as write_page
+        from dongfeng.benchmark.html_report import write_report as write_page
 
         note(f"wrote {', '.join(map(str, write_page(report, args.html)))}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dongfeng.cli.output import cell, print_table
 
 if TYPE_CHECKING:
-    from dongfeng.bench.report import Report, Row
+    from dongfeng.benchmark.report import Report, Row
 
 _BAR = 30  # characters of the longest bar
 

@@ -113,7 +113,7 @@ def latency_of_arguments(args: argparse.Namespace, space: Space, folder: Path) -
     """
     if args.device != HERE:
         return str(args.device)
-    from dongfeng.bench.pinning import pinned
+    from dongfeng.benchmark.pinning import pinned
     from dongfeng.devices import read_profile, write_profile
     from dongfeng.search.here import measure_space
 

@@ -20,7 +20,7 @@ import pytest
 
 from dongfeng import devices
 from dongfeng.backends.tensorrt.trtexec import remote
-from dongfeng.bench.report import ROW_KEYS
+from dongfeng.benchmark.report import ROW_KEYS
 from dongfeng.cli.bench import main
 from dongfeng.devices import conv_kernel, load_profile, named_kernels
 from dongfeng.net.fold import fold

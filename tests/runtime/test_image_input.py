@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from dongfeng.runtime.prepare_model import Form, prepare_zoo
 
 from dongfeng.backends.onnxruntime import OnnxRuntime
 from dongfeng.backends.registry import backend_type

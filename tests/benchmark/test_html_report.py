@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dongfeng.bench.html_report import write_report
-from dongfeng.bench.pictures import draw
-from dongfeng.bench.scatter import Place, Point, Series, panels_of
+from dongfeng.benchmark.html_report import write_report
+from dongfeng.benchmark.pictures import draw
+from dongfeng.benchmark.scatter import Place, Point, Series, panels_of
 from dongfeng.errors import BackendUnavailable, DeviceError
 from dongfeng.zoo.models import model_info
 

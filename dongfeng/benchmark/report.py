@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dongfeng.bench.host import host_facts, versions
+from dongfeng.benchmark.host import host_facts, versions
 from dongfeng.errors import DeviceError, UnknownModel
 from dongfeng.support.files import replacing
 from dongfeng.support.json_layout import json_text

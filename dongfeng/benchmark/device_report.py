@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-from dongfeng.bench.report import SUM_OF_LAYERS, Report, Row, key_of, new_report, new_row
+from dongfeng.benchmark.report import SUM_OF_LAYERS, Report, Row, key_of, new_report, new_row
 from dongfeng.devices import DeviceProfile, LatencyEstimate, PublishedPoint, load_profile, predict, timed_net
 from dongfeng.devices.published import RESNETS
 from dongfeng.errors import DeviceError

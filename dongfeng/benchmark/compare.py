@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dongfeng.bench.report import Report, Row, RowKey, key_of, samples_ms
-from dongfeng.bench.statistics import Ratio, ratio_of_medians
+from dongfeng.benchmark.report import Report, Row, RowKey, key_of, samples_ms
+from dongfeng.benchmark.statistics import Ratio, ratio_of_medians
 
 
 class Compared(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dongfeng.bench.compare import compare_reports
-from dongfeng.bench.device_report import device_report
-from dongfeng.bench.report import new_report, new_row
+from dongfeng.benchmark.compare import compare_reports
+from dongfeng.benchmark.device_report import device_report
+from dongfeng.benchmark.report import new_report, new_row
 
 
 def row(model: str, samples_ms: list[float], **more: Any) -> dict[str, Any]:

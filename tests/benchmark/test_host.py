@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dongfeng.bench import host
-from dongfeng.bench.here import noise_of
-from dongfeng.bench.host import BusyMeter, Busyness, core_leaders, host_facts
-from dongfeng.bench.pinning import pinned
+from dongfeng.benchmark import host
+from dongfeng.benchmark.here import noise_of
+from dongfeng.benchmark.host import BusyMeter, Busyness, core_leaders, host_facts
+from dongfeng.benchmark.pinning import pinned
 
 
 def draw(root: Path, files: dict[str, str]) -> Path:

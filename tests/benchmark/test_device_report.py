@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dongfeng.bench.device_report import add_measured, device_report
-from dongfeng.bench.report import new_report, new_row
+from dongfeng.benchmark.device_report import add_measured, device_report
+from dongfeng.benchmark.report import new_report, new_row
 from dongfeng.errors import DeviceError, ShapeError, UnknownModel
 
 COLUMNS = {

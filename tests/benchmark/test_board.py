@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from dongfeng.backends.tensorrt.trtexec import remote
-from dongfeng.bench.board import Board, measure_on_board
-from dongfeng.bench.device_report import add_measured, device_report
+from dongfeng.benchmark.board import Board, measure_on_board
+from dongfeng.benchmark.device_report import add_measured, device_report
 
 
 class Answer:

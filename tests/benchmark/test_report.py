@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dongfeng.bench.device_report import device_report
-from dongfeng.bench.host import host_facts
-from dongfeng.bench.report import LAYER_KEYS, ROW_KEYS, new_report, new_row, read_report, write_report
+from dongfeng.benchmark.device_report import device_report
+from dongfeng.benchmark.host import host_facts
+from dongfeng.benchmark.report import LAYER_KEYS, ROW_KEYS, new_report, new_row, read_report, write_report
 from dongfeng.errors import DeviceError
 from tests.conftest import CHECKOUT
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dongfeng.bench import Settings, measure_here, summarize
-from dongfeng.bench.contestant import Entry, open_contestant
-from dongfeng.bench.turns import Rules
+from dongfeng.benchmark import Settings, measure_here, summarize
+from dongfeng.benchmark.contestant import Entry, open_contestant
+from dongfeng.benchmark.turns import Rules
 from dongfeng.errors import BackendUnavailable, DongfengError
 from dongfeng.zoo.models import model_info
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dongfeng.bench.statistics import ratio_of_medians, summarize
+from dongfeng.benchmark.statistics import ratio_of_medians, summarize
 
 stats = pytest.importorskip("scipy.stats", reason="needs SciPy")
 TIMES = st.lists(st.floats(0.01, 1e5), min_size=2, max_size=60)

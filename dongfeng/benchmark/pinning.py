@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dongfeng.backends.threads import cpu_count
-from dongfeng.bench.host import core_leaders
+from dongfeng.benchmark.host import core_leaders
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dongfeng.bench.compare import Comparison, compare_reports
-from dongfeng.bench.device_report import add_measured, device_report
-from dongfeng.bench.here import Settings, measure_here
-from dongfeng.bench.report import FORMAT, read_report, write_report
-from dongfeng.bench.statistics import Summary, ratio_of_medians, summarize
+from dongfeng.benchmark.compare import Comparison, compare_reports
+from dongfeng.benchmark.device_report import add_measured, device_report
+from dongfeng.benchmark.here import Settings, measure_here
+from dongfeng.benchmark.report import FORMAT, read_report, write_report
+from dongfeng.benchmark.statistics import Summary, ratio_of_medians, summarize
 
 __all__ = [
     "FORMAT",

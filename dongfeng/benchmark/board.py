@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dongfeng.backends.tensorrt.trtexec.boards import BOARDS
-from dongfeng.bench.report import Report, Row, new_row
+from dongfeng.benchmark.report import Report, Row, new_row
 from dongfeng.devices import timed_net
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold

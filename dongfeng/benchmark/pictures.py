@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from dongfeng.bench.scatter import KINDS, Kind, Panel, Point
+from dongfeng.benchmark.scatter import KINDS, Kind, Panel, Point
 from dongfeng.support.plots import COLOURS, DPI, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
