@@ -11,6 +11,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from dongfeng.devices.pinning import core_leaders
+
 _ROOT = Path("/")
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "tensorrt", "tensorrt-rtx")
 _BOOST = {"devices/system/cpu/cpufreq/boost": "1", "devices/system/cpu/intel_pstate/no_turbo": "0"}
@@ -58,15 +60,6 @@ def host_facts(root: Path = _ROOT) -> dict[str, Any]:
         "is_on_battery": _is_on_battery(sys),
         "load_average_1min": _load_average(root),
     }
-
-
-def core_leaders(cpus: Iterable[int], root: Path = _ROOT) -> list[int]:
-    """The first CPU of each physical core among these, in order; all of them where the system does not tell."""
-    leaders: dict[str, int] = {}
-    for cpu in sorted(cpus):
-        siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        leaders.setdefault(siblings or f"cpu {cpu} alone", cpu)
-    return list(leaders.values())
 
 
 class Busyness(NamedTuple):

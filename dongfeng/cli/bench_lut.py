@@ -72,7 +72,7 @@ def _journal(output: Path) -> Path:
 
 def _measured(args: argparse.Namespace, output: Path) -> DeviceProfile:
     from dongfeng import devices
-    from dongfeng.benchmark.pinning import pinned
+    from dongfeng.devices.pinning import pinned
 
     journal = _journal(output)
     if not args.resume:

@@ -113,8 +113,8 @@ def latency_of_arguments(args: argparse.Namespace, space: Space, folder: Path) -
     """
     if args.device != HERE:
         return str(args.device)
-    from dongfeng.benchmark.pinning import pinned
     from dongfeng.devices import read_profile, write_profile
+    from dongfeng.devices.pinning import pinned
     from dongfeng.search.here import measure_space
 
     profile_file = folder / "device.json"

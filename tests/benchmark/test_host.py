@@ -10,8 +10,7 @@ import pytest
 
 from dongfeng.benchmark import host
 from dongfeng.benchmark.here import noise_of
-from dongfeng.benchmark.host import BusyMeter, Busyness, core_leaders, host_facts
-from dongfeng.benchmark.pinning import pinned
+from dongfeng.benchmark.host import BusyMeter, Busyness, host_facts
 
 
 def draw(root: Path, files: dict[str, str]) -> Path:
@@ -83,12 +82,6 @@ def test_what_the_system_does_not_tell_is_none(tmp_path: Path) -> None:
     assert {facts[key] for key in silent} == {None}
 
 
-def test_one_cpu_of_each_core_comes_first(laptop: Path) -> None:
-    assert core_leaders(range(4), laptop) == [0, 1]
-    assert core_leaders([2, 3], laptop) == [2, 3]
-    assert core_leaders(range(4), laptop / "nowhere") == [0, 1, 2, 3]
-
-
 def test_what_others_use_is_all_but_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In ten seconds two CPUs are busy for 12, 7 of them are ours; 1 is stolen; a third CPU does not count."""
     now = {"clock": 100.0, "own": 3.0}
@@ -131,19 +124,3 @@ def test_a_machine_that_others_use_is_too_noisy() -> None:
     assert "df1 224x224 ncnn fp32, network, 20 %" in reason
     rows[0]["timers"] = {"network": {**calm, "is_steady": False}}
     assert "1 of 1 timers never settled" in noise_of(rows, Busyness(0.0, 0.0))["reasons"][0]
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
-def test_a_block_is_kept_on_as_many_cpus_as_threads() -> None:
-    before = os.sched_getaffinity(0)
-    with pinned(1) as (threads, cpus):
-        assert threads == 1
-        assert cpus is not None
-        assert os.sched_getaffinity(0) == set(cpus)
-        assert len(cpus) == 1
-    assert os.sched_getaffinity(0) == before
-    with pinned(None) as (threads, cpus):
-        assert cpus is not None
-        assert len(cpus) == threads == len(core_leaders(before))
-    with pinned(len(before) + 3) as (threads, cpus):
-        assert (threads, cpus) == (len(before) + 3, tuple(sorted(before)))
