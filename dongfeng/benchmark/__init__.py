@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dongfeng.benchmark.compare import Comparison, compare_reports
 from dongfeng.benchmark.device_report import add_measured, device_report
-from dongfeng.benchmark.here import Settings, measure_here
 from dongfeng.benchmark.report import FORMAT, read_report, write_report
 from dongfeng.benchmark.statistics import Summary, ratio_of_medians, summarize
+from dongfeng.benchmark.this_machine import Settings, measure_here
 
 __all__ = [
     "FORMAT",

@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dongfeng.benchmark.pictures import draw
 from dongfeng.benchmark.scatter import number, panels_of, rows_of, shown, size_of
+from dongfeng.benchmark.scatter_plot import draw
 from dongfeng.errors import DeviceError
 from dongfeng.support.files import replacing
 from dongfeng.support.html_page import Cells, inline_figure, page, section, table

@@ -98,8 +98,8 @@ def _refuse_strangers(args: argparse.Namespace) -> None:
 
 def _of_here(args: argparse.Namespace) -> Report:
     from dongfeng.benchmark import Settings, measure_here
+    from dongfeng.benchmark.interleaved import Rules
     from dongfeng.benchmark.report import THIS_MACHINE
-    from dongfeng.benchmark.turns import Rules
 
     usual = Rules()
     rules = Rules(seconds=args.seconds or usual.seconds, least_samples=args.repeats or usual.least_samples)

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from dongfeng.benchmark import host
-from dongfeng.benchmark.here import noise_of
 from dongfeng.benchmark.host import BusyMeter, Busyness, host_facts
+from dongfeng.benchmark.this_machine import noise_of
 
 
 def draw(root: Path, files: dict[str, str]) -> Path:

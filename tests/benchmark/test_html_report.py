@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dongfeng.benchmark.html_report import write_report
-from dongfeng.benchmark.pictures import draw
 from dongfeng.benchmark.scatter import Place, Point, Series, panels_of
+from dongfeng.benchmark.scatter_plot import draw
 from dongfeng.errors import BackendUnavailable, DeviceError
 from dongfeng.zoo.models import model_info
 

@@ -11,7 +11,7 @@ import pytest
 
 from dongfeng.benchmark import Settings, measure_here, summarize
 from dongfeng.benchmark.contestant import Entry, open_contestant
-from dongfeng.benchmark.turns import Rules
+from dongfeng.benchmark.interleaved import Rules
 from dongfeng.errors import BackendUnavailable, DongfengError
 from dongfeng.zoo.models import model_info
 

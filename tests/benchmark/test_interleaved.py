@@ -7,7 +7,7 @@ from itertools import chain, cycle, repeat
 
 import pytest
 
-from dongfeng.benchmark.turns import Rules, take_turns, warm_up
+from dongfeng.benchmark.interleaved import Rules, take_turns, warm_up
 
 
 class Clock:

@@ -12,9 +12,9 @@ import numpy as np
 
 from dongfeng.benchmark.contestant import Contestant, Entry, open_contestant
 from dongfeng.benchmark.host import BusyMeter, Busyness
+from dongfeng.benchmark.interleaved import OnProgress, Rules, Timed, take_turns
 from dongfeng.benchmark.report import THIS_MACHINE, Report, Row, key_of, new_report, new_row
 from dongfeng.benchmark.statistics import MOST_DRIFT, summarize
-from dongfeng.benchmark.turns import OnProgress, Rules, Timed, take_turns
 from dongfeng.devices.pinning import pinned
 from dongfeng.errors import BackendUnavailable, DongfengError
 
