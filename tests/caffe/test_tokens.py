@@ -46,7 +46,7 @@ def test_unescape():
 
 
 def test_hostile_white_space_takes_linear_time():
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(PrototxtError, match="unexpected character"):
         scan(" " * 200_000 + "#\n" * 200_000 + "$", "x")
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2  # a scanner that goes back needs hours

@@ -79,8 +79,12 @@ def test_prior_boxes_of_a_given_image_size(param: dict[str, Any]) -> None:
 
 
 def test_prior_boxes_without_sizes_are_refused() -> None:
-    for param in ({}, {"min_size": (1, 2), "max_size": 3}, {"min_size": 1, "variance": (1, 2)}):
-        with pytest.raises(ShapeError):
+    for param, problem in (
+        ({}, "0 min_size and 0 max_size: as many, at least one"),
+        ({"min_size": (1, 2), "max_size": 3}, "2 min_size and 1 max_size: as many, at least one"),
+        ({"min_size": 1, "variance": (1, 2)}, "2 variances, expected one or four"),
+    ):
+        with pytest.raises(ShapeError, match=problem):
             run_one("PriorBox", np.zeros((1, 1, 1, 1)), np.zeros((1, 3, 7, 7)), prior_box_param=param)
 
 

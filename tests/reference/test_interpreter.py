@@ -108,7 +108,7 @@ def test_blobs_are_freed_when_nobody_needs_them() -> None:
 def test_layers_behind_the_last_output_are_not_run() -> None:
     net = chain(step("p", "Power", "data", "x"), step("q", "Python", "x", "y"))
     np.testing.assert_array_equal(run(net, {"data": np.ones((1, 2))}, ["x"])["x"], [[1, 1]])
-    with pytest.raises(UnsupportedLayer):
+    with pytest.raises(UnsupportedLayer, match='layer "q" .Python.: unsupported layer type'):
         run(net, {"data": np.ones((1, 2))}, ["y"])
 
 

@@ -57,13 +57,13 @@ def test_size_of_a_second_bottom() -> None:
 
 
 def test_sizes_that_cannot_be() -> None:
-    for param in (
-        {},
-        {"height": 3},
-        {"pad_beg": 1, "zoom_factor": 2},
-        {"pad_beg": -3, "pad_end": -2, "zoom_factor": 2},
+    for param, problem in (
+        ({}, "no output size: give height and width"),
+        ({"height": 3}, "no output size: give height and width"),
+        ({"pad_beg": 1, "zoom_factor": 2}, "pad_beg 1 and pad_end 0 can only crop"),
+        ({"pad_beg": -3, "pad_end": -2, "zoom_factor": 2}, "pad_beg -3 and pad_end -2 crop everything of 1x1x5x5"),
     ):
-        with pytest.raises(ShapeError):
+        with pytest.raises(ShapeError, match=problem):
             run_one("Interp", noise(1, 1, 5, 5), interp_param=param)
 
 

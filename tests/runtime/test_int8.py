@@ -77,7 +77,7 @@ def test_a_network_is_quantized_once_for_the_same_images(
         np.testing.assert_array_equal(load_(list(images[:2])), first)
         np.testing.assert_array_equal(load_(list(images[:2]), threads=1), first)
         patch.setattr(calibrate, "QUANTIZER_VERSION", 10**6)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="'NoneType' object is not callable"):
             load_(list(images[:2]))
     load_(list(images[1:3]))
     assert len(list(onnx_folder().glob("*.onnx"))) == 2

@@ -90,12 +90,12 @@ def test_wrong_shape(tmp_path: Path, records: list[LayerBlobs], info: ModelInfo)
 
 
 def test_weights_of_another_model(good: Path) -> None:
-    with pytest.raises(WeightsMismatch):
+    with pytest.raises(WeightsMismatch, match='"res3.1.conv1": blob 0 is 128x64x3x3, the net wants 128x128x3x3'):
         verify_weights(good, model_info("df2seg1_mergebn"))
 
 
 def test_merged_weights_are_not_those_of_the_unmerged_release(good: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsMismatch):
+    with pytest.raises(WeightsMismatch, match='"conv1": the file has 2 blobs, the net wants 1'):
         verify_weights(good, replace(model_info("dflite_seg"), folded=False))
 
 
@@ -104,15 +104,24 @@ def test_truncated_file(good: Path, tmp_path: Path, info: ModelInfo, keep: float
     body = good.read_bytes()
     cut = tmp_path / NAME
     cut.write_bytes(body[: int(len(body) * keep)])
-    with pytest.raises((CaffemodelError, WeightsMismatch)):
+    with pytest.raises(CaffemodelError, match=r"bytes should follow, \d+ are left: is the file cut short\?"):
         verify_weights(cut, info)
 
 
-@pytest.mark.parametrize("body", [b"", b"\0" * 1000, b"not a caffemodel", b"\x80\x04\x95pickle"])
-def test_other_files(tmp_path: Path, info: ModelInfo, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "the file is empty"),
+        (b"\0" * 1000, "damaged, or no caffemodel: no field can begin here"),
+        (b"not a caffemodel", "text, not a caffemodel"),
+        (b"\x80\x04\x95pickle", "damaged, or no caffemodel: 8 bytes should follow"),
+    ],
+    ids=["empty", "zeros", "text", "pickle"],
+)
+def test_other_files(tmp_path: Path, info: ModelInfo, body: bytes, problem: str) -> None:
     path = tmp_path / NAME
     path.write_bytes(body)
-    with pytest.raises((CaffemodelError, WeightsMismatch)):
+    with pytest.raises(CaffemodelError, match=problem):
         verify_weights(path, info)
 
 
