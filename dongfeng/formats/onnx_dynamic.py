@@ -78,9 +78,7 @@ def _fully_dynamic(net: Net) -> Sizes:
         for top in layer.tops:
             if top in size_of and size_of[top] not in computed:
                 raise UnsupportedLayer(
-                    [
-                        f'{layer.where}: takes the size of "{size_of[top]}", which is computed later, so it cannot be dynamic'
-                    ]
+                    [f'{layer.where}: takes the size of "{size_of[top]}", which comes later, so it cannot be dynamic']
                 )
         computed.update(layer.tops)
     return Sizes(infer_shapes(inputs, net.layers, open_sizes=size_of), size_of)

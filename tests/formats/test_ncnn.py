@@ -308,7 +308,7 @@ def test_what_caffe_cannot_express_is_refused(tmp_path: Path, line: str, problem
 
 def test_pooling_that_depends_on_an_open_size_is_refused(tmp_path: Path) -> None:
     param, _ = write(tmp_path, text("Pooling p 1 1 x y 0=0 1=2 2=2 3=1").replace("0=9 1=7", ""))
-    with pytest.raises(UnsupportedLayer, match="depends on a size that is open; give the Input its w, h and c"):
+    with pytest.raises(UnsupportedLayer, match="depends on a dynamic size; give the Input its w, h and c"):
         read_ncnn(param)
 
 

@@ -1,4 +1,4 @@
-"""ncnn's layers with a weight matrix in Caffe's terms: convolutions, deconvolutions, inner product."""
+"""From ncnn's layers with a weight matrix to Caffe's: convolutions, deconvolutions, inner product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each Caffe layer type is in ncnn: the counterpart of `layers`, `convolution` and `pooling`.
+"""From Caffe's layer types to ncnn's layers: the counterpart of `layers`, `convolution` and `pooling`.
 
 ncnn's blobs have no batch axis, so Caffe's axis a is its axis a - 1.
 """
@@ -27,13 +27,13 @@ _RELU, _LEAKY_RELU = 1, 2
 
 
 def activation(relu: Layer) -> dict[int, Value]:
-    """The parameters with which a convolution or inner product does the work of the ReLU behind it."""
+    """Return the parameters that make a convolution or inner product apply the ReLU behind it."""
     slope = float(relu.params.relu_param.negative_slope)
     return {9: _LEAKY_RELU, 10: (slope,)} if slope else {9: _RELU}
 
 
 def normalization(norm: Layer, scale: Layer | None, n_channels: int) -> list[Weights]:
-    """The four vectors of ncnn's BatchNorm, which holds what Caffe has in a BatchNorm and the Scale behind it."""
+    """Return the four vectors of ncnn's BatchNorm, which is Caffe's BatchNorm and the Scale behind it."""
     mean, variance, total = norm.blobs
     factor = np.float32(1 / total.item() if total.item() else 0)
     ones, zeros = np.ones(n_channels, np.float32), np.zeros(n_channels, np.float32)
@@ -42,24 +42,24 @@ def normalization(norm: Layer, scale: Layer | None, n_channels: int) -> list[Wei
 
 
 def _arg_max(context: Context) -> list[Emitted]:
-    kind = context.kind
-    if not isinstance(kind, ArgMax) or kind.axis is None or canonical_axis(kind.axis, context.bottoms[0]) != 1:
+    argmax = context.layer_type
+    if not isinstance(argmax, ArgMax) or argmax.axis is None or canonical_axis(argmax.axis, context.bottoms[0]) != 1:
         raise unsupported("an axis other than the channels")
-    if kind.values:
+    if argmax.values:
         raise unsupported("out_max_val: ncnn writes values before indices")
-    return [Emitted("ArgMax", {1: kind.top_k})]
+    return [Emitted("ArgMax", {1: argmax.top_k})]
 
 
 def _batch_norm(context: Context) -> list[Emitted]:
-    kind, n_channels = context.kind, context.bottoms[0][1]
-    if not isinstance(kind, BatchNorm) or kind.by_batch:
+    norm, n_channels = context.layer_type, context.bottoms[0][1]
+    if not isinstance(norm, BatchNorm) or norm.by_batch:
         raise unsupported("use_global_stats: false: ncnn has no statistics of the batch")
-    weights = normalization(kind.layer, None, n_channels) if kind.blobs else []
-    return [Emitted("BatchNorm", params({0: n_channels, 1: float(kind.eps)}), weights)]
+    weights = normalization(norm.layer, None, n_channels) if norm.blobs else []
+    return [Emitted("BatchNorm", params({0: n_channels, 1: float(norm.eps)}), weights)]
 
 
 def _concat(context: Context) -> list[Emitted]:
-    axis = context.kind.axis if isinstance(context.kind, Concat) else 1
+    axis = context.layer_type.axis if isinstance(context.layer_type, Concat) else 1
     return [Emitted("Concat", params({0: _axis(axis, context)}))]
 
 
@@ -74,7 +74,7 @@ def _deconvolution(context: Context) -> list[Emitted]:
 
 
 def _convolving(type_: str, context: Context, n_out: int, group: int) -> list[Emitted]:
-    layer = context.kind.layer
+    layer = context.layer
     if len(layer.bottoms) > 1:
         raise unsupported("several bottoms that share the weights")
     if len(context.bottoms[0]) != 4 or canonical_axis(layer.params.convolution_param.axis, context.bottoms[0]) != 1:
@@ -92,7 +92,7 @@ def _convolving(type_: str, context: Context, n_out: int, group: int) -> list[Em
 
 
 def _by_output(weight: Array, group: int) -> Array:
-    """From Caffe's (in, out / group, height, width) to ncnn's (group, out / group, in / group, height, width)."""
+    """Reorder Caffe's (in, out / group, height, width) to ncnn's (group, out / group, in / group, height, width)."""
     n_in, *rest = weight.shape
     return weight.reshape(group, n_in // group, *rest).swapaxes(1, 2)
 
@@ -102,13 +102,13 @@ def _matrix(blobs: tuple[Array, ...]) -> list[Weights]:
 
 
 def _dropout(context: Context) -> list[Emitted]:
-    if context.kind.trains:
+    if context.layer_type.trains:
         raise unsupported("phase TRAIN, where it drops values at random")
     return [Emitted("Dropout", {})]
 
 
 def _eltwise(context: Context) -> list[Emitted]:
-    param = context.kind.layer.params.eltwise_param
+    param = context.layer.params.eltwise_param
     values: dict[int, Value] = {0: _OPERATIONS[param.operation]}
     if param.coeff:
         values[1] = tuple(float(value) for value in param.coeff)
@@ -122,10 +122,10 @@ def _flatten(context: Context) -> list[Emitted]:
 
 
 def _inner_product(context: Context) -> list[Emitted]:
-    param, (bottom,) = context.kind.layer.params.inner_product_param, context.bottoms
+    param, (bottom,) = context.layer.params.inner_product_param, context.bottoms
     if canonical_axis(param.axis, bottom) != 1 or len(bottom) == 3:
         raise unsupported("rows that are multiplied one by one, or a bottom of two axes, which ncnn takes for such")
-    sizes, blobs = context.blob_sizes(), context.kind.blobs
+    sizes, blobs = context.blob_sizes(), context.layer_type.blobs
     if param.transpose and blobs:
         blobs = (blobs[0].T, *blobs[1:])
     values = params({0: param.num_output, 1: len(sizes) > 1, 2: math.prod(sizes[0])})
@@ -133,7 +133,7 @@ def _inner_product(context: Context) -> list[Emitted]:
 
 
 def _interp(context: Context) -> list[Emitted]:
-    param = context.kind.layer.params.interp_param
+    param = context.layer.params.interp_param
     if param.pad_beg or param.pad_end:
         raise unsupported("pad_beg or pad_end")
     _, _, height, width = context.tops[0]
@@ -141,7 +141,7 @@ def _interp(context: Context) -> list[Emitted]:
 
 
 def _power(context: Context) -> list[Emitted]:
-    param = context.kind.layer.params.power_param
+    param = context.layer.params.power_param
     if param.power == 0 or param.scale == 0:
         raise unsupported("a power or scale of 0")
     values = {0: float(param.power), 1: float(param.scale), 2: float(param.shift)}
@@ -150,42 +150,42 @@ def _power(context: Context) -> list[Emitted]:
 
 def _prelu(context: Context) -> list[Emitted]:
     (size,) = context.blob_sizes()
-    return [Emitted("PReLU", {0: math.prod(size)}, [Weights(blob) for blob in context.kind.blobs])]
+    return [Emitted("PReLU", {0: math.prod(size)}, [Weights(blob) for blob in context.layer_type.blobs])]
 
 
 def _relu(context: Context) -> list[Emitted]:
-    return [Emitted("ReLU", params({0: float(context.kind.layer.params.relu_param.negative_slope)}))]
+    return [Emitted("ReLU", params({0: float(context.layer.params.relu_param.negative_slope)}))]
 
 
 def _scale(context: Context) -> list[Emitted]:
-    param, sizes = context.kind.layer.params.scale_param, context.blob_sizes()
+    param, sizes = context.layer.params.scale_param, context.blob_sizes()
     if len(context.bottoms) > 1:
         raise unsupported("a factor that is another blob")
     if canonical_axis(param.axis, context.bottoms[0]) != 1 or sizes[0] != context.bottoms[0][1:2]:
         raise unsupported("a factor that is not one number a channel")
     values = params({0: sizes[0][0], 1: len(sizes) > 1})
-    return [Emitted("Scale", values, [Weights(blob) for blob in context.kind.blobs])]
+    return [Emitted("Scale", values, [Weights(blob) for blob in context.layer_type.blobs])]
 
 
 def _shuffle_channel(context: Context) -> list[Emitted]:
     if len(context.bottoms[0]) != 4:
         raise unsupported("a bottom without height and width")
-    return [Emitted("ShuffleChannel", params({0: context.kind.layer.params.shuffle_channel_param.group}, {0: 1}))]
+    return [Emitted("ShuffleChannel", params({0: context.layer.params.shuffle_channel_param.group}, {0: 1}))]
 
 
 def _slice(context: Context) -> list[Emitted]:
-    axis = canonical_axis(context.kind.axis if isinstance(context.kind, Slice) else 1, context.bottoms[0])
+    axis = canonical_axis(context.layer_type.axis if isinstance(context.layer_type, Slice) else 1, context.bottoms[0])
     sizes = tuple(top[axis] for top in context.tops)
     return [Emitted("Slice", params({0: sizes, 1: _axis(axis, context)}))]
 
 
 def _softmax(context: Context) -> list[Emitted]:
-    axis = _axis(context.kind.layer.params.softmax_param.axis, context)
-    return [Emitted("Softmax", params({0: axis, 1: 1}))]  # 1: the axis is to be taken seriously
+    axis = _axis(context.layer.params.softmax_param.axis, context)
+    return [Emitted("Softmax", params({0: axis, 1: 1}))]  # 1: the file is new enough for its axis to count
 
 
 def _axis(axis: int, context: Context) -> int:
-    """An axis of the first bottom as ncnn counts."""
+    """Return an axis of the first bottom as ncnn counts it."""
     number = canonical_axis(axis, context.bottoms[0])
     if number == 0:
         raise unsupported("the batch as its axis, which ncnn does not have")

@@ -1,4 +1,4 @@
-"""Caffe's pooling as ncnn's: its own rounding where that gives the same windows and divisors, else explicit padding."""
+"""From Caffe's pooling to ncnn's: by ncnn's rounding where windows and divisors agree, else by explicit padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FULL, _VALID = 0, 1
 
 
 class _Side(NamedTuple):
-    """Windows along one side; `beyond` is how far the last one reaches past input and padding (below 0: short)."""
+    """Windows along one side."""
 
     size: int
     kernel: int
@@ -27,6 +27,7 @@ class _Side(NamedTuple):
 
     @property
     def beyond(self) -> int:
+        """Pixels by which the last window reaches past input and padding; below 0 it falls short."""
         return self.reach - self.pad
 
     @property
@@ -41,35 +42,35 @@ class _Side(NamedTuple):
 
     @property
     def is_valid(self) -> bool:
-        """Whether ncnn's valid mode, which rounds down, does."""
+        """Whether ncnn's valid mode, which rounds down, makes the same windows."""
         return -self.stride < self.beyond <= 0
 
     def clipped(self) -> _Side:
-        """A lone window with what lies outside the input cut away, where no padding counts."""
+        """Cut a lone window down to the input, where there is no padding to count."""
         return self._replace(kernel=min(self.kernel, self.size)) if self.n_windows == 1 and not self.pad else self
 
 
 def pooling(context: Context) -> list[Emitted]:
-    """Convert a Pooling layer. A padded average whose last window reaches beyond the padding pads in a layer before."""
-    kind = context.kind
-    if not isinstance(kind, Pooling) or len(context.tops) > 1:
+    """Convert a Pooling layer; a padded average whose last window reaches too far gets a Padding layer."""
+    layer_type = context.layer_type
+    if not isinstance(layer_type, Pooling) or len(context.tops) > 1:
         raise unsupported("a second top with the places of the maxima, which ncnn's Pooling does not have")
     (_, _, height, width), (_, _, out_h, out_w) = context.bottoms[0], context.tops[0]
-    if kind.param.global_pooling:
-        return [Emitted("Pooling", params({0: not kind.is_max, 7: 1, 8: 1}))]  # to 1x1, all three axes kept
-    window = kind.window(context.bottoms[0])
+    if layer_type.param.global_pooling:
+        return [Emitted("Pooling", params({0: not layer_type.is_max, 7: 1, 8: 1}))]  # to 1x1, all three axes kept
+    window = layer_type.window(context.bottoms[0])
     sides = [
         _Side(*values).clipped()
         for values in zip((height, width), window.kernel, window.stride, window.pad, (out_h, out_w), strict=True)
     ]
-    if not kind.is_max and any(side.is_empty for side in sides):
+    if not layer_type.is_max and any(side.is_empty for side in sides):
         raise unsupported("an average of no pixels, in a last window that lies behind the input")
     layers = []
-    if not kind.is_max and any(side.pad for side in sides) and any(side.beyond > 0 for side in sides):
+    if not layer_type.is_max and any(side.pad for side in sides) and any(side.beyond > 0 for side in sides):
         h, w = sides
         layers.append(Emitted("Padding", params({0: h.pad, 1: h.pad, 2: w.pad, 3: w.pad})))
         sides = [side._replace(size=side.size + 2 * side.pad, pad=0) for side in sides]
-    return [*layers, _pooling(sides, is_max=kind.is_max)]
+    return [*layers, _pooling(sides, is_max=layer_type.is_max)]
 
 
 def _pooling(sides: list[_Side], *, is_max: bool) -> Emitted:

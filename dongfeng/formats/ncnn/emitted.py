@@ -1,4 +1,4 @@
-"""What a Caffe layer becomes in ncnn, and how that is written down; `param` reads what is written here."""
+"""ncnn layers to write, and their text and bytes; `param` and `weights` read them back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from dongfeng.formats.ncnn.param import Scalar, Value
 from dongfeng.formats.ncnn.parts import unsupported
 from dongfeng.layers.base import LayerType
-from dongfeng.layers.layer import Array
+from dongfeng.layers.layer import Array, Layer
 
-Sizes = tuple[int, ...]
+KnownShape = tuple[int, ...]
 _ARRAY = -23300
 _RAW, _HALF = 0, 0x01306B47
 
@@ -35,35 +35,40 @@ class Emitted(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What an emitter knows: the layer, and the shapes around it.
+    """The input of an emitter: the layer, and the shapes around it.
 
     Attributes:
-        kind: The layer and its type.
-        bottoms: Shapes of what it reads.
-        tops: Shapes of what it makes.
+        layer_type: The layer and its type.
+        bottoms: Shapes of its bottoms.
+        tops: Shapes of its tops.
     """
 
-    kind: LayerType
-    bottoms: Sequence[Sizes]
-    tops: Sequence[Sizes]
+    layer_type: LayerType
+    bottoms: Sequence[KnownShape]
+    tops: Sequence[KnownShape]
 
-    def blob_sizes(self) -> list[Sizes]:
-        """Shapes of the layer's weight blobs, whether or not it has them."""
-        return [tuple(dim or 0 for dim in shape) for shape in self.kind.blob_shapes(self.bottoms)]
+    @property
+    def layer(self) -> Layer:
+        """The layer."""
+        return self.layer_type.layer
+
+    def blob_sizes(self) -> list[KnownShape]:
+        """Return the shapes of the layer's weight blobs, whether or not it has them."""
+        return [tuple(dim or 0 for dim in shape) for shape in self.layer_type.blob_shapes(self.bottoms)]
 
 
-# The first layer reads the Caffe layer's bottoms, each of the others what the one before it makes.
+# The first layer reads the Caffe layer's bottoms, each of the others the tops of the one before it.
 Emitter = Callable[[Context], list[Emitted]]
 
 
 def params(values: Mapping[int, Value | bool], defaults: Mapping[int, Value] | None = None) -> dict[int, Value]:
-    """Parameters without those that are ncnn's default anyway: 0, unless `defaults` says otherwise."""
+    """Drop the parameters that have ncnn's default: 0, unless `defaults` has another."""
     plain: dict[int, Value] = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
     return {key: value for key, value in plain.items() if value != (defaults or {}).get(key, 0)}
 
 
 def param_words(values: Mapping[int, Value]) -> list[str]:
-    """Parameters as a text file has them."""
+    """Return the parameters as words of a text file."""
     words = []
     for number, value in sorted(values.items()):
         if isinstance(value, tuple):
@@ -74,7 +79,7 @@ def param_words(values: Mapping[int, Value]) -> list[str]:
 
 
 def _scalar(value: Scalar) -> str:
-    """A number; ncnn takes one without a point and an exponent for an integer."""
+    """Write a number; ncnn takes one without a point and an exponent for an integer."""
     if not isinstance(value, float):
         return str(int(value))
     if not math.isfinite(value):
@@ -83,7 +88,7 @@ def _scalar(value: Scalar) -> str:
 
 
 def weight_bytes(weights: Weights, *, half: bool) -> bytes:
-    """An array as the weight file has it."""
+    """Return the bytes of an array in the weight file."""
     if not weights.is_matrix:
         return weights.array.astype("<f4").tobytes()
     if not half:

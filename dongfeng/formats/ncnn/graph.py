@@ -9,19 +9,19 @@ from dongfeng.caffe.message import message
 from dongfeng.errors import ConversionError, PrototxtError, ShapeError, UnsupportedLayer
 from dongfeng.formats.ncnn.layers import CONVERTERS
 from dongfeng.formats.ncnn.param import NcnnLayer
-from dongfeng.formats.ncnn.parts import Bottoms, OpenSize, Part
+from dongfeng.formats.ncnn.parts import Bottoms, DynamicSize, Part
 from dongfeng.layers.base import layer_type
 from dongfeng.layers.infer import output_shapes
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.net.graph import Net
 
-_GUESS: Shape = (1, None, None, None)
+_UNKNOWN: Shape = (1, None, None, None)  # of a blob behind a layer with a problem
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 _ADAPTIVE = 7  # parameter of Pooling: the result keeps three axes
 
 
 def build_net(layers: Sequence[NcnnLayer], *, name: str, source: str) -> Net:
-    """A `Net` that computes what ncnn computes, without weights; blobs keep their names.
+    """Build a `Net` that computes what ncnn computes, without weights; blobs keep their names.
 
     ncnn's `Split` layers vanish: a `Net`'s blob may have several readers.
 
@@ -43,7 +43,7 @@ def build_net(layers: Sequence[NcnnLayer], *, name: str, source: str) -> Net:
 
 
 def without_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
-    """The layers without Split, whose tops' readers read its bottom; one with a top that nobody reads stays."""
+    """Remove each Split, whose tops' readers then read its bottom; one with a top that nobody reads stays."""
     read = {bottom for layer in layers for bottom in layer.bottoms}
     origin: dict[str, str] = {}
     kept = []
@@ -61,16 +61,16 @@ class _Graph:
     """The net under construction, in Caffe's in-place form."""
 
     source: str
-    channels: Mapping[str, int]  # of blobs whose reader tells them
+    channels: Mapping[str, int]  # of the blobs that convolutions read
     inputs: dict[str, Shape] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     vectors: set[str] = field(default_factory=set)  # blobs with one axis in ncnn and four here
-    guessed: set[str] = field(default_factory=set)  # blobs that depend on a layer with a problem
+    tainted: set[str] = field(default_factory=set)  # blobs that depend on a layer with a problem
     problems: list[str] = field(default_factory=list)
 
     def add(self, layer: NcnnLayer) -> None:
-        """Convert one layer; what Caffe cannot express is added to `problems`."""
+        """Convert one layer; anything that Caffe cannot express is added to `problems`."""
         where = _where(layer, self.source)
         try:
             if layer.type == "Input":
@@ -81,20 +81,20 @@ class _Graph:
             if unread:
                 raise UnsupportedLayer([f"parameter {unread} has no counterpart in Caffe"])
         except UnsupportedLayer as exc:
-            is_consequence = isinstance(exc, OpenSize) and self.guessed.intersection(layer.bottoms)
-            self._guess(layer, [] if is_consequence else [f"{where}: {problem}" for problem in exc.problems])
+            is_consequence = isinstance(exc, DynamicSize) and self.tainted.intersection(layer.bottoms)
+            self._skip(layer, [] if is_consequence else [f"{where}: {problem}" for problem in exc.problems])
         except ShapeError:
-            if not self.guessed.intersection(layer.bottoms):
+            if not self.tainted.intersection(layer.bottoms):
                 raise
-            self._guess(layer, [])
-        except (ConversionError, PrototxtError) as exc:  # the latter: a number that no field of Caffe's takes
+            self._skip(layer, [])
+        except (ConversionError, PrototxtError) as exc:  # PrototxtError: a number that no field of Caffe's takes
             raise ConversionError(f"{where}: {exc}") from exc
 
-    def _guess(self, layer: NcnnLayer, problems: list[str]) -> None:
-        """Go on with open shapes, so that one problem does not hide the others."""
+    def _skip(self, layer: NcnnLayer, problems: list[str]) -> None:
+        """Continue with unknown shapes, so that one problem does not hide the others."""
         self.problems += problems
-        self.guessed.update(layer.tops)
-        self.shapes.update(dict.fromkeys(layer.tops, _GUESS))
+        self.tainted.update(layer.tops)
+        self.shapes.update(dict.fromkeys(layer.tops, _UNKNOWN))
 
     def _add_input(self, layer: NcnnLayer) -> None:
         (top,) = layer.tops
@@ -112,7 +112,7 @@ class _Graph:
         return Bottoms(shapes, rank, len(layer.tops))
 
     def _add_parts(self, layer: NcnnLayer, parts: Sequence[Part]) -> None:
-        made = [
+        converted = [
             Layer(
                 name=layer.name + part.suffix,
                 type=part.type,
@@ -124,18 +124,18 @@ class _Graph:
             )
             for index, part in enumerate(parts)
         ]
-        tops = output_shapes(layer_type(made[0]), [self.shapes[bottom] for bottom in layer.bottoms])
-        self.layers += made
+        tops = output_shapes(layer_type(converted[0]), [self.shapes[bottom] for bottom in layer.bottoms])
+        self.layers += converted
         self.shapes.update(zip(layer.tops, tops, strict=True))
-        is_pooled = made[0].params.pooling_param.global_pooling and not layer.params.integer(_ADAPTIVE, 0)
+        is_pooled = converted[0].params.pooling_param.global_pooling and not layer.params.integer(_ADAPTIVE, 0)
         if is_pooled or (self.vectors.issuperset(layer.bottoms) and layer.type != "InnerProduct"):
             self.vectors.update(layer.tops)
-        if self.guessed.intersection(layer.bottoms):
-            self.guessed.update(layer.tops)
+        if self.tainted.intersection(layer.bottoms):
+            self.tainted.update(layer.tops)
 
 
 def _channels_by_reader(layers: Sequence[NcnnLayer]) -> dict[str, int]:
-    """Channels of the blobs that a convolution reads, from the number of its weights."""
+    """Derive the channels of each blob that a convolution reads, from the number of its weights."""
     channels: dict[str, int] = {}
     for layer in layers:
         if layer.type not in _CONVOLUTIONS:
@@ -150,8 +150,8 @@ def _channels_by_reader(layers: Sequence[NcnnLayer]) -> dict[str, int]:
 
 
 def _check_wiring(layers: Sequence[NcnnLayer], source: str) -> None:
-    """Every bottom has an earlier producer, and no blob has two."""
-    made: set[str] = set()
+    """Check that every bottom has an earlier producer, and that no blob has two."""
+    produced: set[str] = set()
     for layer in layers:
         where = _where(layer, source)
         if layer.type == "Input":
@@ -160,12 +160,12 @@ def _check_wiring(layers: Sequence[NcnnLayer], source: str) -> None:
         elif not layer.bottoms or not layer.tops:
             raise ConversionError(f"{where}: expected a bottom and a top")
         for bottom in layer.bottoms:
-            if bottom not in made:
+            if bottom not in produced:
                 raise ConversionError(f'{where}: bottom "{bottom}" is made by no earlier layer')
         for top in layer.tops:
-            if top in made:
+            if top in produced:
                 raise ConversionError(f'{where}: top "{top}" is made by two layers')
-            made.add(top)
+            produced.add(top)
 
 
 def _where(layer: NcnnLayer, source: str) -> str:

@@ -1,4 +1,4 @@
-"""What each ncnn layer type is in Caffe's terms.
+"""From ncnn's layer types to Caffe's layers: all but those in `convolution` and `pooling`.
 
 Parameter numbers and defaults: ncnn, docs/developer-guide/operators.md and src/layer/*.cpp.
 """
@@ -15,7 +15,7 @@ from dongfeng.formats.ncnn.param import Params
 from dongfeng.formats.ncnn.parts import (
     Bottoms,
     Converter,
-    OpenSize,
+    DynamicSize,
     Part,
     caffe_axis,
     relu,
@@ -23,13 +23,13 @@ from dongfeng.formats.ncnn.parts import (
     unsupported,
 )
 
-_REST = -233  # in a Slice: an equal share of what is left; in a Scale: another blob
+_REST = -233  # in a Slice: an equal share of the rest; in a Scale: another blob
 _BILINEAR = 2
 _OPERATIONS = ("PROD", "SUM", "MAX")
 
 
 def _argmax(p: Params, bottoms: Bottoms) -> list[Part]:
-    """Over the channels.
+    """Convert an ArgMax, which is over the channels.
 
     Label maps in files made from Caffe have lost their `axis: 1`. Stock ncnn then searches the whole blob, gaps
     between channels included; builds that carry segmentation nets search the channels of each pixel.
@@ -77,7 +77,7 @@ def _interp(p: Params, bottoms: Bottoms) -> list[Part]:
     if 0 in size:
         height, width = bottoms.shapes[0][2:]
         if height is None or width is None:
-            raise OpenSize("the output of height_scale and width_scale")
+            raise DynamicSize("the output of height_scale and width_scale")
         exact = np.multiply((height, width), scales, dtype=np.float32)
         size = (int(exact[0]), int(exact[1]))
         if not np.array_equal(size, exact):
@@ -104,7 +104,7 @@ def _shuffle_channel(p: Params, bottoms: Bottoms) -> list[Part]:
     group = p.integer(0, 1)
     if p.integer(1, 0):
         if bottoms.channels is None:
-            raise OpenSize("reverse=1")
+            raise DynamicSize("reverse=1")
         if group < 1 or bottoms.channels % group:
             raise unsupported(f"{bottoms.channels} channels in {group} groups")
         group = bottoms.channels // group
@@ -112,18 +112,18 @@ def _shuffle_channel(p: Params, bottoms: Bottoms) -> list[Part]:
 
 
 def _slice(p: Params, bottoms: Bottoms) -> list[Part]:
-    axis, wanted = caffe_axis(p.integer(1, 0), bottoms), p.integers(0)
-    if len(wanted) != bottoms.n_tops:
-        raise unsupported(f"{len(wanted)} slices for {bottoms.n_tops} tops")
+    axis, sizes = caffe_axis(p.integer(1, 0), bottoms), p.integers(0)
+    if len(sizes) != bottoms.n_tops:
+        raise unsupported(f"{len(sizes)} slices for {bottoms.n_tops} tops")
     total = bottoms.shapes[0][axis]
     if total is None:
-        raise OpenSize(f"where slices {list(wanted)} cut")
+        raise DynamicSize(f"where slices {list(sizes)} cut")
     points, start = [], 0
-    for index, size in enumerate(wanted):
-        start += (total - start) // (len(wanted) - index) if size == _REST else size
+    for index, size in enumerate(sizes):
+        start += (total - start) // (len(sizes) - index) if size == _REST else size
         points.append(start)
     if start != total:
-        raise unsupported(f"slices {list(wanted)}, which do not add up to the {total} values there are")
+        raise unsupported(f"slices {list(sizes)}, which do not add up to the {total} values there are")
     return [Part("Slice", "", {"slice_param": {"axis": axis, "slice_point": points[:-1]}})]
 
 
@@ -138,7 +138,7 @@ def _split(p: Params, bottoms: Bottoms) -> list[Part]:
     return [Part("Split")]
 
 
-# Input is the graph's own business.
+# `graph` converts Input itself.
 CONVERTERS: Mapping[str, Converter] = MappingProxyType(
     {
         "ArgMax": _argmax,

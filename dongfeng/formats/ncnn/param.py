@@ -28,7 +28,7 @@ _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?", re.IGNORECASE
 
 
 class Bits(int):
-    """A word of a binary file, which the layer type alone knows as an integer or a float."""
+    """A word of a binary file: an integer or the bits of a float, as the layer type decides."""
 
 
 Scalar = int | float  # a Bits is an int
@@ -36,14 +36,14 @@ Value = Scalar | tuple[Scalar, ...]
 
 
 class Params:
-    """The parameters of one layer by number; keeps account of those that were read."""
+    """The parameters of one layer by number, which records those that were read."""
 
     def __init__(self, values: Mapping[int, Value]) -> None:
         self._values = dict(values)
         self._read: set[int] = set()
 
     def integer(self, number: int, default: int) -> int:
-        """An integer parameter.
+        """Return an integer parameter.
 
         Raises:
             ConversionError: it is a float or an array.
@@ -52,24 +52,24 @@ class Params:
         return default if value is None else _as_integer(number, value)
 
     def real(self, number: int, default: float) -> float:
-        """A float parameter.
+        """Return a float parameter.
 
         Raises:
-            ConversionError: it is an integer, whose bits ncnn would take for a float, or an array.
+            ConversionError: it is an array, or an integer, whose bits ncnn would take for a float.
         """
         value = self._get(number)
         return default if value is None else _as_real(number, value)
 
     def integers(self, number: int) -> tuple[int, ...]:
-        """An array of integers; empty where it is not set."""
+        """Return an array of integers; empty where it is not set."""
         return tuple(_as_integer(number, value) for value in self._array(number))
 
     def reals(self, number: int) -> tuple[float, ...]:
-        """An array of floats; empty where it is not set."""
+        """Return an array of floats; empty where it is not set."""
         return tuple(_as_real(number, value) for value in self._array(number))
 
     def unread(self) -> dict[int, Value]:
-        """What is set to something other than 0 and was not read."""
+        """Return the parameters that are not 0 and were not read."""
         return {
             number: value
             for number, value in self._values.items()
@@ -114,7 +114,7 @@ class NcnnLayer:
 
 
 def read_param(path: Path) -> list[NcnnLayer]:
-    """The layers of a `.param` or `.param.bin` file, in order.
+    """Read the layers of a `.param` or `.param.bin` file, in order.
 
     A binary file has no names: blobs are called by their numbers, layers by their type and first top.
 
@@ -132,7 +132,7 @@ def read_param(path: Path) -> list[NcnnLayer]:
 
 
 def _read_text(data: bytes) -> Iterator[NcnnLayer]:
-    """Errors begin with `:LINE: ` or `: `."""
+    """Read a text file; errors begin with `:LINE: ` or `: `."""
     try:
         lines = [(number, line.split()) for number, line in enumerate(data.decode().splitlines(), 1)]
     except UnicodeDecodeError:
@@ -202,7 +202,7 @@ def _parameter_id(key: int, where: str) -> int:
 
 
 def _read_binary(data: bytes) -> Iterator[NcnnLayer]:
-    """Errors begin with `: `."""
+    """Read a binary file; errors begin with `: `."""
     words = _Words(data)
     words.take(1)
     n_layers, n_blobs = words.take(2)

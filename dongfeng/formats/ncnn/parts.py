@@ -1,4 +1,4 @@
-"""The pieces that ncnn layers are converted into, and what the conversions share.
+"""The Caffe layers that ncnn layers are converted into, and the arithmetic that the conversions share.
 
 ncnn's blobs have no batch axis, so its axis a is Caffe's axis a + 1.
 """
@@ -23,12 +23,12 @@ class Part(NamedTuple):
 
 
 class Bottoms(NamedTuple):
-    """What a layer reads.
+    """The bottoms of an ncnn layer, and the number of its tops.
 
     Attributes:
         shapes: Caffe's shapes of the bottoms, None where a size is dynamic.
-        rank: Axes that ncnn gives them: a pooled vector has one there, four in Caffe.
-        n_tops: How many tops the layer makes.
+        rank: Number of their axes in ncnn: a pooled vector has one there, four in Caffe.
+        n_tops: Number of the layer's tops.
     """
 
     shapes: Sequence[Shape]
@@ -45,15 +45,15 @@ class Bottoms(NamedTuple):
 Converter = Callable[[Params, Bottoms], list[Part]]
 
 
-class OpenSize(UnsupportedLayer):
-    """What the layer computes depends on a size that is not known."""
+class DynamicSize(UnsupportedLayer):
+    """The layer's computation depends on a dynamic size."""
 
     def __init__(self, what: str) -> None:
-        super().__init__([f"{what} depends on a size that is open; give the Input its w, h and c"])
+        super().__init__([f"{what} depends on a dynamic size; give the Input its w, h and c"])
 
 
 def unsupported(problem: str) -> UnsupportedLayer:
-    """The error for one thing that Caffe's layers cannot express."""
+    """Return the error for one thing that Caffe's layers cannot express."""
     return UnsupportedLayer([problem])
 
 
@@ -70,20 +70,20 @@ def require_float_weights(int8_scale_term: int) -> None:
 
 
 def caffe_axis(axis: int, bottoms: Bottoms) -> int:
-    """Caffe's number of an ncnn axis."""
+    """Return Caffe's number of an ncnn axis."""
     if not -bottoms.rank <= axis < bottoms.rank:
         raise unsupported(f"axis {axis} of a blob with {bottoms.rank} axes")
     return axis % bottoms.rank + 1
 
 
 def by_side(name: str, sides: tuple[int, int], *, square: str | None = None) -> dict[str, int]:
-    """The field of a window for a (height, width) pair: `square` (or `name`) if equal, else `name`_h and `name`_w."""
+    """Return a window's fields for (height, width): `square` (or `name`) if equal, else `name`_h and `name`_w."""
     height, width = sides
     return {square or name: height} if height == width else {f"{name}_h": height, f"{name}_w": width}
 
 
 def symmetric(left: int, right: int, top: int, bottom: int) -> tuple[int, int]:
-    """Padding (height, width), which Caffe has alike on both sides."""
+    """Return padding as (height, width), which Caffe has alike on both sides."""
     if left != right or top != bottom or min(left, top) < 0:
         raise unsupported(
             f"padding left {left}, right {right}, top {top}, bottom {bottom}; Caffe pads both sides alike"
@@ -94,7 +94,7 @@ def symmetric(left: int, right: int, top: int, bottom: int) -> tuple[int, int]:
 def same_padding(
     kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
 ) -> tuple[int, int]:
-    """Padding (height, width) that keeps the size."""
+    """Return the padding (height, width) that keeps the size."""
     spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     if stride != (1, 1) or any(span % 2 for span in spans):
         raise unsupported("padding SAME with a stride or an even kernel; it is not alike on both sides, as Caffe's is")
@@ -102,18 +102,18 @@ def same_padding(
 
 
 def relu(suffix: str, slope: float) -> Part:
-    """ReLU, leaky where `slope` is not 0."""
+    """Return a ReLU, leaky where `slope` is not 0."""
     return Part("ReLU", suffix, {"relu_param": {"negative_slope": slope}} if slope else {})
 
 
 def activation(p: Params) -> list[Part]:
-    """The activation that ncnn's optimiser has put into a convolution or inner product (parameters 9 and 10)."""
-    kind, values = p.integer(9, 0), p.reals(10)
-    if kind == 0:
+    """Return the activation that ncnn's optimiser has put into a layer with weights (parameters 9 and 10)."""
+    number, values = p.integer(9, 0), p.reals(10)
+    if number == 0:
         return []
-    if kind == 1:
+    if number == 1:
         return [relu("/relu", 0.0)]
-    if kind == 2 and len(values) == 1:
+    if number == 2 and len(values) == 1:
         return [relu("/relu", values[0])]
     names = {2: "leaky ReLU", 3: "clip", 4: "sigmoid", 5: "mish", 6: "hard swish"}
-    raise unsupported(f"activation_type {kind} ({names.get(kind, 'unknown')}) with parameters {list(values)}")
+    raise unsupported(f"activation_type {number} ({names.get(number, 'unknown')}) with parameters {list(values)}")

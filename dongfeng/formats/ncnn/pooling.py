@@ -1,11 +1,11 @@
-"""ncnn's Pooling in Caffe's terms, wherever both have the same windows and the same divisor."""
+"""From ncnn's Pooling to Caffe's, wherever both have the same windows and the same divisor."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from dongfeng.formats.ncnn.param import Params
-from dongfeng.formats.ncnn.parts import Bottoms, OpenSize, Part, by_side, same_padding, symmetric, unsupported
+from dongfeng.formats.ncnn.parts import Bottoms, DynamicSize, Part, by_side, same_padding, symmetric, unsupported
 
 _TYPES = ("MAX", "AVE")
 _FULL, _VALID, _SAME_UPPER, _SAME_LOWER = range(4)
@@ -14,17 +14,17 @@ _FULL, _VALID, _SAME_UPPER, _SAME_LOWER = range(4)
 def pooling(p: Params, bottoms: Bottoms) -> list[Part]:
     """Convert a Pooling layer.
 
-    ncnn's full mode rounds sizes up as Caffe does, its valid mode rounds down. They part where a last window would
-    begin in the padding, which Caffe drops, and in what an average is divided by: Caffe counts padding, but not what
-    lies beyond it.
+    ncnn's full mode rounds sizes up as Caffe does, its valid mode rounds down. ncnn and Caffe differ where a last
+    window would begin in the padding, which Caffe drops, and in the divisor of an average: Caffe counts padding, but
+    nothing beyond it.
     """
-    kind, counts_padding = p.integer(0, 0), bool(p.integer(6, 0))
-    if kind not in range(len(_TYPES)):
-        raise unsupported(f"pooling_type {kind}")
+    number, counts_padding = p.integer(0, 0), bool(p.integer(6, 0))
+    if number not in range(len(_TYPES)):
+        raise unsupported(f"pooling_type {number}")
     window = _window(p)
     is_adaptive = _is_adaptive_to_one(p)
     if p.integer(4, 0) or is_adaptive:
-        return [Part("Pooling", "", {"pooling_param": {"pool": _TYPES[kind], "global_pooling": True}})]
+        return [Part("Pooling", "", {"pooling_param": {"pool": _TYPES[number], "global_pooling": True}})]
     kernel, stride, pad = window.kernel, window.stride, _padding(window)
     if min(*kernel, *stride) < 1:
         raise unsupported(f"kernel {kernel}, stride {stride}")
@@ -33,8 +33,8 @@ def pooling(p: Params, bottoms: Bottoms) -> list[Part]:
     if len(sizes) != 2:
         raise unsupported("a bottom without height and width")
     for size, k, s, q in zip(sizes, kernel, stride, pad, strict=True):
-        _check_side(size, k, s, q, is_full=is_full, counts_padding=counts_padding if _TYPES[kind] == "AVE" else None)
-    params: dict[str, Any] = {"pool": _TYPES[kind], **by_side("kernel", kernel, square="kernel_size")}
+        _check_side(size, k, s, q, is_full=is_full, counts_padding=counts_padding if _TYPES[number] == "AVE" else None)
+    params: dict[str, Any] = {"pool": _TYPES[number], **by_side("kernel", kernel, square="kernel_size")}
     params |= by_side("stride", stride)
     if pad != (0, 0):
         params |= by_side("pad", pad)
@@ -80,11 +80,11 @@ def _is_adaptive_to_one(p: Params) -> bool:
 def _check_side(
     size: int | None, kernel: int, stride: int, pad: int, *, is_full: bool, counts_padding: bool | None
 ) -> None:
-    """Refuse what Caffe computes otherwise along one side; `counts_padding` is None for MAX.
+    """Refuse a side along which Caffe computes something else; `counts_padding` is None for MAX.
 
     Raises:
         UnsupportedLayer: the results differ.
-        OpenSize: whether they do depends on the size.
+        DynamicSize: whether they do depends on the size.
     """
     if pad >= kernel:
         raise unsupported(f"padding {pad} with a kernel of {kernel}")
@@ -96,7 +96,7 @@ def _check_side(
         return
     if size is None:
         if counts_padding or (pad and pad + stride > kernel):
-            raise OpenSize("whether Caffe pools as ncnn does")
+            raise DynamicSize("whether Caffe pools as ncnn does")
         return
     beyond = -(size + 2 * pad - kernel) % stride
     if pad and size + 2 * pad - kernel + beyond >= size + pad:

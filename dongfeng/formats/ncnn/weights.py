@@ -42,12 +42,12 @@ def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
     """
     path = Path(bin)
     shapes = infer_shapes(net.inputs, net.layers)
-    wanted = [_known(kind, [shapes[bottom] for bottom in kind.layer.bottoms]) for kind in layer_types(net.layers)]
+    wanted = [_sizes(type_, [shapes[bottom] for bottom in type_.layer.bottoms]) for type_ in layer_types(net.layers)]
     stored = sum(_stored_bytes(layer, sizes) for layer, sizes in zip(net.layers, wanted, strict=True))
-    reader = _Reader(str(path), path.read_bytes(), stored)
+    reader = _WeightReader(str(path), path.read_bytes(), stored)
     loaded: list[Layer] = []
     blobs: tuple[Array, ...]
-    scale: tuple[Array, ...] = ()  # what the BatchNorm before holds of this layer
+    scale: tuple[Array, ...] = ()  # blobs of this layer that the BatchNorm before it holds
     for index, (layer, sizes) in enumerate(zip(net.layers, wanted, strict=True)):
         if layer.type == "BatchNorm":
             _require_own_scale(layer, net.layers[index + 1 : index + 2])
@@ -63,17 +63,21 @@ def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
     return net.with_layers(loaded)
 
 
-def _known(kind: LayerType, bottoms: Sequence[Shape]) -> list[tuple[int, ...]]:
-    """Shapes of a layer's weight blobs."""
-    shapes = kind.blob_shapes(bottoms)
+def _sizes(type_: LayerType, bottoms: Sequence[Shape]) -> list[tuple[int, ...]]:
+    """Return the shapes of a layer's weight blobs.
+
+    Raises:
+        ShapeError: one depends on a dynamic input size.
+    """
+    shapes = type_.blob_shapes(bottoms)
     for shape in shapes:
         if None in shape:
-            raise ShapeError(f"{kind.layer.where}: its weights ({show(shape)}) depend on an input size that is open")
+            raise ShapeError(f"{type_.layer.where}: its weights ({show(shape)}) depend on a dynamic input size")
     return [tuple(dim for dim in shape if dim is not None) for shape in shapes]
 
 
 def _stored_bytes(layer: Layer, sizes: Sequence[tuple[int, ...]]) -> int:
-    """Bytes of a layer's weights in a float32 file; a BatchNorm's two more vectors are its Scale's blobs."""
+    """Count the bytes of a layer's weights in a float32 file; a BatchNorm's factor and bias count with its Scale."""
     if layer.type == "BatchNorm":
         sizes = sizes[:2]
     return _TAG_BYTES * (layer.type in _MATRIX_TYPES) + 4 * sum(map(math.prod, sizes))
@@ -88,8 +92,8 @@ def _require_own_scale(batch_norm: Layer, following: Sequence[Layer]) -> None:
     )
 
 
-def _read_blobs(reader: _Reader, layer: Layer, sizes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
-    """A layer's blobs in Caffe's layout."""
+def _read_blobs(reader: _WeightReader, layer: Layer, sizes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+    """Read a layer's blobs in Caffe's layout."""
     if not sizes:
         return ()
     if layer.type == "Scale":
@@ -103,15 +107,15 @@ def _read_blobs(reader: _Reader, layer: Layer, sizes: Sequence[tuple[int, ...]])
 
 
 def _deconvolution_weight(weight: Array, group: int) -> Array:
-    """From ncnn's (group, out / group, in / group, height, width) to Caffe's (in, out / group, height, width)."""
+    """Reorder ncnn's (group, out / group, in / group, height, width) to Caffe's (in, out / group, height, width)."""
     n_in, out_per_group, height, width = weight.shape
     by_group = weight.reshape(group, out_per_group, n_in // group, height, width)
     return frozen(by_group.transpose(0, 2, 1, 3, 4).reshape(weight.shape))
 
 
 @dataclass
-class _Reader:
-    """Arrays of a file from front to back; `expected` is its size if all is float32."""
+class _WeightReader:
+    """Reads arrays from front to back of a file; `expected` is its size if all is float32."""
 
     path: str
     data: bytes
@@ -119,13 +123,13 @@ class _Reader:
     offset: int = 0
 
     def plain(self, shape: tuple[int, ...], layer: Layer) -> Array:
-        """Float32 values without a tag."""
+        """Read float32 values without a tag."""
         return (
             np.frombuffer(self._take(4 * math.prod(shape), layer), "<f4").astype(np.float32, copy=False).reshape(shape)
         )
 
     def tagged(self, shape: tuple[int, ...], layer: Layer) -> Array:
-        """Values in the format that a tag announces."""
+        """Read values in the format that a tag announces."""
         start = self.offset
         tag = int.from_bytes(self._take(_TAG_BYTES, layer), "little")
         if tag in _RAW:
@@ -143,7 +147,7 @@ class _Reader:
         )
 
     def finish(self) -> None:
-        """Refuse a file that goes on."""
+        """Refuse a file with bytes behind the last array."""
         if self.offset != len(self.data):
             raise WeightsMismatch(
                 f"{self.path}: got {len(self.data)} bytes, the weights of this net end at {self.offset}"

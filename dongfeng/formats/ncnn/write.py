@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dongfeng.errors import DongfengWarning, UnsupportedLayer
 from dongfeng.formats.ncnn.emit_layers import EMITTERS, activation, normalization
-from dongfeng.formats.ncnn.emitted import Context, Emitted, Sizes, param_words, params, weight_bytes
+from dongfeng.formats.ncnn.emitted import Context, Emitted, KnownShape, param_words, params, weight_bytes
 from dongfeng.formats.ncnn.param import MAGIC
 from dongfeng.formats.outputs import requested_outputs
 from dongfeng.layers.base import is_known, layer_type
@@ -23,7 +23,7 @@ from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
 
 _TAKES_RELU = ("Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise", "InnerProduct")
-_ILLEGAL = re.compile(r"[\s=]")  # they end a word, and tell a parameter from a name
+_ILLEGAL = re.compile(r"[\s=]")  # blanks end a word, and = marks a parameter
 
 
 class _Node(NamedTuple):
@@ -96,7 +96,7 @@ def to_ncnn(
 
 
 def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
-    """The layers and inputs that the outputs depend on; None: all of the net.
+    """Return the net with the layers and inputs that the outputs depend on; None: all but Silence.
 
     Raises:
         ConversionError: an output is not a blob of the net.
@@ -111,12 +111,12 @@ def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
     return replace(net, inputs=inputs, layers=tuple(kept), aliases=aliases)
 
 
-def _has_form(shape: Sizes) -> bool:
-    """Whether ncnn has such blobs: one, two or three axes, and no batch."""
+def _has_form(shape: KnownShape) -> bool:
+    """Tell whether ncnn has such blobs: one, two or three axes, and no batch."""
     return 2 <= len(shape) <= 4 and shape[0] == 1
 
 
-def _inputs_without_form(net: Net, shapes: dict[str, Sizes]) -> list[str]:
+def _inputs_without_form(net: Net, shapes: dict[str, KnownShape]) -> list[str]:
     return [
         f'input "{blob}": shape {show(shapes[blob])}; ncnn takes one to three axes behind a batch of 1'
         for blob in net.inputs
@@ -124,8 +124,8 @@ def _inputs_without_form(net: Net, shapes: dict[str, Sizes]) -> list[str]:
     ]
 
 
-def _inputs(net: Net, shapes: dict[str, Sizes]) -> list[_Node]:
-    """An Input a blob: width, height, channels of three axes, width and height of two, width of one."""
+def _inputs(net: Net, shapes: dict[str, KnownShape]) -> list[_Node]:
+    """Return an Input layer for each blob: width, then height where there is one, then channels."""
     nodes = []
     for blob in net.inputs:
         sizes = dict(enumerate(reversed(shapes[blob][1:])))
@@ -133,8 +133,8 @@ def _inputs(net: Net, shapes: dict[str, Sizes]) -> list[_Node]:
     return nodes
 
 
-def _emit(net: Net, shapes: dict[str, Sizes], problems: list[str]) -> dict[int, list[Emitted]]:
-    """What each layer, by its place, is in ncnn; what has no form is added to `problems`."""
+def _emit(net: Net, shapes: dict[str, KnownShape], problems: list[str]) -> dict[int, list[Emitted]]:
+    """Map the index of each layer to its ncnn layers; one without such a form is added to `problems`."""
     emitted: dict[int, list[Emitted]] = {}
     for index, layer in enumerate(net.layers):
         if layer.type not in EMITTERS or not is_known(layer.type):
@@ -153,19 +153,19 @@ def _emit(net: Net, shapes: dict[str, Sizes], problems: list[str]) -> dict[int, 
 
 
 def _fused(net: Net, emitted: dict[int, list[Emitted]], *, kept: set[str]) -> list[_Node]:
-    """The nodes, a ReLU or Scale done by the layer before it where nobody else reads that layer's top."""
+    """Return the nodes, with a ReLU or Scale fused into the layer before it where it alone reads that layer's top."""
     n_readers = Counter(bottom for layer in net.layers for bottom in layer.bottoms)
     reader = {bottom: index for index, layer in enumerate(net.layers) for bottom in layer.bottoms}
-    done: set[int] = set()
+    fused: set[int] = set()
     nodes: list[_Node] = []
     for index, layer in enumerate(net.layers):
-        if index in done or index not in emitted:
+        if index in fused or index not in emitted:
             continue
         chain, tops = emitted[index], layer.tops
         alone = len(tops) == 1 and n_readers[tops[0]] == 1 and tops[0] not in kept
-        if alone and (joined := _joined(chain[-1], layer, net.layers[reader[tops[0]]])) is not None:
-            done.add(reader[tops[0]])
-            chain, tops = [*chain[:-1], joined], net.layers[reader[tops[0]]].tops
+        if alone and (joint := _with_follower(chain[-1], layer, net.layers[reader[tops[0]]])) is not None:
+            fused.add(reader[tops[0]])
+            chain, tops = [*chain[:-1], joint], net.layers[reader[tops[0]]].tops
         for step, part in enumerate(chain):
             is_last = step == len(chain) - 1
             bottoms = layer.bottoms if step == 0 else nodes[-1].tops
@@ -174,8 +174,8 @@ def _fused(net: Net, emitted: dict[int, list[Emitted]], *, kept: set[str]) -> li
     return nodes
 
 
-def _joined(emitted: Emitted, layer: Layer, following: Layer) -> Emitted | None:
-    """A layer that does what its only reader does, too; None where ncnn has none."""
+def _with_follower(emitted: Emitted, layer: Layer, following: Layer) -> Emitted | None:
+    """Return a layer that does the work of its only reader as well; None where ncnn has none."""
     if following.type == "ReLU" and emitted.type in _TAKES_RELU:
         return emitted._replace(params={**emitted.params, **activation(following)})
     if following.type == "Scale" and emitted.type == "BatchNorm" and len(following.bottoms) == 1:
@@ -186,18 +186,18 @@ def _joined(emitted: Emitted, layer: Layer, following: Layer) -> Emitted | None:
 
 
 def _with_splits(nodes: Sequence[_Node]) -> list[_Node]:
-    """The nodes with a Split behind each blob that several read, for ncnn frees a blob when it has been read."""
+    """Insert a Split behind each blob with several readers, for ncnn frees a blob once it has been read."""
     n_readers = Counter(bottom for node in nodes for bottom in node.bottoms)
-    left = {blob: [f"{blob}_split_{i}" for i in range(count)] for blob, count in n_readers.items() if count > 1}
+    copies = {blob: [f"{blob}_split_{i}" for i in range(count)] for blob, count in n_readers.items() if count > 1}
     result: list[_Node] = []
     inputs = [blob for node in nodes for blob in node.bottoms]
-    made = {top for node in nodes for top in node.tops}
-    for blob in dict.fromkeys(blob for blob in inputs if blob not in made and blob in left):
-        result.append(_split(blob, left[blob]))
-    copies = {blob: iter(names) for blob, names in left.items()}
+    produced = {top for node in nodes for top in node.tops}
+    for blob in dict.fromkeys(blob for blob in inputs if blob not in produced and blob in copies):
+        result.append(_split(blob, copies[blob]))
+    unread = {blob: iter(names) for blob, names in copies.items()}
     for node in nodes:
-        result.append(node._replace(bottoms=tuple(next(copies[b]) if b in copies else b for b in node.bottoms)))
-        result += [_split(top, left[top]) for top in node.tops if top in left]
+        result.append(node._replace(bottoms=tuple(next(unread[b]) if b in unread else b for b in node.bottoms)))
+        result += [_split(top, copies[top]) for top in node.tops if top in copies]
     return result
 
 
@@ -206,7 +206,7 @@ def _split(blob: str, tops: Sequence[str]) -> _Node:
 
 
 def _legal(nodes: Sequence[_Node]) -> list[_Node]:
-    """The nodes with names that a text file can hold, each blob's still its own."""
+    """Return the nodes with names that a text file can hold, unique for each blob."""
     names: dict[str, str] = {}
     taken: set[str] = {top for node in nodes for top in node.tops}
     for blob in [top for node in nodes for top in node.tops]:

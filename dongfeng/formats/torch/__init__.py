@@ -17,7 +17,7 @@ __all__ = ["from_torch", "parameter_groups", "to_torch"]
 
 
 def to_torch(net: Net, *, folded: bool = False, outputs: Sequence[str] | None = None) -> Network:
-    """A net as a PyTorch module, in evaluation mode.
+    """Convert a net to a PyTorch module, in evaluation mode.
 
     Args:
         net: A net with its weights; layers that lack them get Caffe's fillers.
@@ -42,17 +42,17 @@ def to_torch(net: Net, *, folded: bool = False, outputs: Sequence[str] | None = 
 
 
 def from_torch(module: nn.Module | Mapping[str, Any], template: Net) -> Net:
-    """A net with the weights of a PyTorch module.
+    """Return a net with the weights of a PyTorch module.
 
     Args:
-        module: What `to_torch` has made, trained or not, on any device, wrapped or compiled; or a state dict of it, or
-            of a community port of DFNet v1 or v2 (or that module).
-        template: The net it was made from, with or without weights. Layers that the module lacks, such as what stands
+        module: A module of `to_torch`, trained or not, on any device, wrapped or compiled; or its state dict; or a
+            community port of DFNet v1 or v2, or its state dict.
+        template: The net that was converted, with or without weights. Layers that the module lacks, such as those
             behind its outputs, keep the template's weights.
 
     Returns:
-        The template with the module's weights; the folded template where the module was made with `folded`. What
-        training has not touched is the same to the bit, BatchNorm's sums and factor included.
+        The template with the module's weights; the folded template where the module is that of the folded net. Weights
+        that training has not changed are the same to the bit, BatchNorm's sums and factor included.
 
     Raises:
         BackendUnavailable: PyTorch is not installed.
@@ -69,16 +69,16 @@ def from_torch(module: nn.Module | Mapping[str, Any], template: Net) -> Net:
 
 
 def parameter_groups(module: nn.Module, weight_decay: float, lr: float | None = None) -> list[dict[str, Any]]:
-    """Groups of parameters for an optimizer, by Caffe's `lr_mult` and `decay_mult`.
+    """Group parameters for an optimizer by Caffe's `lr_mult` and `decay_mult`.
 
     Args:
-        module: What `to_torch` has made, or a module that it is part of.
+        module: A module of `to_torch`, or one that contains it.
         weight_decay: Weight decay at `decay_mult` 1.
-        lr: Learning rate at `lr_mult` 1; None: the groups have no "lr", and a schedule has to heed their "lr_mult".
+        lr: Learning rate at `lr_mult` 1; None: the groups have no "lr", and a schedule has to apply their "lr_mult".
 
     Returns:
-        What an optimizer takes; every group has "params", "weight_decay" and "lr_mult". What is not trained
-        (`lr_mult: 0`) is in none.
+        Groups as an optimizer takes them, each with "params", "weight_decay" and "lr_mult". Parameters that are not
+        trained (`lr_mult: 0`) are in none.
     """
     require_torch()
     from dongfeng.formats.torch.multipliers import grouped

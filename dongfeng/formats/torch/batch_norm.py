@@ -13,7 +13,7 @@ _FULL_PRECISION = torch.float32
 
 
 def divided(total: Tensor, factor: Tensor) -> Tensor:
-    """Running statistics from their sums; zeros where the factor is 0."""
+    """Return running statistics from their sums; zeros where the factor is 0."""
     return total * torch.where(factor == 0, torch.zeros_like(factor), 1.0 / factor)
 
 
@@ -27,7 +27,7 @@ class TorchBatchNorm(nn.BatchNorm2d):
     Args:
         num_features: Number of channels.
         eps: Added to the variance.
-        fraction: Caffe's `moving_average_fraction`: what is left of the sums at each step.
+        fraction: Caffe's `moving_average_fraction`: the share of the sums that is kept at each step.
         has_weight: Whether there is a learned factor per channel.
         has_bias: Whether there is a learned shift per channel.
         use_global_stats: True: running statistics always; False: those of the batch always; None: by `training`.
@@ -70,7 +70,7 @@ class TorchBatchNorm(nn.BatchNorm2d):
             self.running_var.copy_(divided(self.var_sum, self.factor))
 
     def reset_running_stats(self) -> None:
-        """Forget the batches seen: mean 0 and variance 1, as in PyTorch."""
+        """Reset to mean 0 and variance 1, as in PyTorch."""
         with torch.no_grad():
             self.running_mean.zero_()
             self.running_var.fill_(1.0)
@@ -114,7 +114,7 @@ class TorchBatchNorm(nn.BatchNorm2d):
             self.update_running_stats()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        # Not that of PyTorch's BatchNorm, which wants num_batches_tracked of a plain dict, such as safetensors gives.
+        # PyTorch's BatchNorm would want num_batches_tracked of a plain dict, such as safetensors gives.
         nn.Module._load_from_state_dict(self, *args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -133,5 +133,5 @@ class TorchBatchNorm(nn.BatchNorm2d):
         return "BatchNorm"  # in print: a model reads as if written by hand
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Describe the module for `print`."""
         return f"{self.num_features}, eps={self.eps:g}, momentum={self.momentum:g}"

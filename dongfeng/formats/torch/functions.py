@@ -1,6 +1,6 @@
 """Caffe's layers without weights or state, as functions of tensors that can be pickled."""
 
-# ruff: noqa: D102  what a function computes is told where its class is
+# ruff: noqa: D102  the docstring of a class says what its call computes
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TorchConcat:
 
 @dataclass(frozen=True)
 class TorchSlice:
-    """Parts of an axis: between points, or equal ones."""
+    """Parts of an axis, cut at points or equal."""
 
     axis: int
     points: tuple[int, ...]
@@ -66,7 +66,7 @@ class TorchSlice:
 
 @dataclass(frozen=True)
 class Copies:
-    """The input, so many times: Split, and layers that do nothing."""
+    """The input, `count` times: Split, and layers that do nothing."""
 
     count: int = 1
 
@@ -76,7 +76,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class TorchFlatten:
-    """Axes from the first to the last become one."""
+    """Axes from the first to the last, joined."""
 
     first: int
     last: int
@@ -87,7 +87,7 @@ class TorchFlatten:
 
 @dataclass(frozen=True)
 class TorchReshape:
-    """Axes from `first` to before `last` become `dims`: 0 copies a dimension, -1 takes what is left."""
+    """Axes from `first` to before `last`, reshaped to `dims`: 0 copies a dimension, -1 takes the rest."""
 
     first: int
     last: int
@@ -115,7 +115,7 @@ class TorchCrop:
 
 @dataclass(frozen=True)
 class TorchTile:
-    """The whole repeated along an axis."""
+    """The input repeated along an axis."""
 
     axis: int
     tiles: int
@@ -136,7 +136,7 @@ class TorchPermute:
 
 @dataclass(frozen=True)
 class TorchAxpy:
-    """a * x + y, one a per sample and channel, for x of so many axes."""
+    """a * x + y, one a per sample and channel, for x of `rank` axes."""
 
     rank: int
 
@@ -148,7 +148,7 @@ class TorchAxpy:
 
 @dataclass(frozen=True)
 class TorchReduction:
-    """Everything from an axis on as one value."""
+    """Sum, mean, or sum of absolute values or squares over some axes, times `coeff`."""
 
     operation: str
     axes: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What each Caffe layer type becomes in PyTorch."""
+"""From Caffe's layer types to PyTorch's modules and functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dongfeng.layers.interp import Interp
 from dongfeng.layers.normalization import BatchNorm
 from dongfeng.layers.shapes import canonical_axis, pooled, read_window
 
-Operation = Callable[..., Any]  # of tensors: a module, or a function that can be pickled
+Operation = Callable[..., Any]  # on tensors: a module, or a function that can be pickled
 
 _CONVOLUTIONS: Mapping[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _DECONVOLUTIONS: Mapping[int, type[nn.Module]] = {
@@ -30,10 +30,10 @@ _DECONVOLUTIONS: Mapping[int, type[nn.Module]] = {
 
 
 def operation_of(leaf: Leaf) -> Operation:
-    """The module or function of a leaf, its weights not filled in.
+    """Return the module or function of a leaf, without its weights.
 
     Raises:
-        UnsupportedLayer: PyTorch has nothing that computes it, or that training could use.
+        UnsupportedLayer: PyTorch cannot compute it, or not with a gradient.
     """
     make = _MAKERS.get(leaf.layer.type)
     if make is None:
@@ -65,7 +65,7 @@ def _convolving(leaf: Leaf, classes: Mapping[int, type[nn.Module]]) -> Operation
     window = read_window(param, n_spatial)
     channels = shape[1]
     if channels is None:
-        raise UnsupportedLayer(["the number of its input channels is open"])
+        raise UnsupportedLayer(["the number of its input channels is dynamic"])
     is_depthwise = "Depthwise" in layer.type
     return classes[n_spatial](
         channels,
@@ -96,7 +96,7 @@ def _batch_norm(leaf: Leaf) -> Operation:
     layer, param = leaf.layer, leaf.layer.params.batch_norm_param
     channels = leaf.bottom_shapes[0][1] if _rank(leaf) > 1 else 1
     if channels is None:
-        raise UnsupportedLayer(["the number of its channels is open"])
+        raise UnsupportedLayer(["the number of its channels is dynamic"])
     if _rank(leaf) < 2:
         raise UnsupportedLayer(["its bottom has no channel axis"])
     has_affine = BatchNorm(layer).has_affine
@@ -124,7 +124,7 @@ def _bias(leaf: Leaf) -> Operation:
 
 
 def _span(leaf: Leaf, param: Any) -> tuple[tuple[int, ...], int]:
-    """Shape of the operand, and the axes of the first bottom behind it."""
+    """Return the shape of the operand, and the number of axes of the first bottom behind it."""
     shape = leaf.bottom_shapes[0]
     if len(leaf.bottoms) == 2:
         size = len(leaf.bottom_shapes[1])
@@ -150,26 +150,26 @@ def _prelu(leaf: Leaf) -> Operation:
 
 
 def _pooling(leaf: Leaf) -> Operation:
-    kind, shape = pooling.Pooling(leaf.layer), leaf.bottom_shapes[0]
+    layer, shape = pooling.Pooling(leaf.layer), leaf.bottom_shapes[0]
     if len(leaf.tops) > 1:
         raise UnsupportedLayer(["has a second top, the mask, which has no gradient"])
-    if kind.param.global_pooling:
-        return nn.AdaptiveMaxPool2d(1) if kind.is_max else nn.AdaptiveAvgPool2d(1)
-    window = kind.window(shape)
+    if layer.param.global_pooling:
+        return nn.AdaptiveMaxPool2d(1) if layer.is_max else nn.AdaptiveAvgPool2d(1)
+    window = layer.window(shape)
     if any(2 * pad > kernel for pad, kernel in zip(window.pad, window.kernel, strict=True)):
         raise UnsupportedLayer([f"padding {list(window.pad)} is more than half of the kernel {list(window.kernel)}"])
     for n, k, s, p in zip(shape[2:], window.kernel, window.stride, window.pad, strict=True):
-        out = pooled(n, k, s, p, ceil=kind.ceil, is_padded=any(window.pad))
+        out = pooled(n, k, s, p, ceil=layer.ceil, is_padded=any(window.pad))
         if n is not None and out is not None and (out - 1) * s - p >= n:
             raise UnsupportedLayer([f"a window lies wholly outside the input of {n} pixels, where Caffe errs"])
-    return modules.Pool2d(window, is_max=kind.is_max, ceil=kind.ceil)
+    return modules.Pool2d(window, is_max=layer.is_max, ceil=layer.ceil)
 
 
 def _interp(leaf: Leaf) -> Operation:
-    kind, param = Interp(leaf.layer), leaf.layer.params.interp_param
+    layer, param = Interp(leaf.layer), leaf.layer.params.interp_param
     follows = len(leaf.bottoms) > 1
     return modules.TorchInterp(
-        (param.height, param.width) if kind.uses_fixed_size and not follows else None,
+        (param.height, param.width) if layer.uses_fixed_size and not follows else None,
         param.shrink_factor if param.has("shrink_factor") else 1,
         param.zoom_factor if param.has("zoom_factor") else 1,
         (-param.pad_beg, -param.pad_end),
@@ -187,8 +187,8 @@ def _concat(leaf: Leaf) -> Operation:
 
 
 def _slice(leaf: Leaf) -> Operation:
-    kind: Any = layer_type(leaf.layer)
-    return functions.TorchSlice(canonical_axis(kind.axis, leaf.bottom_shapes[0]), tuple(kind.points), len(leaf.tops))
+    layer: Any = layer_type(leaf.layer)
+    return functions.TorchSlice(canonical_axis(layer.axis, leaf.bottom_shapes[0]), tuple(layer.points), len(leaf.tops))
 
 
 def _softmax(leaf: Leaf) -> Operation:
@@ -328,5 +328,5 @@ _REFUSED = {"ArgMax": "gives indices, which have no gradient"}
 
 
 def supported_types() -> tuple[str, ...]:
-    """Caffe's types that have a PyTorch form, sorted."""
+    """List Caffe's types that have a PyTorch form, sorted."""
     return tuple(sorted(_MAKERS))

@@ -1,11 +1,11 @@
-"""The layers of a net as the modules they become: BatchNorm and Scale are one, and each has a place in the tree."""
+"""The leaves of the module tree: each is one layer of a net, or a BatchNorm with its Scale, at its place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dongfeng.formats.torch.names import Path, module_paths
+from dongfeng.formats.torch.names import ModulePath, module_paths
 from dongfeng.layers.infer import infer_shapes, layer_types
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.normalization import BatchNorm
@@ -29,19 +29,19 @@ _BLOBS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Leaf:
-    """What becomes one module or function.
+    """One module or function to be.
 
     Attributes:
         layers: One layer, or a BatchNorm and its Scale.
         path: Its place in the tree.
-        bottoms: Blobs read; for an Interp that takes the size of another blob, that blob last.
-        tops: Blobs made.
+        bottoms: Blobs it reads; for an Interp that takes the size of another blob, that blob last.
+        tops: Blobs it writes.
         bottom_shapes: Shapes of the first layer's bottoms, None where a dimension is dynamic.
         is_inplace: Whether Caffe overwrites the bottom, which nobody else reads.
     """
 
     layers: tuple[Layer, ...]
-    path: Path
+    path: ModulePath
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
     bottom_shapes: tuple[Shape, ...]
@@ -49,23 +49,23 @@ class Leaf:
 
     @property
     def layer(self) -> Layer:
-        """The layer, or of two the BatchNorm."""
+        """The layer; the BatchNorm where there are two."""
         return self.layers[0]
 
     def key(self, attribute: str) -> str:
-        """An attribute's name in the state dict."""
+        """Return an attribute's name in the state dict."""
         return ".".join((*self.path, attribute))
 
 
 def blob_attributes(layer: Layer) -> tuple[str, ...]:
-    """The module's attribute for each weight blob of a layer that is one module by itself or with another."""
+    """Return the module's attribute for each weight blob of a layer."""
     if layer.type == "Scale" and len(layer.bottoms) == 2:
         return ("bias",)
     return _BLOBS.get(layer.type, ())
 
 
 def leaves_of(net: Net, reserved: Sequence[str]) -> list[Leaf]:
-    """All leaves of a net, in order.
+    """Return all leaves of a net, in order.
 
     Args:
         net: The net.
@@ -76,7 +76,7 @@ def leaves_of(net: Net, reserved: Sequence[str]) -> list[Leaf]:
         ShapeError: blobs do not fit together.
     """
     shapes = infer_shapes(net.inputs, net.layers)
-    groups = _merged(net)
+    groups = _grouped(net)
     makers = {top: number for number, group in enumerate(groups) for top in group[-1].tops}
     partners = interp_partners(layer_types(net.layers))
     bottoms = [_bottoms(group, partners.get(group[0].tops[0]) if group[0].tops else None, makers) for group in groups]
@@ -106,8 +106,8 @@ def _bottoms(group: Sequence[Layer], partner: str | None, makers: Mapping[str, i
     return (*layer.bottoms, partner)
 
 
-def _merged(net: Net) -> list[tuple[Layer, ...]]:
-    """The layers, each BatchNorm together with the Scale that alone reads it."""
+def _grouped(net: Net) -> list[tuple[Layer, ...]]:
+    """Return the layers, each BatchNorm together with the Scale that alone reads it."""
     readers: dict[str, list[int]] = {}
     for index, layer in enumerate(net.layers):
         for bottom in layer.bottoms:
@@ -117,16 +117,16 @@ def _merged(net: Net) -> list[tuple[Layer, ...]]:
         following = readers.get(layer.tops[0], []) if layer.type == "BatchNorm" else []
         if len(following) == 1 and not BatchNorm(layer).has_affine and _is_affine(net.layers[following[0]]):
             scales[index] = following[0]
-    gone = set(scales.values())
+    absorbed = set(scales.values())
     return [
         (layer, net.layers[scales[index]]) if index in scales else (layer,)
         for index, layer in enumerate(net.layers)
-        if index not in gone
+        if index not in absorbed
     ]
 
 
 def _is_affine(layer: Layer) -> bool:
-    """Whether a layer is a Scale with one learned factor per channel of its own."""
+    """Tell whether a layer is a Scale with one learned factor per channel of its own."""
     param = layer.params.scale_param
     is_own = not any(spec.name for spec in layer.params.param)
     return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1 and is_own

@@ -1,4 +1,4 @@
-"""PyTorch, where it is installed."""
+"""The check that PyTorch is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def require_torch() -> None:
     """Check that PyTorch can be imported.
 
     Raises:
-        BackendUnavailable: it cannot; the message names what to install.
+        BackendUnavailable: it cannot be; the message names the extra to install.
     """
     try:
         import torch  # noqa: F401

@@ -1,4 +1,4 @@
-"""Caffe's layers that PyTorch has no module for, as modules."""
+"""Modules for Caffe's layers that PyTorch has none for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dongfeng.layers.shapes import Window
 
 
 def pool(input: Tensor, window: Window, is_max: bool, ceil: bool) -> Tensor:
-    """Caffe's pooling; a kernel beyond the padded input acts as one that just covers it.
+    """Pool as Caffe does; a kernel beyond the padded input acts as one that just covers it.
 
     PyTorch's own rounding up, its windows and its divisor are Caffe's.
     """
@@ -22,7 +22,7 @@ def pool(input: Tensor, window: Window, is_max: bool, ceil: bool) -> Tensor:
 
 
 def crop(input: Tensor, begin: int, end: int) -> Tensor:
-    """What is left between `begin` pixels above and left and `end` pixels below and right."""
+    """Cut `begin` pixels off above and left, and `end` pixels below and right."""
     return input[:, :, begin : input.shape[2] - end, begin : input.shape[3] - end]
 
 
@@ -32,7 +32,7 @@ torch.fx.wrap("crop")
 
 
 class Pool2d(nn.Module):
-    """Source: Caffe, PoolingLayer."""
+    """Maximum or average pooling. Source: Caffe, PoolingLayer."""
 
     def __init__(self, window: Window, *, is_max: bool, ceil: bool) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Pool2d(nn.Module):
         return pool(input, self.window, self.is_max, self.ceil)
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Describe the module for `print`."""
         w = self.window
         padding = f", padding={w.pad}" if any(w.pad) else ""
         rounding = "" if self.ceil else ", ceil=False"
@@ -54,9 +54,9 @@ class TorchInterp(nn.Module):
     """Bilinear resizing, to the size of a second input, to a fixed size, or by factors.
 
     Args:
-        size_hw: Height and width; None: as the second input has, or by the factors.
-        shrink: Keeps every so many-th pixel.
-        zoom: Puts so many steps between two pixels.
+        size_hw: Height and width; None: those of the second input, or by the factors.
+        shrink: Distance of the pixels that are kept.
+        zoom: Number of steps from one pixel to the next.
         pads: Pixels cropped off at the beginning and at the end of both axes.
         align_corners: Whether corners meet corners; otherwise pixel centres are mapped.
 
@@ -87,18 +87,18 @@ class TorchInterp(nn.Module):
         return size + (size - 1) * (self.zoom - 1)
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Describe the module for `print`."""
         factors = "" if self.shrink == self.zoom == 1 else f", shrink={self.shrink}, zoom={self.zoom}"
         return f"size={self.size_hw}{factors}, align_corners={self.align_corners}"
 
 
 class Linear(nn.Linear):
-    """An inner product of everything from `axis` on. Source: Caffe, InnerProductLayer."""
+    """An inner product over the axes from `axis` on. Source: Caffe, InnerProductLayer."""
 
     axis = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        """The product, whose last axis is the outputs."""
+        """Multiply; the outputs are the last axis."""
         return super().forward(input.flatten(self.axis))
 
 
@@ -134,13 +134,13 @@ class Affine(nn.Module):
         return input
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Describe the module for `print`."""
         shapes = {name: tuple(value.shape) for name, value in self.named_parameters(recurse=False)}
         return ", ".join(f"{name}={shape}" for name, shape in shapes.items())
 
 
 class TorchNormalize(nn.Module):
-    """Source: SSD's Caffe, NormalizeLayer: x / sqrt(sum of squares + eps), times a learned factor."""
+    """x / sqrt(sum of squares + eps), times a learned factor. Source: SSD's Caffe, NormalizeLayer."""
 
     def __init__(self, weight: tuple[int, ...], eps: float, *, across_spatial: bool) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def grouped(module: nn.Module, weight_decay: float, lr: float | None) -> list[dict[str, Any]]:
-    """See `dongfeng.formats.torch.parameter_groups`."""
+    """Group parameters; see `dongfeng.formats.torch.parameter_groups`."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[int] = set()
     for part in module.modules():

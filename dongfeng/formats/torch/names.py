@@ -1,4 +1,4 @@
-"""Where each layer stands in the tree of modules: the names a PyTorch user would have given."""
+"""The place of each layer in the tree of modules, by the names that a PyTorch user would give."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-Path = tuple[str, ...]
+ModulePath = tuple[str, ...]
 
 _BLOCK = re.compile(r"res(\d+)\.(\d+)\.?(.+)")
 
 
-def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved: Iterable[str]) -> list[Path]:
-    """A path for every layer, unique, of valid identifiers or whole numbers.
+def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved: Iterable[str]) -> list[ModulePath]:
+    """Return a path for every layer, unique, of valid identifiers or whole numbers.
 
     The layers of one group can be computed together: nothing between them depends on a layer elsewhere that depends
     on them.
 
     Args:
         names: Names of all layers of a net, in order.
-        reads: For each layer, the numbers of those whose tops it reads.
-        reserved: Names that a module has already.
+        reads: For each layer, the indices of those whose tops it reads.
+        reserved: Names of attributes that every module has.
     """
     is_dongfeng = any(map(_BLOCK.fullmatch, names))
     known = frozenset(names)
@@ -30,29 +30,29 @@ def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved:
     return _unique(_executable([tuple(_identifier(part, taken) for part in path) for path in wanted], reads))
 
 
-def _dongfeng(name: str, names: Collection[str]) -> Path:  # noqa: PLR0911  a table of names, one a line
+def _dongfeng(name: str, names: Collection[str]) -> ModulePath:  # noqa: PLR0911  a table of names, one a line
     if found := _BLOCK.fullmatch(name):
         stage, block, rest = found.groups()
-        return (f"stage{int(stage) + 1}", str(int(block) - 1), *_unit(rest))
+        return (f"stage{int(stage) + 1}", str(int(block) - 1), *_part_of_convolution(rest))
     if found := re.fullmatch(r"psp\.(pool\d)", name):
         return ("psp", found[1], "pool")
     if found := re.fullmatch(r"psp\.(pool\d)\.(.+)", name):
-        return ("psp", found[1], *_unit(found[2]))
+        return ("psp", found[1], *_part_of_convolution(found[2]))
     if found := re.fullmatch(r"psp\.concat\.?(.*)", name):
-        return ("psp", *_unit(found[1] or "concat"))
+        return ("psp", *_part_of_convolution(found[1] or "concat"))
     if found := re.fullmatch(r"Decoder_wc(\d)(/.+)?", name):
-        return ("decoder", f"cc{found[1]}", *_unit(f"conv{found[2] or ''}"))
+        return ("decoder", f"cc{found[1]}", *_part_of_convolution(f"conv{found[2] or ''}"))
     if found := re.fullmatch(r"Decoder(\d)_\d\.(.+)", name):
-        return ("decoder", f"fuse{found[1]}", *_unit(found[2]))
+        return ("decoder", f"fuse{found[1]}", *_part_of_convolution(found[2]))
     if found := re.fullmatch(r"Decoder_score(/.+)?", name):
-        return ("head", *_unit(f"conv{found[1] or ''}"))
+        return ("head", *_part_of_convolution(f"conv{found[1] or ''}"))
     if found := re.fullmatch(r"Decoder_score\.(.+)", name):
-        return ("head", *_unit(found[1]))
-    return ("stem", *_unit(name)) if re.match(r"conv\d", name) else _generic(name, names)
+        return ("head", *_part_of_convolution(found[1]))
+    return ("stem", *_part_of_convolution(name)) if re.match(r"conv\d", name) else _generic(name, names)
 
 
-def _unit(name: str) -> Path:
-    """A convolution and what stands behind it: `conv1`, `conv1/bn`, `conv1/relu` are `conv1`, `bn1`, `relu1`."""
+def _part_of_convolution(name: str) -> ModulePath:
+    """Name a convolution and its followers: `conv1`, `conv1/bn`, `conv1/relu` are `conv1`, `bn1`, `relu1`."""
     base, _, part = name.partition("/")
     base = base.replace(".", "_")
     if base == "skipConv":
@@ -63,8 +63,8 @@ def _unit(name: str) -> Path:
     return (part or base,)
 
 
-def _generic(name: str, names: Collection[str]) -> Path:
-    """Dots and slashes as levels, but where what stands before one is a layer itself."""
+def _generic(name: str, names: Collection[str]) -> ModulePath:
+    """Split a name at dots and slashes, except behind the name of another layer."""
     parts = re.split(r"([./])", name)
     path, so_far = [parts[0]], parts[0]
     for separator, part in zip(parts[1::2], parts[2::2], strict=True):
@@ -85,10 +85,10 @@ def _identifier(part: str, taken: frozenset[str]) -> str:
     return f"{plain}_" if plain in taken or keyword.iskeyword(plain) else plain
 
 
-def _executable(paths: list[Path], reads: Sequence[Sequence[int]]) -> list[Path]:
-    """Paths with those groups dissolved that cannot be computed as one."""
+def _executable(paths: list[ModulePath], reads: Sequence[Sequence[int]]) -> list[ModulePath]:
+    """Dissolve the groups that cannot be computed as one."""
     paths = list(paths)
-    waiting: list[Path] = [()]
+    waiting: list[ModulePath] = [()]
     while waiting:
         prefix = waiting.pop()
         depth = len(prefix)
@@ -104,16 +104,16 @@ def _joined(group: str, part: str) -> str:
     return f"_{group}_{part}" if group.isdigit() else f"{group}_{part}"
 
 
-def _loop(paths: Sequence[Path], reads: Sequence[Sequence[int]], prefix: Path) -> set[Path] | None:
-    """Members of `prefix` that depend on each other in a circle, if there are any."""
+def _loop(paths: Sequence[ModulePath], reads: Sequence[Sequence[int]], prefix: ModulePath) -> set[ModulePath] | None:
+    """Return the members of `prefix` that depend on each other in a circle, if there are any."""
     depth = len(prefix)
 
-    def member(index: int) -> Path | tuple[Path, int]:
+    def member(index: int) -> ModulePath | tuple[ModulePath, int]:
         path = paths[index]
         return path[: depth + 1] if len(path) > depth + 1 else (path, index)
 
-    # What lies outside the group takes part as well: a way out and in again is a circle through the group itself, and
-    # is dealt with one level up.
+    # Layers outside the group need no edges: a path out of it and back is a circle through the group itself, which is
+    # dissolved one level up.
     inside = [index for index, path in enumerate(paths) if path[:depth] == prefix]
     edges: dict[object, set[object]] = {member(index): set() for index in inside}
     members = set(inside)
@@ -128,10 +128,10 @@ def _loop(paths: Sequence[Path], reads: Sequence[Sequence[int]], prefix: Path) -
     return None
 
 
-def _unique(paths: Sequence[Path]) -> list[Path]:
-    """Paths of which none is another one, or the group of another one."""
+def _unique(paths: Sequence[ModulePath]) -> list[ModulePath]:
+    """Number the paths that equal another one, or the group of another one."""
     groups = {path[:depth] for path in paths for depth in range(1, len(path))}
-    seen: set[Path] = set()
+    seen: set[ModulePath] = set()
     result = []
     for path in paths:
         name, count = path, 1

@@ -27,12 +27,12 @@ _OVERWRITABLE = frozenset({"BatchNorm", "Convolution", "Deconvolution", "Eltwise
 
 
 def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
-    """The network of `net` in evaluation mode; see `to_torch`."""
+    """Build the network of `net` in evaluation mode; see `to_torch`."""
     wanted = score_blobs(net) if outputs is None else requested_outputs(net, outputs)
     features = feature_blobs(net)
     leaves = _needed(leaves_of(fill(net), RESERVED), wanted)
-    made = {*net.inputs, *(top for leaf in leaves for top in leaf.tops)}
-    features = features if made.issuperset(features) else ()
+    computed = {*net.inputs, *(top for leaf in leaves for top in leaf.tops)}
+    features = features if computed.issuperset(features) else ()
     operations = _operations(leaves, {*wanted, *features})
     builder = _Builder(leaves, operations, {*wanted, *features})
     parts, steps = builder.members((), range(len(leaves)))
@@ -44,7 +44,7 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
 
 
 def _needed(leaves: Sequence[Leaf], wanted: Collection[str]) -> list[Leaf]:
-    """The leaves that the wanted blobs depend on.
+    """Return the leaves that the wanted blobs depend on.
 
     Raises:
         ConversionError: a wanted blob lies between a BatchNorm and its Scale, which are one module.
@@ -60,7 +60,7 @@ def _needed(leaves: Sequence[Leaf], wanted: Collection[str]) -> list[Leaf]:
 
 
 def _operations(leaves: Sequence[Leaf], seen: set[str]) -> list[Operation]:
-    """Modules, with their weights, and functions.
+    """Return the modules, with their weights, and functions of the leaves.
 
     Raises:
         UnsupportedLayer: naming all layers that PyTorch cannot compute.
@@ -114,7 +114,7 @@ def _load(module: nn.Module, leaf: Leaf, shared: dict[str, nn.Parameter]) -> Non
 
 
 def weights_of(leaf: Leaf) -> list[tuple[Layer, tuple[str, ...]]]:
-    """The layers of a leaf, each with the module's attribute for each of its blobs."""
+    """Return the layers of a leaf, each with the module's attribute for each of its blobs."""
     return [(layer, blob_attributes(layer)) for layer in leaf.layers]
 
 
@@ -124,7 +124,7 @@ def _as_in_torch(layer: Layer, blob: Array) -> Array:
 
 
 class _Builder:
-    """Puts leaves together to blocks, as their paths say."""
+    """Builds blocks of leaves, as their paths say."""
 
     def __init__(self, leaves: Sequence[Leaf], operations: Sequence[Operation], wanted: set[str]) -> None:
         self.leaves, self.operations, self.wanted = leaves, operations, wanted
@@ -134,7 +134,7 @@ class _Builder:
                 self.readers.setdefault(bottom, []).append(index)
 
     def members(self, prefix: tuple[str, ...], indices: Iterable[int]) -> tuple[dict[str, nn.Module], list[BlockStep]]:
-        """The modules directly in a group, and the steps that compute it."""
+        """Return the modules directly in a group, and the steps that compute it."""
         groups: dict[tuple[str, int], list[int]] = {}
         depth = len(prefix)
         for index in indices:
@@ -152,7 +152,7 @@ class _Builder:
         return parts, steps
 
     def _in_order(self, groups: Mapping[tuple[str, int], list[int]]) -> list[tuple[tuple[str, int], list[int]]]:
-        """The groups, each behind those it reads, else in the net's order."""
+        """Return the groups, each behind those it reads, else in the net's order."""
         home = {top: key for key, inside in groups.items() for index in inside for top in self.leaves[index].tops}
         sorter: TopologicalSorter[tuple[str, int]] = TopologicalSorter()
         for key, inside in groups.items():
@@ -181,11 +181,11 @@ class _Builder:
     def _group(self, prefix: tuple[str, ...], inside: Sequence[int]) -> tuple[nn.Module, BlockStep]:
         parts, steps = self.members(prefix, inside)
         members = set(inside)
-        made = [top for step in steps for top in step.tops]
+        tops = [top for step in steps for top in step.tops]
         read = dict.fromkeys(blob for step in steps for blob in step.bottoms)
-        inputs = tuple(blob for blob in read if blob not in set(made))
+        inputs = tuple(blob for blob in read if blob not in set(tops))
         outputs = tuple(
-            blob for blob in made if blob in self.wanted or not members.issuperset(self.readers.get(blob, ()))
+            blob for blob in tops if blob in self.wanted or not members.issuperset(self.readers.get(blob, ()))
         )
         step = BlockStep(prefix[-1], inputs, outputs)
         if _is_chain(steps, inputs, outputs):
@@ -197,7 +197,7 @@ class _Builder:
 
 
 def _is_chain(steps: Sequence[BlockStep], inputs: Sequence[str], outputs: Sequence[str]) -> bool:
-    """Whether the steps are different modules, each fed with nothing but the result of the one before."""
+    """Tell whether the steps are different modules, each fed with nothing but the result of the one before."""
     blobs: Sequence[str] = inputs
     for step in steps:
         if len(blobs) != 1 or not isinstance(step.part, str) or tuple(blobs) != step.bottoms:

@@ -1,4 +1,4 @@
-"""Which blobs of a net a PyTorch user wants: its scores, and its maps at 1/8, 1/16 and 1/32."""
+"""The default outputs of a PyTorch network: its scores, and its maps at 1/8, 1/16 and 1/32."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _PROBE_HW = (256, 512)
 
 
 def score_blobs(net: Net) -> tuple[str, ...]:
-    """The net's outputs without the Softmax and ArgMax that only make probabilities and labels of scores.
+    """Return the net's outputs without the Softmax and ArgMax that only turn scores into probabilities and labels.
 
-    Where all of them are one blob or enlargements of it, it is the largest alone.
+    Where all of them are one blob or enlargements of it, only the largest is returned.
     """
     makers = {top: layer for layer in net.layers for top in layer.tops}
-    made = [blob for blob in net.outputs if blob in makers] or list(net.outputs)
-    found = list(dict.fromkeys(_scores(blob, makers) for blob in made))
-    enlarged = {blob: _before_enlarging(blob, makers) for blob in found}
+    outputs = [blob for blob in net.outputs if blob in makers] or list(net.outputs)
+    scores = list(dict.fromkeys(_scores(blob, makers) for blob in outputs))
+    enlarged = {blob: _before_enlarging(blob, makers) for blob in scores}
     bases = {base for base, _ in enlarged.values()}
     if len(bases) > 1:
-        return tuple(found)
-    return (max(found, key=lambda blob: enlarged[blob][1]),)
+        return tuple(scores)
+    return (max(scores, key=lambda blob: enlarged[blob][1]),)
 
 
 def _scores(blob: str, makers: Mapping[str, Layer]) -> str:
@@ -39,7 +39,7 @@ def _scores(blob: str, makers: Mapping[str, Layer]) -> str:
 
 
 def _before_enlarging(blob: str, makers: Mapping[str, Layer]) -> tuple[str, float]:
-    """The blob that deconvolutions one after the other have enlarged, and by how much in area."""
+    """Return the blob behind a chain of deconvolutions, and their enlargement in area."""
     area = 1.0
     while (layer := makers.get(blob)) is not None and layer.type == "Deconvolution" and len(layer.bottoms) == 1:
         area /= math.prod(map(float, Deconvolution(layer).stride_hw))
@@ -48,10 +48,10 @@ def _before_enlarging(blob: str, makers: Mapping[str, Layer]) -> tuple[str, floa
 
 
 def feature_blobs(net: Net) -> tuple[str, ...]:
-    """The last map of the backbone at each of 1/8, 1/16 and 1/32; empty where the net has none.
+    """Return the last map of the backbone at each of 1/8, 1/16 and 1/32; none where the net lacks one.
 
-    At 1/32 it is the last map that comes before any enlarging and that everything at its scale goes through, at the
-    other scales the same among what the next one depends on.
+    At 1/32 it is the last map before any enlarging that every path at its scale goes through; at the other scales, the
+    last such map among the blobs that the next one depends on.
     """
     if len(net.inputs) != 1:
         return ()
@@ -63,7 +63,7 @@ def feature_blobs(net: Net) -> tuple[str, ...]:
     (input_shape,) = probe.inputs.values()
     if len(input_shape) != 4 or min(int(side or 0) for side in input_shape[2:]) < 2 * _STRIDES[-1]:
         return ()
-    found: list[str] = []
+    features: list[str] = []
     for stride in reversed(_STRIDES):
         sizes = [{int(side or 0) // stride, -(-int(side or 0) // stride)} for side in input_shape[2:]]
         scale = {
@@ -71,15 +71,15 @@ def feature_blobs(net: Net) -> tuple[str, ...]:
             for blob, shape in shapes.items()
             if len(shape) == 4 and all(side in allowed for side, allowed in zip(shape[2:], sizes, strict=True))
         }
-        blob = _last_gate(net.layers, scale, found[0]) if found else _last_waist(net.layers, scale)
+        blob = _last_gate(net.layers, scale, features[0]) if features else _last_waist(net.layers, scale)
         if blob is None:
             return ()
-        found.insert(0, blob)
-    return tuple(found)
+        features.insert(0, blob)
+    return tuple(features)
 
 
 def _last_gate(layers: Sequence[Layer], scale: set[str], target: str) -> str | None:
-    """The last blob of `scale` without which `target` has no way from the input."""
+    """Return the last blob of `scale` that every path from the input to `target` goes through."""
     needed = needed_layers(layers, [target])
     for gate in reversed(needed):
         if len(gate.tops) == 1 and gate.tops[0] in scale:
@@ -95,18 +95,18 @@ def _last_gate(layers: Sequence[Layer], scale: set[str], target: str) -> str | N
 
 
 def _last_waist(layers: Sequence[Layer], scale: set[str]) -> str | None:
-    """The last blob of `scale`, not enlarged, that no earlier blob of that scale is read behind."""
+    """Return the last blob of `scale`, not enlarged, behind which no earlier blob of that scale is read."""
     last_reader: dict[str, int] = {}
     for index, layer in enumerate(layers):
         last_reader.update(dict.fromkeys(layer.bottoms, index))
     enlarged: set[str] = set()
-    found, read_until = None, -1
+    waist, read_until = None, -1
     for index, layer in enumerate(layers):
         if layer.type in _ENLARGING or enlarged.intersection(layer.bottoms):
             enlarged.update(layer.tops)
             continue
         for top in scale.intersection(layer.tops):
             if read_until <= index and len(layer.tops) == 1:
-                found = top
+                waist = top
             read_until = max(read_until, last_reader.get(top, -1))
-    return found
+    return waist

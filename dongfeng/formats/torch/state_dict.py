@@ -17,11 +17,11 @@ _OUR_STEM = ("conv1", "bn1", "conv2", "bn2")
 
 
 def plain_state(state: State, ours: Iterable[str]) -> dict[str, Tensor]:
-    """The state without counters, and without what wrappers put before all names (`module.`, `backbone.`).
+    """Return the state without counters and without the prefix of a wrapper (`module.`, `backbone.`).
 
     Args:
         state: A state dict.
-        ours: The names it may have.
+        ours: Names of our modules' weights.
     """
     plain = {name: value for name, value in state.items() if name.rpartition(".")[2] not in _NOT_WEIGHTS}
     roots = {name.partition(".")[0] for name in ours}
@@ -33,16 +33,16 @@ def plain_state(state: State, ours: Iterable[str]) -> dict[str, Tensor]:
 
 
 def is_community(names: Iterable[str]) -> bool:
-    """Whether names are those of the community's DFNet: a sequence `stage1` of two convolutions, then blocks."""
+    """Tell whether names are those of the community's DFNet: a sequence `stage1` of two convolutions, then blocks."""
     return any(_STEM.fullmatch(name) for name in names)
 
 
 def community_names(names: Iterable[str], ours: Sequence[str]) -> dict[str, str]:
-    """Community name -> our name, built from structure; names that have no place are left out.
+    """Map community names to ours, by structure; names without a counterpart are left out.
 
     The modules of `stage1` that have weights are convolution, BatchNorm, convolution, BatchNorm. All residual blocks
-    of `stage2`, `stage3`, ... (`stage2_1`, `stage2_2`, ... in v2) in order are our blocks in order, whatever stages
-    they are divided among. Within a block, and for `fc`, names are the same.
+    of `stage2`, `stage3`, ... (`stage2_1`, `stage2_2`, ... in v2) in order are our blocks in order, however they are
+    divided into stages. Within a block, and for `fc`, names are the same.
     """
     listed = list(names)
     stem = sorted({int(found[1]) for name in listed if (found := _STEM.fullmatch(name))})

@@ -1,4 +1,4 @@
-"""Trained PyTorch weights back in a `Net`."""
+"""From trained PyTorch weights back to a `Net`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RUNNING = {"mean_sum": "running_mean", "var_sum": "running_var"}
 
 @dataclass(frozen=True)
 class _Slot:
-    """Where a blob of a layer is in a state dict."""
+    """The place of a layer's blob in a state dict."""
 
     leaf: Leaf
     layer: Layer
@@ -41,7 +41,7 @@ class _Slot:
 
 
 def net_with_weights(source: nn.Module | State, template: Net) -> Net:
-    """The template, folded if the weights are, with the weights of a module or state dict; see `from_torch`."""
+    """Return the template, folded if the weights are, with the weights of a module or state dict; see `from_torch`."""
     module = _unwrapped(source) if isinstance(source, nn.Module) else None
     state: State = module.state_dict() if module is not None else source  # type: ignore[assignment]
     fit = _Fit(template, state)
@@ -63,7 +63,7 @@ def _some(items: Sequence[str], separator: str) -> str:
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """The network in DataParallel, an average of weights, or torch.compile's wrapper."""
+    """Return the network in DataParallel, an average of weights, or torch.compile's wrapper."""
     while not isinstance(module, Block):
         inner = getattr(module, "_orig_mod", None) or getattr(module, "module", None)
         if not isinstance(inner, nn.Module):
@@ -73,7 +73,7 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _eps_of(module: nn.Module | None) -> dict[str, float]:
-    """Name of each BatchNorm's variance -> what its module adds to it."""
+    """Map the name of each BatchNorm's variance to the eps of its module."""
     if module is None:
         return {}
     return {
@@ -84,7 +84,7 @@ def _eps_of(module: nn.Module | None) -> dict[str, float]:
 
 
 class _Fit:
-    """A net, and the weights in a state dict that are its."""
+    """The match between a net and the weights of a state dict."""
 
     def __init__(self, net: Net, state: State) -> None:
         self.target = net
@@ -101,7 +101,7 @@ class _Fit:
         self.kept, self.missing, self.mismatched = self._compared()
 
     def problems(self) -> list[str]:
-        """What does not fit, one line each."""
+        """List the mismatches, one line each."""
         return [
             *self.mismatched,
             *(f"missing {key}" for key in self.missing),
@@ -109,7 +109,7 @@ class _Fit:
         ]
 
     def _compared(self) -> tuple[list[str], list[str], list[str]]:
-        """Layers that keep the template's weights, missing names, and names of another shape."""
+        """Return layers that keep the template's weights, missing names, and mismatches of shape."""
         kept: list[str] = []
         missing: list[str] = []
         mismatched: list[str] = []
@@ -141,7 +141,7 @@ class _Fit:
         return self.values[slot.leaf.key(_RUNNING[slot.attribute])]
 
     def net(self, eps: Mapping[str, float]) -> Net:
-        """The net with the weights; `eps` of each BatchNorm by the name of its variance in the state, where known."""
+        """Return the net with the weights; `eps` maps the name of a BatchNorm's variance to its eps."""
         blobs: dict[int, list[Array]] = {}
         params = {}
         for slot in self.slots:
@@ -173,7 +173,7 @@ class _Fit:
         return frozen(np.array(array.reshape(shape) if len(shape) == len(slot.shape) else array))
 
     def _sums_hold(self, leaf: Leaf) -> bool:
-        """Whether the running statistics are still those of the sums; who has set them meant them."""
+        """Tell whether the running statistics are those of the sums; where they differ, somebody set them by hand."""
         factor = self.values.get(leaf.key("factor"))
         if factor is None:
             return False
@@ -190,7 +190,7 @@ class _Fit:
 
 
 def _slots(net: Net) -> list[_Slot]:
-    """Every weight blob of a net, in order."""
+    """List every weight blob of a net, in order."""
     slots = []
     for leaf in leaves_of(net, RESERVED):
         for layer in leaf.layers:
@@ -209,7 +209,7 @@ def _fits(got: Sequence[int], wanted: Shape) -> bool:
 
 
 def _is_bilinear(layer: Layer) -> bool:
-    """Whether a layer without weights is a fixed enlargement, whose weights follow from its shape."""
+    """Tell whether a layer without weights is a fixed enlargement, whose weights follow from its shape."""
     param = layer.params.convolution_param
     return layer.type == "Deconvolution" and param.weight_filler.type == "bilinear" and not param.bias_term
 
