@@ -11,6 +11,7 @@ from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.layers.layer import Array, show
 from dongfeng.net.feeds import feed_arrays, random_feeds, required_inputs
 from dongfeng.net.graph import Net
+from dongfeng.support.wording import listed
 from dongfeng.verification.saved_blobs import SavedBlobs
 
 
@@ -55,7 +56,7 @@ def read_saved(
     inputs = {net.aliases.get(blob, blob) for blob in net.inputs} - given.keys()
     arrays = {blob: saved.read(blob) for blob in computed if blob in saved and blob not in inputs}
     if not arrays:
-        raise ConversionError(f"{saved.path}: has no blob that the model computes, such as {_listed(list(computed))}")
+        raise ConversionError(f"{saved.path}: has no blob that the model computes, such as {listed(list(computed), 8)}")
     types = {top: layer.type for layer in net.layers for top in layer.tops}
     for blob, array in arrays.items():
         shape = computed[blob].shape
@@ -82,7 +83,3 @@ def input_arrays(
             raise ConversionError(f'{saved.path}: has no input "{public}", so nothing can be compared; save it too')
         given[blob] = saved.read(public)
     return feed_arrays(net, given)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

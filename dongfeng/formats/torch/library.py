@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dongfeng.errors import BackendUnavailable
+from dongfeng.support.exceptions import first_line
 
 
 def require_torch() -> None:
@@ -14,7 +15,6 @@ def require_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        reason = str(error).partition("\n")[0]
         raise BackendUnavailable(
-            f'PyTorch cannot be imported ({reason}); run: pip install "dongfeng[torch]"'
+            f'PyTorch cannot be imported ({first_line(error)}); run: pip install "dongfeng[torch]"'
         ) from error

@@ -20,6 +20,7 @@ from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
 from dongfeng.net.fold import fold
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import bilinear
+from dongfeng.support.wording import listed
 
 _LISTED = 6  # names an error spells out before it counts the rest
 _RUNNING = {"mean_sum": "running_mean", "var_sum": "running_var"}
@@ -49,17 +50,14 @@ def net_with_weights(source: nn.Module | State, template: Net) -> Net:
         bare = template.with_layers(replace(layer, blobs=()) for layer in template.layers)
         fit = min(fit, _Fit(fold(bare), state), key=lambda fit: len(fit.problems()))
     if problems := fit.problems():
-        raise WeightsMismatch(f"net {template.name!r}: the weights are of another network: {_some(problems, '; ')}")
+        raise WeightsMismatch(
+            f"net {template.name!r}: the weights are of another network: {listed(problems, _LISTED, separator='; ')}"
+        )
     if fit.kept and not isinstance(module, Block):
-        names = _some([f'"{name}"' for name in fit.kept], ", ")
+        names = listed([f'"{name}"' for name in fit.kept], _LISTED)
         message = f"net {template.name!r}: no weights for {names}; the template's stay"
         warnings.warn(message, DongfengWarning, stacklevel=3)
     return fit.net(_eps_of(module))
-
-
-def _some(items: Sequence[str], separator: str) -> str:
-    rest = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
-    return separator.join(items[:_LISTED]) + rest
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
@@ -134,39 +132,35 @@ class _Fit:
         return slot.key in self.values
 
     def _stored(self, slot: _Slot) -> Tensor:
-        if slot.key in self.values:
-            return self.values[slot.key]
-        if slot.attribute == "factor":
-            return torch.ones(1)
-        return self.values[slot.leaf.key(_RUNNING[slot.attribute])]
+        return self.values[slot.key] if slot.key in self.values else self._from_running_stats(slot)
+
+    def _from_running_stats(self, slot: _Slot) -> Tensor:
+        """Return a sum of Caffe's BatchNorm as running statistics give it: with a factor of 1."""
+        return torch.ones(1) if slot.attribute == "factor" else self.values[slot.leaf.key(_RUNNING[slot.attribute])]
 
     def net(self, eps: Mapping[str, float]) -> Net:
         """Return the net with the weights; `eps` maps the name of a BatchNorm's variance to its eps."""
         blobs: dict[int, list[Array]] = {}
-        params = {}
+        eps_of_layer: dict[int, float | None] = {}
         for slot in self.slots:
-            if not self._has(slot):
-                if not slot.layer.blobs:
-                    blobs.setdefault(id(slot.layer), []).append(
-                        frozen(bilinear(tuple(int(dim or 0) for dim in slot.shape)))
-                    )
+            if self._has(slot):
+                blob = self._blob(slot)
+            elif slot.layer.blobs:  # the template's stay
                 continue
-            blobs.setdefault(id(slot.layer), []).append(self._blob(slot))
-            name = self.name_of.get(slot.leaf.key("running_var"))
-            if slot.attribute == "factor" and name is not None and name in eps:
-                params[id(slot.layer)] = eps[name]
-        layers = []
-        for layer in self.target.layers:
-            layer_with = replace(layer, blobs=tuple(blobs[id(layer)])) if id(layer) in blobs else layer
-            layers.append(_with_eps(layer_with, params.get(id(layer))))
-        return self.target.with_layers(layers)
+            else:
+                blob = frozen(bilinear(tuple(int(dim or 0) for dim in slot.shape)))
+            blobs.setdefault(id(slot.layer), []).append(blob)
+            if slot.attribute == "factor":
+                eps_of_layer[id(slot.layer)] = eps.get(self.name_of.get(slot.leaf.key("running_var"), ""))
+        return self.target.with_layers(
+            _with_eps(replace(layer, blobs=tuple(blobs.get(id(layer), layer.blobs))), eps_of_layer.get(id(layer)))
+            for layer in self.target.layers
+        )
 
     def _blob(self, slot: _Slot) -> Array:
         value = self._stored(slot)
         if slot.attribute in SUMS and not self._sums_hold(slot.leaf):
-            value = (
-                torch.ones(1) if slot.attribute == "factor" else self.values[slot.leaf.key(_RUNNING[slot.attribute])]
-            )
+            value = self._from_running_stats(slot)
         array = value.detach().to("cpu", torch.float32).numpy()
         array = array.T if slot.is_transposed else array
         shape = tuple(dim for dim in slot.shape if dim is not None)
