@@ -1,23 +1,23 @@
-"""Every exception and warning a user of dongfeng can meet.
+"""Exceptions and warnings of dongfeng.
 
     DongfengError
       +-- PrototxtError (ValueError)          text of a network file: file, line, column
       +-- CaffemodelError (ValueError)        weight file: truncated, not a caffemodel, inconsistent
-      +-- UnsupportedLayer (NotImplementedError)  all layers of a net that cannot be expressed, at once
-      +-- ShapeError (ValueError)             blob shapes that do not fit, or an input size that is open
-      +-- WeightsMismatch (ValueError)        weights that are not of this net
-      +-- WeightsUnavailable (OSError)        weights that cannot be had: URL and where to put the file
+      +-- UnsupportedLayer (NotImplementedError)  all unsupported layers of a net at once
+      +-- ShapeError (ValueError)             blob shapes that do not fit, or a dynamic input size
+      +-- WeightsMismatch (ValueError)        weights of another net
+      +-- WeightsUnavailable (OSError)        weights that cannot be fetched: URL and where to put the file
       +-- ImageError (ValueError)             an image that cannot be read or has an unusable form
       +-- BackendUnavailable (RuntimeError)   backend, precision and device that cannot run together here
-      +-- EngineMismatch (RuntimeError)       an engine file that does not fit this machine
-      +-- ManifestError (ValueError)          weights_manifest.json is damaged
-      +-- UnknownModel (KeyError)             no such name in the zoo
+      +-- EngineMismatch (RuntimeError)       an engine file of another machine or version
+      +-- ManifestError (ValueError)          a damaged weights_manifest.json
+      +-- UnknownModel (KeyError)             a name that is neither in the zoo nor a file
       +-- ConversionError (ValueError)        a net that the target format cannot hold
-      +-- DeviceError (ValueError)            an unknown device, or a profile or report that cannot be read
-      +-- SearchError (ValueError)            a search space or a search that cannot be
+      +-- DeviceError (ValueError)            an unknown device, or a damaged profile or report of one
+      +-- SearchError (ValueError)            an invalid search space or search
       +-- TrainingDiverged (ArithmeticError)  a training whose loss is no longer finite
 
-    DongfengWarning (UserWarning)             the result is defined, but perhaps not what was meant
+    DongfengWarning (UserWarning)             a result that is defined, but perhaps not what was meant
 
 Every message is one line: where, what is wrong (got and expected), what to do.
 """
@@ -34,7 +34,7 @@ class DongfengError(Exception):
 
 
 class PrototxtError(DongfengError, ValueError):
-    """A prototxt that cannot be read as a Caffe network."""
+    """A prototxt is no Caffe network; carries file, line and column."""
 
     def __init__(
         self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
@@ -45,11 +45,11 @@ class PrototxtError(DongfengError, ValueError):
 
 
 class CaffemodelError(DongfengError, ValueError):
-    """A weight file that cannot be read."""
+    """A weight file is truncated, no caffemodel, or inconsistent."""
 
 
 class UnsupportedLayer(DongfengError, NotImplementedError):
-    """Layers that dongfeng cannot express; `problems` lists all of a net's, one line each."""
+    """A net has layers that are not supported; `problems` lists all of them, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -57,27 +57,27 @@ class UnsupportedLayer(DongfengError, NotImplementedError):
 
 
 class ShapeError(DongfengError, ValueError):
-    """Blob shapes that do not fit together, or an input whose size is still dynamic."""
+    """Blob shapes do not fit together, or the input size is dynamic."""
 
 
 class WeightsMismatch(DongfengError, ValueError):
-    """Weights that do not belong to the net they were given for."""
+    """The weights belong to another net."""
 
 
 class WeightsUnavailable(DongfengError, OSError):
-    """Weights that are not here and could not be fetched; the message says where to put the file."""
+    """Weights are not here and cannot be fetched; the message says where to put the file."""
 
 
 class ImageError(DongfengError, ValueError):
-    """An image that cannot be read."""
+    """An image cannot be read, or has an unusable form."""
 
 
 class BackendUnavailable(DongfengError, RuntimeError):
-    """A backend, precision and device that cannot run together on this machine."""
+    """A backend, precision and device cannot run together on this machine."""
 
 
 class EngineMismatch(DongfengError, RuntimeError):
-    """An engine file that does not fit this machine."""
+    """An engine file was built for another machine or version."""
 
 
 class ManifestError(DongfengError, ValueError):
@@ -85,24 +85,24 @@ class ManifestError(DongfengError, ValueError):
 
 
 class UnknownModel(DongfengError, KeyError):
-    """A name that is neither a model of the zoo nor a file."""
+    """A name is neither a model of the zoo nor a file."""
 
 
 class ConversionError(DongfengError, ValueError):
-    """A net that the target format cannot hold."""
+    """The target format cannot hold a net."""
 
 
 class DeviceError(DongfengError, ValueError):
-    """A device that is not known or cannot be measured, or a profile or report of one that cannot be read."""
+    """A device is unknown or cannot be measured, or a profile or report of one cannot be read."""
 
 
 class SearchError(DongfengError, ValueError):
-    """A search space, or a search in one, that is not well defined."""
+    """A search space, or a search in one, is invalid."""
 
 
 class TrainingDiverged(DongfengError, ArithmeticError):
-    """A training whose loss became NaN or infinite."""
+    """The loss of a training became NaN or infinite."""
 
 
 class DongfengWarning(UserWarning):
-    """The result is defined, but perhaps not what was meant."""
+    """A result is defined, but perhaps not what was meant."""

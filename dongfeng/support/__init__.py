@@ -1,1 +1,1 @@
-"""What every room may use: files that appear whole, the cache folder, JSON, plots, web pages."""
+"""Tools of every room: files that appear whole, the cache folder, JSON, durable logs, progress, plots, web pages."""

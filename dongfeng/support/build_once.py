@@ -21,16 +21,16 @@ def build_once(
     *,
     damaged: tuple[type[Exception], ...] = (),
 ) -> Read:
-    """Returns what `read` makes of a file in the cache, built first where it is not there or damaged.
+    """Reads a file of the cache, which is built first where it is not there or damaged.
 
     Where the cache cannot be written, the file is built in a temporary folder, read, and forgotten: that costs the
     building, each time. Such a path is not `path`, and is gone when this returns.
 
     Args:
         path: The file, below the cache folder.
-        build: Writes it to the path it is given, complete or not at all.
+        build: Writes it to a given path, complete or not at all.
         read: Reads it.
-        damaged: Exceptions of `read` that mean that it has to be built again.
+        damaged: Exceptions of `read` after which the file is built again.
     """
     found = _read(path, read, damaged)
     if found:

@@ -1,4 +1,4 @@
-"""Where dongfeng keeps what it makes and downloads."""
+"""The folder of converted and downloaded files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """The cache folder: `DONGFENG_HOME`, else the platform's own; it need not exist."""
+    """Return the cache folder: `DONGFENG_HOME`, else the platform's own; it need not exist."""
     home = os.environ.get("DONGFENG_HOME")
     if home:
         return Path(home).expanduser().absolute()

@@ -28,7 +28,7 @@ summary { cursor: pointer; margin-top: 2.2rem; font-size: 1.15rem; font-weight: 
 
 
 def page(title: str, about: str, sections: Iterable[str]) -> str:
-    """A page from its parts, which are HTML; those that are empty are left out."""
+    """Build a page from its parts, which are HTML; empty ones are left out."""
     head = f"<h1>{escape(title)}</h1>\n<p class=about>{escape(about)}</p>"
     return (
         "<!DOCTYPE html>\n"
@@ -42,19 +42,19 @@ def page(title: str, about: str, sections: Iterable[str]) -> str:
 
 
 def inline_figure(svg: str, label: str, caption: str) -> str:
-    """A picture in the page, without what only a file of its own needs; the caption is HTML."""
+    """Build a figure of an SVG, without its XML header; the caption is HTML."""
     drawing = re.sub(r"\A.*?(?=<svg)", "", svg, flags=re.DOTALL)
     drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
     return f"<figure>\n{drawing}\n<figcaption>{caption}</figcaption>\n</figure>"
 
 
 def section(title: str, body: str) -> str:
-    """A heading and what is below it; nothing where that is empty."""
+    """Build a heading with its body, which is HTML; nothing where that is empty."""
     return f"<h2>{title}</h2>\n{body}" if body else ""
 
 
 def table(heads: Cells, rows: Sequence[Cells], numeric: Iterable[int] = ()) -> str:
-    """A table without the columns in which nothing stands."""
+    """Build a table without its empty columns; the indices in `numeric` are aligned to the right."""
     columns = [index for index in range(len(heads)) if any(row[index] for row in rows)]
     right = set(numeric)
 

@@ -1,4 +1,4 @@
-"""JSON as our files and programs lay it out."""
+"""Layout of the JSON that is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """One JSON object; each of its entries, and each row of a list of rows, on a line of its own.
+    """Format a JSON object, with a line for each entry and for each row of a list of rows.
 
     Raises:
         ValueError: it holds NaN or infinity, which JSON has no word for.

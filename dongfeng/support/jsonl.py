@@ -1,4 +1,4 @@
-"""Logs of one JSON object a line that outlive a killed process: a line is on the disk when `append` returns."""
+"""Durable logs of one JSON object a line: a line is on the disk when `append` returns."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read(path: Path, format_: JsonFormat) -> list[Node]:
-    """The lines that are whole; none where there is no file. Their paths are `FILE:LINE`.
+    """Read the whole lines; none where there is no file. Their paths are `FILE:LINE`.
 
-    A last line without its line break is what a killed process has left unfinished, and is not read.
+    A last line without its line break was left unfinished by a killed process, and is not read.
 
     Raises:
         DongfengError: of the format's class: the file cannot be read, or a line is not JSON.
@@ -51,11 +51,11 @@ def read(path: Path, format_: JsonFormat) -> list[Node]:
     except OSError as error:
         format_.fail(str(path), str(error.strerror))
     lines = content.split(b"\n")[:-1]
-    return [format_.parse(line, source=f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    return [format_.parse(line, source=str(path), line=number) for number, line in enumerate(lines, 1)]
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut off a last line that a killed process has left unfinished, so that `append` begins a new one.
+    """Cut off a last line that a killed process left unfinished, so that `append` begins a new one.
 
     Raises:
         OSError: the file cannot be written.

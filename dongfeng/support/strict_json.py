@@ -1,4 +1,4 @@
-"""One strict, bounded reader for every JSON file: each complaint names file, place, what was expected, what to do."""
+"""Strict, bounded reading of JSON files: each error names file, place, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LONGEST_MS = 1e9
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """A kind of JSON file: how its readers complain.
+    """A format of JSON files: the errors of its reader.
 
     Attributes:
         error: Exception class that a damaged file raises.
-        advice: The last words of every message: what the user can do.
+        advice: What the user can do; the end of every message.
         max_bytes: Largest file that is read at all.
     """
 
@@ -33,7 +33,7 @@ class JsonFormat:
     max_bytes: int = 64 << 20
 
     def read(self, path: str | PathLike[str]) -> Node:
-        """The document in a file.
+        """Read the document in a file.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -49,19 +49,21 @@ class JsonFormat:
             self.fail(str(path), getattr(error, "strerror", None) or str(error))
         return self.parse(content, source=str(path))
 
-    def parse(self, text: str | bytes, *, source: str) -> Node:
-        """A document from its text.
+    def parse(self, text: str | bytes, *, source: str, line: int | None = None) -> Node:
+        """Read a document from its text.
 
         Args:
             text: The document, UTF-8 where it is bytes.
-            source: What to call it in a message.
+            source: Name of the document in messages.
+            line: Number of the line of the source that the text is; None where it is the whole source.
 
         Raises:
             DongfengError: of this format's class: it is too large, not UTF-8, not JSON, or a key stands twice in one
                 object.
         """
+        place = source if line is None else f"{source}:{line}"
         if len(text) > self.max_bytes:
-            self.fail(source, f"larger than {self.max_bytes >> 20} MiB")
+            self.fail(place, f"larger than {self.max_bytes >> 20} MiB")
         try:
             decoded = text.decode("utf-8") if isinstance(text, bytes) else text
             value = json.loads(
@@ -70,14 +72,14 @@ class JsonFormat:
                 parse_int=_integer,
             )
         except UnicodeDecodeError as error:
-            self.fail(source, f"not UTF-8 at byte {error.start}")
+            self.fail(place, f"not UTF-8 at byte {error.start}")
         except json.JSONDecodeError as error:
-            self.fail(f"{source}:{error.lineno}:{error.colno}", f"not JSON: {error.msg}")
+            self.fail(f"{source}:{error.lineno}:{error.colno}" if line is None else place, f"not JSON: {error.msg}")
         except RecursionError:
-            self.fail(source, "nested too deeply")
+            self.fail(place, "nested too deeply")
         except ValueError as error:
-            self.fail(source, str(error))
-        return Node(value, f"{source}:", self)
+            self.fail(place, str(error))
+        return Node(value, f"{place}:", self)
 
     def fail(self, place: str, problem: str) -> NoReturn:
         """Raise this format's exception: place, problem, advice."""
@@ -86,15 +88,14 @@ class JsonFormat:
 
 @dataclass(frozen=True)
 class Node:
-    """One value of a JSON document, which knows where it stands.
+    """A value of a JSON document, with its place.
 
-    Every method that reads the value raises the format's exception, naming the path, where it is of another type than
-    asked for.
+    Every method that reads the value raises the format's exception, naming the path, if the value has another type.
 
     Attributes:
         value: The value, as `json` gives it.
-        path: Where it stands, such as `weights_manifest.json: models.df1.size_hw[0]`.
-        format: The kind of document.
+        path: Its place, such as `weights_manifest.json: models.df1.size_hw[0]`.
+        format: The format of the document.
     """
 
     value: Any
@@ -102,14 +103,14 @@ class Node:
     format: JsonFormat
 
     def fail(self, problem: str) -> NoReturn:
-        """Raise the format's exception with this value's path in front."""
+        """Raise the format's exception with this value's path."""
         self.format.fail(self.path.removesuffix(":"), problem)
 
     def _wrong(self, expected: str) -> NoReturn:
         self.fail(f"expected {expected}, got {json.dumps(self.value)[:60]}")
 
     def members(self) -> dict[str, Node]:
-        """An object of any keys."""
+        """Read an object of any keys."""
         if not isinstance(self.value, dict):
             self._wrong("an object")
         joint = " " if self.path.endswith(":") else "."
@@ -123,7 +124,7 @@ class Node:
         return members[key]
 
     def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Node]:
-        """An object of exactly these keys; optional ones may be missing."""
+        """Read an object of exactly these keys; optional ones may be missing."""
         members = self.members()
         unknown = sorted(members.keys() - {*required, *optional})
         if unknown:
@@ -134,13 +135,13 @@ class Node:
         return members
 
     def items(self) -> list[Node]:
-        """A list."""
+        """Read a list."""
         if not isinstance(self.value, list):
             self._wrong("a list")
         return [Node(value, f"{self.path}[{index}]", self.format) for index, value in enumerate(self.value)]
 
     def text(self) -> str:
-        """A string that is not empty."""
+        """Read a string that is not empty."""
         if not isinstance(self.value, str) or not self.value:
             self._wrong("a text")
         return str(self.value)
@@ -152,25 +153,25 @@ class Node:
         return str(self.value)
 
     def choice(self, allowed: Collection[str]) -> str:
-        """One of the allowed strings."""
+        """Read one of the allowed strings."""
         if not isinstance(self.value, str) or self.value not in allowed:
             self._wrong("one of " + ", ".join(f'"{word}"' for word in allowed))
         return self.value
 
     def boolean(self) -> bool:
-        """True or false."""
+        """Read true or false."""
         if not isinstance(self.value, bool):
             self._wrong("true or false")
         return bool(self.value)
 
     def positive_integer(self) -> int:
-        """An integer above 0."""
+        """Read an integer above 0."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value <= 0:
             self._wrong("a positive integer")
         return int(self.value)
 
     def count(self) -> int:
-        """An integer of at least 0."""
+        """Read an integer of at least 0."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
             self._wrong("a whole number of at least 0")
         return int(self.value)
@@ -182,7 +183,7 @@ class Node:
         return int(self.value)
 
     def number(self) -> float:
-        """A finite number."""
+        """Read a finite number."""
         value = math.nan
         if isinstance(self.value, (int, float)) and not isinstance(self.value, bool):
             with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
@@ -192,7 +193,7 @@ class Node:
         return value
 
     def number_or_none(self) -> float | None:
-        """A finite number, or None for null."""
+        """Read a finite number, or None for null."""
         return None if self.is_null else self.number()
 
     def milliseconds(self) -> float:
@@ -203,7 +204,7 @@ class Node:
         return value
 
     def size_hw(self) -> tuple[int, int]:
-        """Height and width in pixels."""
+        """Read height and width in pixels."""
         sides = [side.positive_integer() for side in self.items()]
         if len(sides) != 2:
             self._wrong("[height, width]")
@@ -225,5 +226,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | float:
-    """A whole number; one too long for any use is infinite, which every reader refuses where it stands."""
+    """Convert digits; a number too long for any use becomes infinite, which every reader refuses at its place."""
     return int(digits) if len(digits) <= _MOST_DIGITS else math.inf
