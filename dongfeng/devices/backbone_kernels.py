@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dongfeng.architectures.backbone import Encoding, backbone_net
 from dongfeng.devices.fusion import kernels_of
 from dongfeng.devices.kernel import Kernel
-from dongfeng.devices.published import cut
+from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -41,7 +41,7 @@ class BackboneKernels:
         net = backbone_net(encoding, block)
         if self.size_hw == _CLASSIFIER_HW:
             return net
-        return cut(net, net.layer("pool5").bottoms[0]).resize(*self.size_hw)
+        return cut(net, net.layer("pool5").bottoms[:1]).resize(*self.size_hw)
 
     def calibration_nets(self) -> list[Net]:
         """Small backbones that no one has published, in which each kind of block and of change of width stands."""

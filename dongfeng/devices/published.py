@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from dongfeng.architectures import build
 from dongfeng.devices.resnet_baselines import resnet
-from dongfeng.layers.infer import needed_layers
+from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
 from dongfeng.zoo.models import model_info
 
@@ -57,9 +57,4 @@ def timed_net(model: str, size_hw: tuple[int, int]) -> Net:
         return resnet(int(model.removeprefix("resnet"))).resize(*size_hw)
     info = model_info(model)
     net = build(info.architecture).resize(*size_hw)
-    return cut(net, info.score_blob if info.architecture == "pl1a_seg" else _LAST_BLOB[info.head])
-
-
-def cut(net: Net, blob: str) -> Net:
-    """The net up to a blob."""
-    return net.with_layers(needed_layers(net.layers, [blob]))
+    return cut(net, [info.score_blob if info.architecture == "pl1a_seg" else _LAST_BLOB[info.head]])

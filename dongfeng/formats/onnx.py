@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
-from dongfeng.formats.outputs import requested_outputs
-from dongfeng.layers.infer import layer_types, needed_layers
+from dongfeng.layers.infer import layer_types
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.net.cut import needed_layers, requested_outputs
 from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.weights import fill

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, layer_type
 from dongfeng.layers.layer import Layer, Shape
 
 FLOAT32_BYTES = 4
-
-
-class Wired(Protocol):
-    """A layer, or what was made of one."""
-
-    @property
-    def bottoms(self) -> tuple[str, ...]:
-        """Blobs read."""
-
-    @property
-    def tops(self) -> tuple[str, ...]:
-        """Blobs made."""
-
-
-_Part = TypeVar("_Part", bound=Wired)
 
 
 @dataclass(frozen=True)
@@ -66,17 +50,6 @@ def layer_types(layers: Sequence[Layer]) -> list[LayerType]:
     if problems:
         raise UnsupportedLayer(problems)
     return found
-
-
-def needed_layers(layers: Sequence[_Part], wanted: Iterable[str]) -> list[_Part]:
-    """The layers that the wanted blobs depend on, in order."""
-    needed = set(wanted)
-    kept = []
-    for layer in reversed(layers):
-        if needed.intersection(layer.tops):
-            kept.append(layer)
-            needed.update(layer.bottoms)
-    return kept[::-1]
 
 
 def output_shapes(type_: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dongfeng.errors import ConversionError
 from dongfeng.formats.onnx import to_onnx
-from dongfeng.layers.infer import needed_layers
+from dongfeng.net.cut import cut
 from dongfeng.net.fold import fold
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.runtime.spec import FileSpec, to_metadata
@@ -83,4 +83,4 @@ def complete_spec(net: Net, spec: FileSpec, *, needs_scores: bool = True) -> Fil
 def scored_net(net: Net) -> Net:
     """Returns the net as `export_onnx` writes it: folded, down to its scores."""
     net = fold(net)
-    return net.with_layers(needed_layers(net.layers, [find_score_blob(net)]))
+    return cut(net, [find_score_blob(net)])

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 
 from dongfeng.architectures.backbone import STEM, Backbone, Blocks, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
-from dongfeng.devices.published import cut
 from dongfeng.errors import SearchError
+from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
 from dongfeng.search.stages import StageTuples
 
@@ -148,7 +148,7 @@ class Space:
             SearchError: the encoding is not in the space.
         """
         net = self.build(encoding)
-        return net if self.timed_blob is None else cut(net, self.timed_blob)
+        return net if self.timed_blob is None else cut(net, [self.timed_blob])
 
     def checked(self, encoding: Sequence[Sequence[int]]) -> Encoding:
         """The encoding as tuples.

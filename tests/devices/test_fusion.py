@@ -9,8 +9,8 @@ import pytest
 from dongfeng.architectures import build
 from dongfeng.devices import conv_kernel, kernels_of, named_kernels, timed_net
 from dongfeng.devices.kernel import Kernel
-from dongfeng.devices.published import cut
 from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.net.cut import cut
 from dongfeng.net.fold import fold
 from dongfeng.net.graph import Layer, Net
 from tests.nets import read_text
@@ -60,7 +60,7 @@ def test_a_batch_counts_as_one(tmp_path: Path) -> None:
 def test_what_a_fused_block_becomes() -> None:
     """Of a sum's two convolutions the later one takes it along; what is added to a blob others read is not its own."""
     net = build("df1")
-    net = cut(net, net.layer("res2.2.relu").tops[0])
+    net = cut(net, net.layer("res2.2.relu").tops)
     names = [placed.name for placed in named_kernels(net)]
     operations = [placed.kernel.operation for placed in named_kernels(net)]
     assert names[2:] == [

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import NamedTuple
 
@@ -14,10 +13,9 @@ from dongfeng.errors import DongfengWarning, UnsupportedLayer
 from dongfeng.formats.ncnn.emit_layers import EMITTERS, activation, normalization
 from dongfeng.formats.ncnn.emitted import Context, Emitted, KnownShape, param_words, params, weight_bytes
 from dongfeng.formats.ncnn.param import MAGIC
-from dongfeng.formats.outputs import requested_outputs
 from dongfeng.layers.base import is_known, layer_type
-from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Layer, show
+from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
@@ -103,12 +101,7 @@ def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
     """
     if outputs is None:
         return net.with_layers(layer for layer in net.layers if layer.type != "Silence")
-    requested = requested_outputs(net, outputs)
-    kept = needed_layers(net.layers, requested)
-    needed = {*requested, *(bottom for layer in kept for bottom in layer.bottoms)}
-    inputs = {blob: shape for blob, shape in net.inputs.items() if blob in needed}
-    aliases = {private: blob for private, blob in net.aliases.items() if private in needed}
-    return replace(net, inputs=inputs, layers=tuple(kept), aliases=aliases)
+    return cut(net, outputs)
 
 
 def _has_form(shape: KnownShape) -> bool:

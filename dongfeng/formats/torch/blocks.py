@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dongfeng.errors import ConversionError
 from dongfeng.formats.torch.layer_types import Operation
-from dongfeng.layers.infer import needed_layers
+from dongfeng.net.cut import needed_layers
 
 
 @dataclass(frozen=True)

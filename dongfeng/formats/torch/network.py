@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
-from dongfeng.formats.outputs import requested_outputs
 from dongfeng.formats.torch.batch_norm import SUMS, TorchBatchNorm
 from dongfeng.formats.torch.blocks import RESERVED, Block, BlockPlan, BlockStep, ManyInputNetwork, Network
 from dongfeng.formats.torch.functions import TorchFlatten
 from dongfeng.formats.torch.layer_types import Operation, operation_of
 from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
 from dongfeng.formats.torch.outputs import feature_blobs, score_blobs
-from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Array, Layer
+from dongfeng.net.cut import needed_layers, requested_outputs
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from dongfeng.errors import DongfengError
 from dongfeng.layers.convolution import Deconvolution
-from dongfeng.layers.infer import needed_layers
 from dongfeng.layers.layer import Layer
+from dongfeng.net.cut import needed_layers
 from dongfeng.net.graph import Net
 
 _TAIL = ("ArgMax", "Softmax")
