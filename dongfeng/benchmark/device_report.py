@@ -121,7 +121,7 @@ def _layers(profile: DeviceProfile, model: str, size: Size, estimate: LatencyEst
             "share_fraction": line.ms / estimate.total_ms,
             "basis": line.basis,
         }
-        for line in estimate.layers
+        for line in estimate.kernels
     ]
 
 

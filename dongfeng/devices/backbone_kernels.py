@@ -1,4 +1,4 @@
-"""The kernels of the backbone search space, and small nets of it to check a table of them against."""
+"""`BackboneKernels`: the kernels of the backbone search space, and small nets of it to check their sums against."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIXED = ("basic", "bottleneck", "bottleneck")  # as DF2A
 
 @dataclass(frozen=True)
 class BackboneKernels:
-    """Backbones whose blocks are never narrower than the block before.
+    """Kernels of the backbones whose blocks are never narrower than the block before.
 
     Attributes:
         size_hw: Height and width of the input; pooling and classifier belong to it at 224x224 only.
@@ -32,19 +32,19 @@ class BackboneKernels:
     bottlenecks: bool = True
 
     def kernels(self) -> list[Kernel]:
-        """Every kernel that any backbone of the space is made of, fused as runtimes do, cheapest first."""
+        """List every kernel of any backbone of the space, fused as runtimes do, cheapest first."""
         found = {kernel for net in self._covering() for kernel in kernels_of(net)}
         return sorted(found, key=lambda kernel: (kernel.macs, kernel))
 
     def backbone(self, encoding: Encoding, block: str | tuple[str, str, str] = "basic") -> Net:
-        """A backbone at the space's size, with its classifier where it fits."""
+        """Build a backbone at the space's size, with its classifier where it fits."""
         net = backbone_net(encoding, block)
         if self.size_hw == _CLASSIFIER_HW:
             return net
         return cut(net, net.layer("pool5").bottoms[:1]).resize(*self.size_hw)
 
     def calibration_nets(self) -> list[Net]:
-        """Small backbones that no one has published, in which each kind of block and of change of width stands."""
+        """Build small unpublished backbones that have every type of block and of change of width."""
         a, b, c = (*self.widths, *self.widths[-1:] * 2)[:3]
         nets = [self.backbone(((a, a), (b, b, b), (c, c))), self.backbone(((a, b), (b, c), (c, c, c)))]
         if self.bottlenecks:
@@ -52,7 +52,7 @@ class BackboneKernels:
         return nets
 
     def _covering(self) -> Iterator[Net]:
-        """Nets that have every kernel between them: each pair of widths in each place where they may meet."""
+        """Yield nets that together have every kernel: each pair of widths in each place where they may meet."""
         for narrow, wide in itertools.combinations_with_replacement(self.widths, 2):
             n, w = (narrow,), (wide,)
             for encoding in (

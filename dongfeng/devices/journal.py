@@ -1,23 +1,25 @@
-"""Measurements as JSON lines, each on the disk before the next is taken: what was measured is never measured again."""
+"""Measurements as JSON lines, each on the disk before the next is taken: nothing is measured twice."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 from dongfeng.errors import DeviceError
+from dongfeng.support import jsonl
+from dongfeng.support.strict_json import JsonFormat, Node
 
 FORMAT = "dongfeng.measurements/1"
 BUSY = 1.1  # times a quiet yardstick: from here on the machine is doing something else
 _LONGEST_MS = 1e9
+_JSON = JsonFormat(DeviceError, "give another file, or delete the line")
 
 
 class Sample(NamedTuple):
-    """A measurement: milliseconds, and those of the yardstick, a net that is always the same, in the same turns."""
+    """A measurement: milliseconds, and those of the yardstick, a net that is always the same, in the same rounds."""
 
     ms: float
     yardstick_ms: float
@@ -43,16 +45,16 @@ class Journal:
         if self._path.exists() and self._path.stat().st_size:
             self._read(header)
         else:
-            self._append(header)
+            jsonl.append(self._path, header)
 
     def has(self, key: str, round_: int) -> bool:
-        """Whether it was measured already."""
+        """Tell whether a measurement was taken already."""
         return (key, round_) in self._samples
 
     def add(self, key: str, round_: int, sample: Sample) -> None:
         """Keep a measurement."""
         self._samples[key, round_] = sample
-        self._append({"key": key, "round": round_, **sample._asdict()})
+        jsonl.append(self._path, {"key": key, "round": round_, **sample._asdict()})
 
     @property
     def usual_yardstick_ms(self) -> float:
@@ -61,10 +63,10 @@ class Journal:
         return yardsticks[len(yardsticks) // 4] if yardsticks else 1.0
 
     def usual_ms(self, key: str) -> list[float]:
-        """Milliseconds of a key's samples as they would be were the yardstick always at its lower quartile.
+        """Milliseconds of a key's samples, scaled to a yardstick at its lower quartile.
 
-        What else a machine does slows the yardstick much as it slows what is measured beside it, but not quite: so
-        samples from busy times count only where a key has no others, and then the quietest alone.
+        Other work slows the yardstick much as it slows what is measured beside it, but not quite. So samples from busy
+        times count only where a key has no others, and then the quietest alone.
         """
         usual = self.usual_yardstick_ms
         of_key = [sample for (found, _), sample in sorted(self._samples.items()) if found == key]
@@ -72,52 +74,33 @@ class Journal:
         quiet = quiet or sorted(of_key, key=lambda sample: sample.yardstick_ms)[:1]
         return [sample.ms * usual / sample.yardstick_ms for sample in quiet]
 
-    def _append(self, row: Mapping[str, Any]) -> None:
-        with self._path.open("ab") as file:
-            file.write(json.dumps(row).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
     def _read(self, header: Mapping[str, Any]) -> None:
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        rows = [self._row(number, line) for number, line in enumerate(whole.splitlines(), 1)]
-        if not rows or rows[0].get("format") != FORMAT:
+        first, *rest = jsonl.read(self._path, _JSON) or [Node({}, str(self._path), _JSON)]
+        found = {key: node.value for key, node in first.members().items()}
+        if found.get("format") != FORMAT:
             raise DeviceError(f"{self._path}: not a journal of measurements; give another file")
         for key, value in header.items():
-            if rows[0].get(key) != value:
-                was = json.dumps(rows[0].get(key))
-                raise DeviceError(
-                    f"{self._path}: measured with {key} {was}, not {json.dumps(value)}; give another file"
-                )
-        for number, row in enumerate(rows[1:], 2):
-            entry, sample = _entry(row, f"{self._path}:{number}")
-            self._samples[entry] = sample
-        if len(whole) < len(content):
-            with self._path.open("rb+") as file:
-                file.truncate(len(whole))
-
-    def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DeviceError(f"{self._path}:{number}: not JSON; give another file, or delete the line") from error
-        if not isinstance(row, dict):
-            raise DeviceError(f"{self._path}:{number}: expected an object; give another file, or delete the line")
-        return row
+            if found.get(key) != value:
+                was, now = json.dumps(found.get(key)), json.dumps(value)
+                raise DeviceError(f"{self._path}: measured with {key} {was}, not {now}; give another file")
+        for line in rest:
+            key, round_, sample = _measurement(line)
+            self._samples[key, round_] = sample
+        jsonl.cut_torn_line(self._path)
 
 
-def _entry(row: Mapping[str, Any], where: str) -> tuple[tuple[str, int], Sample]:
-    """Key and round of a measurement, and its sample."""
-    key, round_ = row.get("key"), row.get("round")
-    ms, yardstick_ms = (row.get(name) for name in Sample._fields)
-    if not (
-        isinstance(key, str) and isinstance(round_, int) and is_time(ms) and is_time(yardstick_ms) and yardstick_ms
-    ):
-        raise DeviceError(f"{where}: not a measurement; delete the line")
-    return (key, round_), Sample(float(ms), float(yardstick_ms))
+def _measurement(line: Node) -> tuple[str, int, Sample]:
+    """Read key, round and sample of a line."""
+    try:
+        fields = line.fields(("key", "round", "ms", "yardstick_ms"))
+        sample = Sample(fields["ms"].number(), fields["yardstick_ms"].number())
+        if not (0 <= sample.ms < _LONGEST_MS and 0 < sample.yardstick_ms < _LONGEST_MS):
+            line.fail("a time is out of range")
+        return fields["key"].text(), fields["round"].count(), sample
+    except DeviceError as error:
+        raise DeviceError(f"{line.path} not a measurement; delete the line") from error
 
 
 def is_time(value: object) -> TypeGuard[float]:
-    """Whether a value of a JSON file can be milliseconds."""
+    """Tell whether a value of a JSON file can be milliseconds."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LONGEST_MS

@@ -85,7 +85,7 @@ def conv_kernel(
     groups: int = 1,
     fused: str = "+relu",
 ) -> Kernel:
-    """A convolution padded by half its window, as the search spaces here use it.
+    """Build the kernel of a convolution padded by half its window, as the search spaces here use it.
 
     Args:
         c_in: Input channels.

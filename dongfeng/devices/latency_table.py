@@ -1,4 +1,4 @@
-"""Latencies of measured kernels, and of all others by comparison with their nearest neighbours."""
+"""`LatencyTable`: latencies of measured kernels, and of all others by comparison with their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dongfeng.devices.roofline import Roofline, Vector
 
 Basis = Literal["looked up", "interpolated", "modelled"]
 
-# Neighbours asked and how fast their say falls with distance: of 1 to 5 or all neighbours and powers 2 to 6, the pair
-# with the smallest mean error over the DF1 logs of the GTX 1080 Ti when each kernel is left out in turn.
+# Number of neighbours, and power of the distance that weighs them: of 1 to 5 or all neighbours and powers 2 to 6, the
+# pair with the smallest mean error over the DF1 logs of the GTX 1080 Ti when each kernel is left out in turn.
 _NEIGHBOURS = 5
 _POWER = 4
 _TOUCHING = 1e-3  # octaves nearer than which nothing counts
@@ -35,14 +35,14 @@ class KernelEstimate(NamedTuple):
 
 
 class LatencyTable:
-    """Latency of any kernel: its own row, else the roofline times what its nearest neighbours took beside theirs.
+    """Latency of any kernel: its own row, else the roofline scaled by what its nearest neighbours took beside theirs.
 
     Distance is counted in octaves (factors of two) of channels, sizes, window and groups, within one operation (with
     groups or without); operations without any row are left to the roofline.
     """
 
     def __init__(self, rows: Mapping[Kernel, tuple[float, float]], roofline: Roofline) -> None:
-        """`rows` holds milliseconds and their relative spread."""
+        """Take milliseconds and their relative spread by kernel."""
         self._rows = dict(rows)
         self._roofline = roofline
         self._known: dict[Kernel, KernelEstimate] = {}
@@ -53,7 +53,7 @@ class LatencyTable:
         self._neighbours = {family: self._neighbourhood(kernels) for family, kernels in families.items()}
 
     def __call__(self, kernel: Kernel) -> KernelEstimate:
-        """The latency of a kernel; asked again, it costs a look into a dictionary."""
+        """Return the latency of a kernel; the second call is a dictionary look-up."""
         found = self._known.get(kernel)
         if found is None:
             found = self._known[kernel] = self._estimate(kernel)
@@ -75,20 +75,20 @@ class LatencyTable:
         return KernelEstimate(modelled * ratio, error, "interpolated")
 
     def _neighbourhood(self, kernels: list[Kernel]) -> tuple[Vector, Vector]:
-        """Positions of the kernels, and the logarithms of what they took to what the roofline says."""
+        """Return positions of kernels, and logarithms of measured to modelled milliseconds."""
         positions = np.array([_position(kernel) for kernel in kernels])
         measured = np.array([self._rows[kernel][0] for kernel in kernels])
         return positions, np.log(measured / self._roofline.ms(kernels))
 
     @cached_property
     def _usual_spread(self) -> float:
-        """Median spread of repeated measurements: what a single one must be trusted with."""
+        """Median spread of repeated measurements, which stands in for that of a single one."""
         spreads = [spread for _, spread in self._rows.values() if spread > 0]
         return float(np.median(spreads)) if spreads else 0.0
 
     @cached_property
     def _interpolation_error(self) -> tuple[float, float]:
-        """Mean error of a kernel that its neighbours stand in for, and the median distance to the nearest of them."""
+        """Mean error of the kernels when each is left to its neighbours, and the median distance to the nearest."""
         errors, distances = [], []
         for positions, logs in self._neighbours.values():
             for index in range(len(logs)):
@@ -103,12 +103,12 @@ class LatencyTable:
 
 
 def _family(kernel: Kernel) -> tuple[str, bool]:
-    """Kernels that may stand in for each other: a dense convolution says nothing of a depthwise one."""
+    """Return what kernels that may stand in for each other share: dense and depthwise convolutions may not."""
     return kernel.main_operation, kernel.groups > 1
 
 
 def _position(kernel: Kernel) -> Vector:
-    """Where a kernel stands among those of its operation; a kernel of length is a factor of two in one property."""
+    """Return a kernel's position among those of its operation; a distance of 1 is a factor of two in one property."""
     in_area, out_area = (height * width for height, width in (kernel.in_hw, kernel.out_hw))
     octaves = np.log2(
         [
@@ -125,7 +125,7 @@ def _position(kernel: Kernel) -> Vector:
 
 
 def _interpolate(position: Vector, positions: Vector, logs: Vector) -> tuple[float, float]:
-    """Factor on the roofline by inverse distance, and the distance to the nearest neighbour."""
+    """Return the factor on the roofline by inverse distance, and the distance to the nearest neighbour."""
     distances = np.sqrt(((positions - position) ** 2).sum(axis=1)) + _TOUCHING
     nearest = np.argsort(distances, kind="stable")[:_NEIGHBOURS]
     weights = distances[nearest] ** -float(_POWER)

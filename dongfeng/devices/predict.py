@@ -1,4 +1,4 @@
-"""Latency of a net on a device: the sum over its kernels."""
+"""Prediction of a net's latency on a device: the sum over its kernels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 
+from dongfeng.devices.catalogue import load_profile
 from dongfeng.devices.fusion import named_kernels
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.latency_table import Basis
-from dongfeng.devices.profile import DeviceProfile, load_profile
+from dongfeng.devices.profile import DeviceProfile
 from dongfeng.devices.published import PublishedPoint
 from dongfeng.net.graph import Net
 
@@ -19,11 +20,11 @@ Device = str | PathLike[str] | DeviceProfile
 
 @dataclass(frozen=True)
 class KernelLatency:
-    """One line of an estimate.
+    """Latency of one kernel in an estimate.
 
     Attributes:
-        name: The layers it stands for, joined with " + ".
-        kernel: What they are to the device.
+        name: Names of the layers it executes, joined with " + ".
+        kernel: The kernel.
         ms: Milliseconds, the gap to the next kernel included.
         error_ms: Error bar to either side; None where it is not known.
         basis: "looked up", "interpolated" or "modelled".
@@ -42,18 +43,18 @@ class LatencyEstimate:
 
     Attributes:
         device: Name of the profile.
-        layers: The kernels in order.
-        sum_error: Relative error of the device's sums that is not that of their parts.
+        kernels: The kernels in order.
+        sum_error: Relative error of the device's sums beyond that of their parts.
     """
 
     device: str
-    layers: tuple[KernelLatency, ...]
+    kernels: tuple[KernelLatency, ...]
     sum_error: float = 0.0
 
     @property
     def total_ms(self) -> float:
         """Milliseconds of all kernels."""
-        return math.fsum(line.ms for line in self.layers)
+        return math.fsum(line.ms for line in self.kernels)
 
     @property
     def error_ms(self) -> float | None:
@@ -62,7 +63,7 @@ class LatencyEstimate:
         Measurements err independently, so theirs are added as squares; what is interpolated or modelled may err the
         same way everywhere, so those are added as they are, and so is `sum_error`.
         """
-        errors = [(line.error_ms, line.basis) for line in self.layers]
+        errors = [(line.error_ms, line.basis) for line in self.kernels]
         if any(error is None for error, _ in errors):
             return None
         measured = math.fsum((error or 0.0) ** 2 for error, basis in errors if basis == "looked up")
@@ -71,12 +72,12 @@ class LatencyEstimate:
 
     @property
     def fps(self) -> float:
-        """Nets per second, one after the other."""
+        """Frames per second, one after the other."""
         return 1000 / self.total_ms
 
     def share_ms(self, basis: Basis) -> float:
-        """Milliseconds of the total that come from lookups, interpolation or the model."""
-        return math.fsum(line.ms for line in self.layers if line.basis == basis)
+        """Add up the milliseconds that come from lookups, from interpolation or from the model."""
+        return math.fsum(line.ms for line in self.kernels if line.basis == basis)
 
 
 def predict(net: Net, device: Device) -> LatencyEstimate:
@@ -110,7 +111,7 @@ def predict(net: Net, device: Device) -> LatencyEstimate:
 
 
 def kernel_latency_ms(profile: DeviceProfile, kernel: Kernel) -> float:
-    """Milliseconds of one kernel, the gap to the next one included; asked again, it costs a look into a dictionary.
+    """Return the milliseconds of one kernel, the gap to the next one included; the second call is a dictionary look-up.
 
     The latency of an architecture is the sum over its kernels (`kernels_of`).
     """
@@ -118,12 +119,12 @@ def kernel_latency_ms(profile: DeviceProfile, kernel: Kernel) -> float:
 
 
 def kernels_latency_ms(profile: DeviceProfile, kernels: Sequence[Kernel]) -> float:
-    """Milliseconds of kernels that run one after the other."""
+    """Add up the milliseconds of kernels that run one after the other."""
     return math.fsum(kernel_latency_ms(profile, kernel) for kernel in kernels)
 
 
 def published_points(device: Device) -> tuple[PublishedPoint, ...]:
-    """Every published latency of a device, at its published size.
+    """Return every published latency of a device, at its published size.
 
     Raises:
         DeviceError: there is no such device, or its profile is damaged.

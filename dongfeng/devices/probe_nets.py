@@ -1,4 +1,4 @@
-"""Small nets that hold a kernel several times: what one more of it costs is what it takes inside a large net.
+"""Probes, small nets that hold a kernel several times: the cost of one more copy is its latency in a large net.
 
 A layer alone in a net would be charged with what runtimes do at a net's borders: ONNX Runtime and OpenVINO compute in
 a layout of their own and convert inputs and outputs. So a probe has some copies of a kernel, all reading one blob and
@@ -14,14 +14,14 @@ from dongfeng.architectures.builder import NetBuilder
 from dongfeng.devices.kernel import Kernel
 from dongfeng.net.graph import Net
 
-_KINDS = ("conv", "fc", "average pool", "max pool")
+_OPERATIONS = ("conv", "fc", "average pool", "max pool")
 _FEW, _MANY = 2, 6
 _LARGE_MACS = 1 << 30  # such kernels drown what little noise there is; more copies would only take time and memory
 _IMAGE_CHANNELS = 4  # up to so many, a kernel reads the net's input as it comes
 
 
 class Probe(NamedTuple):
-    """Two nets, and by how many copies of the kernel they differ."""
+    """Two nets, and the number of copies of the kernel by which they differ."""
 
     less: Net
     more: Net
@@ -29,12 +29,12 @@ class Probe(NamedTuple):
 
 
 def can_probe(kernel: Kernel) -> bool:
-    """Whether a probe of the kernel can be built: convolutions, inner products and poolings."""
-    return kernel.main_operation in _KINDS
+    """Tell whether a kernel can be probed: convolutions, inner products and poolings can."""
+    return kernel.main_operation in _OPERATIONS
 
 
 def probe(kernel: Kernel) -> Probe:
-    """The probe of a kernel for which `can_probe` holds."""
+    """Build the probe of a kernel for which `can_probe` holds."""
     if kernel.main_operation.endswith("pool"):
         return Probe(_net(kernel, _MANY, is_bare=True), _net(kernel, _MANY), _MANY)
     few, many = (1, 3) if kernel.macs > _LARGE_MACS else (_FEW, _MANY)
@@ -42,7 +42,7 @@ def probe(kernel: Kernel) -> Probe:
 
 
 def _net(kernel: Kernel, copies: int, *, is_bare: bool = False) -> Net:
-    """So many copies summed into one; `is_bare` leaves the kernels out and sums what they would read."""
+    """Build a net of copies summed into one; `is_bare` leaves the kernels out and sums what they would read."""
     net = NetBuilder("probe", (1, kernel.c_in, *kernel.in_hw), folded=True)
     has_weights = not kernel.main_operation.endswith("pool")
     lead = net.data if kernel.c_in <= _IMAGE_CHANNELS else _lead(net, "lead", kernel)
@@ -58,7 +58,7 @@ def _net(kernel: Kernel, copies: int, *, is_bare: bool = False) -> Net:
 
 
 def _lead(net: NetBuilder, name: str, kernel: Kernel) -> str:
-    """What brings the input into the runtime's own layout."""
+    """Add a convolution that brings the input into the runtime's own layout."""
     return net.relu(f"{name}/relu", net.conv(name, net.data, kernel.c_in, 1))
 
 

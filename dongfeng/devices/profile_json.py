@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -28,7 +29,7 @@ _JSON = JsonFormat(DeviceError, "see docs/devices.md")
 
 
 def read_profile(path: str | PathLike[str]) -> DeviceProfile:
-    """A profile from a file.
+    """Read a profile from a file.
 
     Raises:
         DeviceError: the file cannot be read or is no profile; the message names the place.
@@ -40,7 +41,7 @@ def read_profile(path: str | PathLike[str]) -> DeviceProfile:
 
 
 def parse_profile(text: str, *, filename: str) -> DeviceProfile:
-    """A profile from its JSON.
+    """Read a profile from its JSON.
 
     Raises:
         DeviceError: it is no profile; the message names file and key.
@@ -59,7 +60,7 @@ def write_profile(profile: DeviceProfile, path: str | PathLike[str]) -> None:
 
 
 def format_profile(profile: DeviceProfile) -> str:
-    """A profile as JSON, one row a line."""
+    """Format a profile as JSON, one row a line."""
     head: dict[str, Any] = {
         "format": FORMAT,
         "name": profile.name,
@@ -94,7 +95,7 @@ def _roofline_json(roofline: Roofline) -> dict[str, Any]:
     }
 
 
-def _without_none(row: dict[str, Any]) -> dict[str, Any]:
+def _without_none(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
@@ -150,7 +151,7 @@ def _row(node: Node) -> MeasuredKernel:
 
 
 def _refuse_twins(root: Node, rows: tuple[MeasuredKernel, ...]) -> None:
-    seen = set()
+    seen: set[Kernel] = set()
     for index, row in enumerate(rows):
         if row.kernel in seen:
             root.members()["units"].items()[index].fail("this kernel stands in the table twice")

@@ -12,7 +12,7 @@ from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
 from dongfeng.zoo.models import model_info
 
-# Where the timed networks end, by the head of the zoo's model: softmax and labels were not in them.
+# The last blob of the timed networks, by the head of the zoo's model: softmax and labels were not timed.
 _LAST_BLOB: Mapping[str | None, str] = MappingProxyType(
     {"x8": "Decoder_score.up8", "d8": "Decoder_score", None: "fc"}  # None: a classifier
 )
@@ -43,7 +43,7 @@ class PublishedPoint:
 
 
 def timed_net(model: str, size_hw: tuple[int, int]) -> Net:
-    """The network as it was timed: without weights, up to its scores.
+    """Build a network as it was timed: without weights, up to its scores.
 
     Args:
         model: Zoo name, or "resnet18", "resnet50".

@@ -16,7 +16,7 @@ _BLOCKS: Mapping[int, tuple[int, ...]] = MappingProxyType({18: (2, 2, 2, 2), 50:
 
 
 def resnet(depth: int) -> Net:
-    """A net without weights from `data` (1, 3, 224, 224) to `fc` (1, 1000); `depth` is 18 or 50."""
+    """Build a net without weights from `data` (1, 3, 224, 224) to `fc` (1, 1000); `depth` is 18 or 50."""
     net = NetBuilder(f"resnet{depth}", (1, 3, 224, 224))
     top = net.conv_bn_relu("conv1", net.data, 64, 7, stride=2)
     top = net.add("Pooling", "pool1", [top], pooling_param={"pool": "MAX", "kernel_size": 3, "stride": 2})
@@ -33,7 +33,7 @@ def resnet(depth: int) -> Net:
 def _block(
     net: NetBuilder, name: str, bottom: str, channels: int, width: int, stride: int, depth: int
 ) -> tuple[str, int]:
-    """3x3, 3x3 (18 layers) or 1x1, 3x3, 1x1 to four times the width; its top and that one's channels."""
+    """Add 3x3, 3x3 (18 layers) or 1x1, 3x3, 1x1 to four times the width; return the top and its channels."""
     out = width if depth == 18 else 4 * width
     if depth == 18:
         inner = net.conv_bn_relu(f"{name}.conv1", bottom, width, 3, stride=stride)

@@ -1,4 +1,4 @@
-"""A roofline: what a kernel should take by its arithmetic and its memory traffic alone, and how one is fitted."""
+"""`Roofline`, a model of latency from arithmetic and memory traffic alone, and how one is fitted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy.typing as npt
 from dongfeng.devices.kernel import Kernel
 
 Vector = npt.NDArray[np.float64]
-FREE = ("tflops", "gb_per_s", "kernel_us", "deconv_traffic")  # what a fit may choose
+FREE = ("tflops", "gb_per_s", "kernel_us", "deconv_traffic")  # the parameters of a fit
 
-# Where fits may go when nothing is known of a device: from a microcontroller to a rack.
+# Bounds and starts of fits when nothing is known of a device: from a microcontroller to a rack.
 _WIDEST = {"tflops": (1e-4, 1e4), "gb_per_s": (1e-2, 1e5), "kernel_us": (1e-2, 1e4), "deconv_traffic": (1.0, 1e3)}
 _STARTS = {
     "tflops": (0.1, 1.0, 10.0),
@@ -51,7 +51,7 @@ class Roofline:
     error: float | None = None
 
     def ms(self, kernels: Sequence[Kernel]) -> Vector:
-        """Milliseconds of each kernel."""
+        """Return the milliseconds of each kernel."""
         return self._ms(work_of(kernels))
 
     def _ms(self, work: Vector) -> Vector:
@@ -62,13 +62,13 @@ class Roofline:
 
 
 def work_of(kernels: Sequence[Kernel]) -> Vector:
-    """Operations, values moved, and whether it is a deconvolution: (3, number of kernels)."""
+    """Return operations, values moved, and 1 for deconvolutions: (3, number of kernels) float64."""
     rows = [(2 * k.macs, k.values_read + k.values_written, k.main_operation.endswith("deconv")) for k in kernels]
     return np.array(rows, np.float64).reshape(-1, 3).T
 
 
 def fit_to_kernels(kernels: Sequence[Kernel], ms: Sequence[float], *, bytes_per_value: int = 4) -> Roofline:
-    """The roofline nearest to measured kernels, in the ratio; a few odd ones do not bend it.
+    """Fit the roofline nearest to measured kernels, in the ratio; a few odd ones do not bend it.
 
     Args:
         kernels: At least one.
@@ -94,7 +94,7 @@ def fit_to_networks(
     bytes_per_value: int = 4,
     at_most: dict[str, float] | None = None,
 ) -> Roofline:
-    """The roofline whose sums are nearest, in the ratio, to the latencies of whole networks; its error is left open.
+    """Fit the roofline whose sums are nearest, in the ratio, to the latencies of whole networks; its error stays None.
 
     Args:
         networks: The kernels of each.
@@ -112,14 +112,14 @@ def fit_to_networks(
 
 
 def rounded(value: float) -> float:
-    """To as many digits as a fit is worth."""
+    """Round to as many digits as a fit is worth."""
     return float(f"{value:.{_SIGNIFICANT}g}")
 
 
 def _fit(
     residuals: Callable[[Roofline], Vector], base: Roofline, free: Sequence[str], at_most: dict[str, float]
 ) -> Roofline:
-    """Least squares over the logarithms of the free parameters, from several starts."""
+    """Minimise the squares over the logarithms of the free parameters, from several starts."""
     low = np.log([_WIDEST[name][0] for name in free])
     high = np.log([min(_WIDEST[name][1], at_most.get(name, np.inf)) for name in free])
 
@@ -138,7 +138,7 @@ def _with(roofline: Roofline, values: dict[str, float]) -> Roofline:
 
 
 def _descend(residuals: Callable[[Vector], Vector], start: Vector, low: Vector, high: Vector) -> tuple[Vector, float]:
-    """Levenberg and Marquardt's descent between bounds; the point it ends in and its sum of squares.
+    """Run Levenberg and Marquardt's descent between bounds; return its last point and the sum of squares there.
 
     A maximum of two lines has kinks, which no derivative sees; the damping grows until a step helps nevertheless.
     """

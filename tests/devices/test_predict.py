@@ -37,7 +37,7 @@ def test_an_estimate_is_the_sum_of_its_units() -> None:
     assert estimate.total_ms == pytest.approx(kernels_latency_ms(board, kernels))
     assert estimate.error_ms == pytest.approx(0.02 * math.sqrt(sum(times[kernel] ** 2 for kernel in kernels)))
     assert estimate.fps == pytest.approx(1000 / estimate.total_ms)
-    assert [line.name for line in estimate.layers] == [placed.name for placed in named_kernels(net)]
+    assert [line.name for line in estimate.kernels] == [placed.name for placed in named_kernels(net)]
     assert estimate.share_ms("looked up") == pytest.approx(estimate.total_ms)
 
 

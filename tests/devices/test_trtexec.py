@@ -44,9 +44,9 @@ def test_lines_become_units(document: list[dict[str, Any]], tmp_path: Path) -> N
     profile = profile_from_trtexec(write(tmp_path, document), net, name="nano", precision="fp16")
     estimate = predict(net, profile)
     assert estimate.total_ms == pytest.approx(sum(row["averageMs"] for row in document[1:]))
-    assert {line.basis for line in estimate.layers} == {"looked up"}
+    assert {line.basis for line in estimate.kernels} == {"looked up"}
     assert profile.roofline.bytes_per_value == 2
-    assert estimate.layers[0].ms == pytest.approx(0.01)
+    assert estimate.kernels[0].ms == pytest.approx(0.01)
 
 
 def test_what_tensorrt_adds_goes_where_it_belongs(document: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_what_tensorrt_adds_goes_where_it_belongs(document: list[dict[str, Any]]
     profile = profile_from_trtexec(path, net)
     estimate = predict(net, profile)
     assert estimate.total_ms == pytest.approx(sum(row["averageMs"] for row in document[1:]) + 1.5, rel=1e-4)
-    assert estimate.layers[0].ms == pytest.approx(1.01 + profile.gap_us / 1e3)
-    assert estimate.layers[3].ms > estimate.layers[4].ms  # a 3x3 and a 1x1 convolution
+    assert estimate.kernels[0].ms == pytest.approx(1.01 + profile.gap_us / 1e3)
+    assert estimate.kernels[3].ms > estimate.kernels[4].ms  # a 3x3 and a 1x1 convolution
 
 
 def test_the_median_is_taken_where_there_is_one(shared: Path) -> None:

@@ -72,7 +72,7 @@ def test_tx2_reproduces_what_it_was_fitted_to() -> None:
     for point in points:
         estimate = predict(timed_net(point.model, point.computed_hw or point.size_hw), "tx2")
         assert estimate.total_ms == pytest.approx(point.ms, rel=0.05), point
-        assert {line.basis for line in estimate.layers} == {"modelled"}
+        assert {line.basis for line in estimate.kernels} == {"modelled"}
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_gtx1080ti_from_df1_predicts_dflite_and_df2(tables: Path) -> None:
         estimate = predict(timed_net(model, (1024, 2048)), profile)
         assert estimate.fps == pytest.approx(fps, rel=0.06)
         assert abs(estimate.total_ms - 1000 / fps) < (estimate.error_ms or 0)
-        assert {line.basis for line in estimate.layers} == {"looked up", "interpolated"}
+        assert {line.basis for line in estimate.kernels} == {"looked up", "interpolated"}
 
 
 def test_titanx_from_df1_and_dflite_predicts_df2(tables: Path) -> None:
