@@ -32,7 +32,7 @@ from dongfeng.devices import (
     timed_net,
 )
 from dongfeng.devices.journal import Journal
-from dongfeng.devices.measure import Stopwatch
+from dongfeng.devices.stopwatch import Stopwatch
 from dongfeng.tools.published_logs import read_logs
 from dongfeng.tools.shipped_profiles import build_gtx1080ti, build_titanx, build_tx2, tx2_left_out
 

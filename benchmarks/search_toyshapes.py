@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from dongfeng.devices import DeviceProfile, read_profile, write_profile
-from dongfeng.devices.measure import Stopwatch
+from dongfeng.devices.stopwatch import Stopwatch
 from dongfeng.search import Search, Space, precedes, search
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.evaluators import ProcessEvaluator, training_evaluator

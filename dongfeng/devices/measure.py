@@ -1,45 +1,30 @@
-"""A device profile of this machine, measured."""
+"""Measuring a device profile of this machine."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
-import platform
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import partial
 from importlib import metadata
 from os import PathLike
-from pathlib import Path
-from time import perf_counter
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from dongfeng.backends.base import Execution
-from dongfeng.backends.registry import auto_backend, backend_type
+from dongfeng.backends.registry import auto_backend
 from dongfeng.devices.backbone_kernels import BackboneKernels
 from dongfeng.devices.fusion import kernels_of
-from dongfeng.devices.journal import BUSY, Journal, Sample
-from dongfeng.devices.kernel import Kernel, conv_kernel
+from dongfeng.devices.journal import Journal, Sample
+from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.predict import kernels_latency_ms
-from dongfeng.devices.probe_nets import can_probe, probe
+from dongfeng.devices.probe_nets import can_probe
 from dongfeng.devices.profile import DeviceProfile, averaged, with_fitted_roofline
 from dongfeng.devices.roofline import Roofline
+from dongfeng.devices.stopwatch import Stopwatch, machine
 from dongfeng.errors import DeviceError
-from dongfeng.formats.onnx import to_onnx
-from dongfeng.net.fold import fold
 from dongfeng.net.graph import Net
-from dongfeng.net.random_weights import random_weights
 
-OnProgress = Callable[[int, int], object]  # how many measurements are done, and of how many
-
-_WARM_UP = 2  # runs of each net that do not count
-_TRIES = 4
-_CACHE_BYTES = 96 << 20  # more than the caches of a CPU hold
+OnProgress = Callable[[int, int], object]  # the number of measurements so far, and of all
 
 
 def measure_profile(
@@ -57,23 +42,22 @@ def measure_profile(
 ) -> DeviceProfile:
     """Measure a profile of this machine and a backend on its CPU.
 
-    Every kernel is timed as the difference between small nets that hold it more and less often (`probe`), medians of
-    `repeats` turns, in `rounds` that go through all kernels before any is measured again. A yardstick runs in every
-    turn, and all times are told as they would be at its lower quartile: on a machine that is busy now and then, what
-    is measured early and late still adds up. What nets take
-    beyond their kernels (`gap_us`) is told by small whole nets.
+    Every kernel is timed as the difference between small nets that hold it more and less often (`probe_nets`): the
+    median of `repeats` runs, in `rounds` that go through all kernels before any is measured again. A yardstick runs
+    beside them, and all times are scaled to its lower quartile: on a machine that is busy now and then, early and late
+    measurements still add up. Small whole nets give what nets take beyond their kernels (`gap_us`).
 
     Args:
-        journal: File that measurements are kept in as they are taken; a later call goes on where it ends.
+        journal: File that keeps the measurements as they are taken; a later call goes on where it ends.
         kernels: What to measure (default: `BackboneKernels()`, the backbone search space at 224x224); those that cannot
-            be probed by themselves are left to the roofline.
-        calibration: Whole nets that tell the gap (default: those of `BackboneKernels()`). Not the ones to be predicted.
+            be probed alone are left to the roofline.
+        calibration: Whole nets that give the gap (default: those of `BackboneKernels()`). Not those to be predicted.
         name: Name of the profile.
         backend: "onnxruntime", "openvino", "ncnn" or "auto".
         precision: "fp32" or "bf16".
         threads: Threads of the CPU; None: the backend's own choice.
-        rounds: How often each kernel is measured.
-        repeats: Turns of each measurement.
+        rounds: Number of measurements of each kernel.
+        repeats: Runs of each measurement.
         on_progress: Called after every measurement with their number so far and in all.
 
     Raises:
@@ -100,88 +84,8 @@ def measure_profile(
     return _profile(name, stopwatch, kept, wanted, nets)
 
 
-class Stopwatch:
-    """Times nets on one backend."""
-
-    def __init__(self, backend: str, precision: str, threads: int | None) -> None:
-        self.backend, self.precision, self.threads = backend, precision, threads
-        self._type = backend_type(backend)
-        self._quietest_ms = math.inf
-
-    def about(self) -> dict[str, Any]:
-        """What measurements depend on."""
-        return {
-            "machine": machine(),
-            "backend": self.backend,
-            "version": metadata.version(self.backend),
-            "precision": self.precision,
-            "threads": self.threads,
-        }
-
-    def kernel(self, kernel: Kernel, repeats: int) -> Sample:
-        """What one more copy of a kernel costs."""
-        made = probe(kernel)
-        less, more = self.nets([made.less, made.more], repeats)
-        return Sample(max(more.ms - less.ms, 0.0) / made.copies, more.yardstick_ms)
-
-    def net(self, net: Net, repeats: int) -> Sample:
-        """One whole net; see `nets`."""
-        return self.nets([net], repeats)[0]
-
-    def nets(self, nets: Sequence[Net], repeats: int) -> list[Sample]:
-        """Whole nets, folded, on random weights: medians over turns; each run begins with cold caches.
-
-        While the machine does something else, which the yardstick shows, they are measured again a few times.
-        """
-        runs = [self._yardstick, *map(self._run_of, nets)]
-        tries = []
-        for _ in range(_TRIES):
-            turns = [[_cold_ms(run) for run in runs] for _ in range(repeats + _WARM_UP)]
-            tries.append([statistics.median(column) for column in zip(*turns[_WARM_UP:], strict=True)])
-            self._quietest_ms = min(self._quietest_ms, tries[-1][0])
-            if tries[-1][0] <= BUSY * self._quietest_ms:
-                break
-        yardstick_ms, *medians_ms = min(tries)
-        return [Sample(ms, yardstick_ms) for ms in medians_ms]
-
-    @cached_property
-    def _yardstick(self) -> Callable[[], object]:
-        """A few milliseconds of what backbones mostly do."""
-        return self._run_of(probe(conv_kernel(128, 128, 3, (28, 28))).more)
-
-    def _run_of(self, net: Net) -> Callable[[], object]:
-        model = to_onnx(random_weights(fold(net))).SerializeToString()
-        running = self._type(model, Execution(precision=self.precision, device="cpu", threads=self.threads))
-        output, shape = next(iter(running.outputs)), next(iter(net.inputs.values()))
-        image = np.random.default_rng(0).standard_normal([dim or 1 for dim in shape]).astype(np.float32)
-        return lambda: running.run(image, output)
-
-
-def machine() -> str:
-    """The CPU in words."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{model}, {os.cpu_count()} cores"
-
-
-def _cold_ms(run: Callable[[], object]) -> float:
-    _elsewhere().sum()
-    start = perf_counter()
-    run()
-    return 1e3 * (perf_counter() - start)
-
-
-@cache
-def _elsewhere() -> npt.NDArray[np.float64]:
-    """Memory whose reading drives everything else out of the caches."""
-    return np.ones(_CACHE_BYTES // 8)
-
-
 def _shape_of(kernel: Kernel) -> Kernel:
-    """The kernel that is measured for all that fuse the same convolution with this or that."""
+    """Return the kernel that is measured for all that fuse something into the same convolution."""
     return kernel._replace(operation=kernel.main_operation)
 
 
@@ -190,7 +94,7 @@ def _key(kernel: Kernel) -> str:
 
 
 def _net_key(net: Net) -> str:
-    """Equal nets have equal kernels; their weights do not matter."""
+    """Return a key by the kernels of a net; its weights do not matter."""
     return "net: " + "; ".join(map(_key, kernels_of(net)))
 
 
@@ -211,7 +115,7 @@ def _profile(name: str, stopwatch: Stopwatch, kept: Journal, kernels: list[Kerne
 
 
 def _with_gap(profile: DeviceProfile, whole_ms: Mapping[Net, list[float]]) -> DeviceProfile:
-    """The profile with the gap that whole nets tell, and what their sums are off by nevertheless."""
+    """Add the gap that whole nets show, and the error that their sums have nevertheless."""
     if not whole_ms:
         return profile
     found = [(kernels_of(net), statistics.median(values)) for net, values in whole_ms.items()]

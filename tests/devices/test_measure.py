@@ -9,8 +9,8 @@ import pytest
 from dongfeng.devices import BackboneKernels, conv_kernel, kernels_of, measure_profile, predict
 from dongfeng.devices.journal import Journal, Sample
 from dongfeng.devices.kernel import Kernel
-from dongfeng.devices.measure import Stopwatch
 from dongfeng.devices.probe_nets import can_probe, probe
+from dongfeng.devices.stopwatch import Stopwatch
 from dongfeng.errors import BackendUnavailable, DeviceError
 from dongfeng.net.graph import Net
 
