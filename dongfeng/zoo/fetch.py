@@ -1,4 +1,4 @@
-"""Weights of a model as files: shipped, or in the cache, else downloaded; never a bad file, never half a file."""
+"""Weight files of a model: shipped, or in the cache, else downloaded; never a bad file, never half a file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from urllib.parse import urlsplit
 from dongfeng.errors import WeightsUnavailable
 from dongfeng.support.files import sha256_of, sync_folder
 from dongfeng.support.progress import Progress, show_progress
-from dongfeng.zoo import drive, http
+from dongfeng.zoo import drive
 from dongfeng.zoo.checksums import remember_checksum, remembered_checksum
+from dongfeng.zoo.drive import DriveTransfer
+from dongfeng.zoo.http import HttpTransfer
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
 from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.shipped import shipped_file, shipped_path
-from dongfeng.zoo.transfer import TransferError, one_line
+from dongfeng.zoo.transfer import Transfer, TransferError, one_line
 from dongfeng.zoo.verify import Rejected, check_file, verify_weights
 
 INCOMPLETE = ".incomplete"  # folder, inside the weights folder, of unfinished downloads and locks
 
 
 def fetch_weights(info: ModelInfo, *, progress: bool = True) -> Path:
-    """The file that holds a model's weights, downloaded on first use unless it ships with the package.
+    """Return the file that holds a model's weights, downloaded on first use unless it ships with the package.
 
     A file put into the cache by hand under its released name is verified like a download, and used.
     `DONGFENG_MIRROR` (an address that file names are appended to) is tried before the manifest's addresses;
@@ -41,24 +43,24 @@ def fetch_weights(info: ModelInfo, *, progress: bool = True) -> Path:
 
 
 def local_weights(info: ModelInfo) -> Path | None:
-    """Where the file that holds a model's weights is, if it is there; nothing is downloaded, nothing checked."""
+    """Return the file that holds a model's weights if it is here; nothing is downloaded or checked."""
     file = info.weights[0]
     path = shipped_path(file) if file.shipped else weights_folder() / file.name
     return path if path.is_file() else None
 
 
 def fetch_files(info: ModelInfo, *, progress: bool = True) -> tuple[Path, ...]:
-    """All released files of a model, as `fetch_weights` gets the first."""
+    """Return all released files of a model, downloaded on first use; see `fetch_weights`."""
     return tuple(_fetch(file, info, progress) for file in info.weights)
 
 
 def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool = True) -> Path:
-    """One file: that of the package, or from the cache or downloaded into it.
+    """Return one file: that of the package, or from the cache or downloaded into it.
 
     Args:
         file: The file.
-        verify: Raises CaffemodelError or WeightsMismatch for a file whose content is wrong; asked where the manifest
-            gives no hash.
+        verify: Raises CaffemodelError or WeightsMismatch for a file whose content is wrong; called where the
+            manifest gives no hash.
         progress: As for `fetch_weights`.
 
     Raises:
@@ -66,7 +68,7 @@ def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool
     """
     if file.shipped:
         return shipped_file(file)
-    return _Fetch(file, verify, weights_folder() / file.name).run(progress=progress)
+    return _CachedFile(file, verify, weights_folder() / file.name).fetch(progress=progress)
 
 
 def _fetch(file: FileInfo, info: ModelInfo, progress: bool) -> Path:
@@ -74,14 +76,14 @@ def _fetch(file: FileInfo, info: ModelInfo, progress: bool) -> Path:
 
 
 @dataclass(frozen=True)
-class _Fetch:
-    """One file on its way to `target`."""
+class _CachedFile:
+    """A file of the cache, at `target`, which `verify` checks."""
 
     file: FileInfo
     verify: Callable[[Path], None]
     target: Path
 
-    def run(self, *, progress: bool) -> Path:
+    def fetch(self, *, progress: bool) -> Path:
         try:
             if self.target.is_file():
                 return self._cached()
@@ -96,7 +98,7 @@ class _Fetch:
         return self.target
 
     def _cached(self) -> Path:
-        """The file in the cache, checked; a changed one is reported, not replaced."""
+        """Check the file that is in the cache; a changed one is reported, not replaced."""
         sha256 = sha256_of(self.target)
         try:
             is_new = self._check(self.target, sha256)
@@ -138,38 +140,38 @@ class _Fetch:
             host = urlsplit(url).hostname or url
             shown.note(f"fetching from {host}")
             try:
-                self._from(url, folder, shown)
+                self._from(self._transfer(url, folder), shown)
                 return
             except (TransferError, Rejected) as error:
                 reasons.append(f"{host}: {error}")
                 shown.note(reasons[-1])
         raise self._unavailable("; ".join(reasons) or "no address is known")
 
-    def _from(self, url: str, folder: Path, shown: Progress) -> None:
-        """Download, check, and move into the cache."""
+    def _transfer(self, url: str, folder: Path) -> Transfer:
         drive_id = drive.file_id(url)
-        path = folder / (self.file.name + (".drive" if drive_id else ".part"))
-        forget = drive.forget if drive_id else http.forget
-        resumed = bool(drive.parts(path)) if drive_id else path.is_file()
+        if drive_id:
+            return DriveTransfer(drive_id, folder / f"{self.file.name}.drive")
+        return HttpTransfer(url, folder / f"{self.file.name}.part", self.file.size_bytes)
+
+    def _from(self, transfer: Transfer, shown: Progress) -> None:
+        """Download, check, and move into the cache."""
+        is_resumed = transfer.is_begun()
         try:
-            if drive_id:
-                sha256 = drive.download(drive_id, path, progress=shown)
-            else:
-                sha256 = http.download(url, path, size_bytes=self.file.size_bytes, progress=shown)
-            is_new = self._check(path, sha256)
-            path.replace(self.target)
+            sha256 = transfer.download(shown)
+            is_new = self._check(transfer.path, sha256)
+            transfer.path.replace(self.target)
         except Rejected:
-            forget(path)
-            if not resumed:
+            transfer.forget()
+            if not is_resumed:
                 raise
             # The kept part may have been the bad half.
-            self._from(url, folder, shown)
+            self._from(transfer, shown)
             return
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                forget(path)
+                transfer.forget()
             raise
-        forget(path)
+        transfer.forget()
         sync_folder(self.target.parent)
         if is_new:
             remember_checksum(self.target, sha256)

@@ -1,9 +1,13 @@
-"""What both ways of downloading (`http`, `drive`) share."""
+"""`Transfer`, a download of one file, and what its two forms (`http`, `drive`) share."""
 
 from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
+from typing import Protocol
+
+from dongfeng.support.progress import Progress
 
 TIMEOUT_S = (10.0, 30.0)  # to connect; between two packets
 ATTEMPTS = 3
@@ -11,7 +15,32 @@ BACKOFF_S = 1.0  # before the second attempt; doubled before each further one
 
 
 class TransferError(Exception):
-    """Why one address did not give the file, as a clause that fits into a one-line message."""
+    """An address does not give the file; the message is a clause that fits into a line."""
+
+
+class Transfer(Protocol):
+    """A download of one file from one address."""
+
+    @property
+    def path(self) -> Path:
+        """The file to write."""
+
+    def is_begun(self) -> bool:
+        """Tell whether an earlier attempt left a part."""
+
+    def forget(self) -> None:
+        """Delete what finished and unfinished attempts left."""
+
+    def download(self, progress: Progress) -> str:
+        """Download the file, and continue where an earlier attempt ended.
+
+        Returns:
+            SHA-256 of the file, hexadecimal.
+
+        Raises:
+            TransferError: the address does not give the file.
+            OSError: the file cannot be written.
+        """
 
 
 def html_page(head: bytes) -> str | None:
@@ -28,12 +57,12 @@ def html_page(head: bytes) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space replaced by one space."""
+    """Replace every run of white space by one space."""
     return " ".join(text.split())
 
 
 def network_reason(error: BaseException) -> str:
-    """A network library's exception as a short clause."""
+    """Describe a network library's exception in a short clause."""
     text = f"{error!r} {error}"
     if "timed out" in text or "Timeout" in text:
         return f"no answer within {TIMEOUT_S['ConnectTimeout' not in text]:g} s"

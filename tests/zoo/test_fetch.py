@@ -21,8 +21,9 @@ from filelock import FileLock
 
 from dongfeng.errors import CaffemodelError, WeightsUnavailable
 from dongfeng.support.progress import Bar, Progress, show_progress
-from dongfeng.zoo import checksums, http, transfer
+from dongfeng.zoo import checksums, transfer
 from dongfeng.zoo.fetch import INCOMPLETE, fetch_file
+from dongfeng.zoo.http import HttpTransfer
 from dongfeng.zoo.manifest import FileInfo
 from tests.zoo.conftest import Server
 
@@ -211,7 +212,7 @@ def test_resume_starts_again_where_it_cannot_be_right(
 def test_page_is_noticed_at_its_first_bytes(server: Server, tmp_path: Path) -> None:
     url = server.serve("net.caffemodel", PAGE + b" " * 4_000_000, pause_s=0.01)
     with pytest.raises(transfer.TransferError, match="HTML page"):
-        http.download(url, tmp_path / "net.part", size_bytes=None, progress=Progress())
+        HttpTransfer(url, tmp_path / "net.part", None).download(Progress())
     assert list(tmp_path.iterdir()) == []
 
 
