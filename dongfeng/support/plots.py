@@ -29,8 +29,7 @@ def new_figure(size_inches: tuple[float, float], title: str) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BackendUnavailable(
-            f"plots need matplotlib, which cannot be imported ({first_line(error)}); "
-            'run: pip install "dongfeng[plot]"'
+            f'plots need matplotlib, which cannot be imported ({first_line(error)}); run: pip install "dongfeng[plot]"'
         ) from error
     figure = Figure(figsize=size_inches, dpi=DPI)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)

@@ -192,16 +192,13 @@ def _axis(axis: int, context: Context) -> int:
     return number - 1
 
 
-def _plain(type_: str) -> Emitter:
-    def emit(context: Context) -> list[Emitted]:
-        return [Emitted(type_, {})]
-
-    return emit
+def _parameterless(context: Context) -> list[Emitted]:
+    return [Emitted(context.layer.type, {})]  # ncnn has the type by the same name
 
 
 EMITTERS: Mapping[str, Emitter] = MappingProxyType(
     {
-        "AbsVal": _plain("AbsVal"),
+        "AbsVal": _parameterless,
         "ArgMax": _arg_max,
         "BatchNorm": _batch_norm,
         "Concat": _concat,
@@ -220,10 +217,10 @@ EMITTERS: Mapping[str, Emitter] = MappingProxyType(
         "ReLU": _relu,
         "Scale": _scale,
         "ShuffleChannel": _shuffle_channel,
-        "Sigmoid": _plain("Sigmoid"),
+        "Sigmoid": _parameterless,
         "Slice": _slice,
         "Softmax": _softmax,
-        "Split": _plain("Split"),
-        "TanH": _plain("TanH"),
+        "Split": _parameterless,
+        "TanH": _parameterless,
     }
 )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def grouped(module: nn.Module, weight_decay: float, lr: float | None) -> list[dict[str, Any]]:
-    """Group parameters; see `dongfeng.formats.torch.parameter_groups`."""
+def parameter_groups(module: nn.Module, weight_decay: float, lr: float | None = None) -> list[dict[str, Any]]:
+    """Group parameters for an optimizer by Caffe's `lr_mult` and `decay_mult`.
+
+    Args:
+        module: A module of `to_torch`, or one that contains it.
+        weight_decay: Weight decay at `decay_mult` 1.
+        lr: Learning rate at `lr_mult` 1; None: the groups have no "lr", and a schedule has to apply their "lr_mult".
+
+    Returns:
+        Groups as an optimizer takes them, each with "params", "weight_decay" and "lr_mult". Parameters that are not
+        trained (`lr_mult: 0`) are in none.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[int] = set()
     for part in module.modules():
