@@ -16,7 +16,7 @@ def refuse_accidents(net: Net) -> None:
         UnsupportedLayer: an Eltwise SUM or MAX works in place (Caffe overwrites its top before it has read the first
             bottom), or a layer overwrites memory that a later layer, or the caller, reads under another name.
     """
-    public = {blob: net.aliases.get(blob, blob) for blob in _blobs(net)}
+    public = {blob: net.aliases.get(blob, blob) for blob in net.blobs}
     memory = {blob: blob for blob in net.inputs}
     last_reader = {blob: (len(net.layers), f'is the output "{blob}"') for blob in net.outputs}
     for index, layer in enumerate(net.layers):
@@ -52,10 +52,6 @@ def _shares(layer: Layer) -> bool:
         order = layer.params.permute_param.order
         return tuple(order) == tuple(range(len(order)))
     return layer.type in _SHARING
-
-
-def _blobs(net: Net) -> list[str]:
-    return [*net.inputs, *(blob for layer in net.layers for blob in layer.tops)]
 
 
 def _problem(layer: Layer, what: str) -> str:

@@ -56,7 +56,7 @@ def requested_outputs(net: Net, outputs: Sequence[str] | None) -> tuple[str, ...
     Raises:
         ConversionError: one is not a blob of the net, or there are none.
     """
-    blobs = {*net.inputs, *(top for layer in net.layers for top in layer.tops)}
+    blobs = set(net.blobs)
     requested = tuple(dict.fromkeys(net.outputs if outputs is None else outputs))
     missing = [blob for blob in requested if blob not in blobs]
     if missing or not requested:

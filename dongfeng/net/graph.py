@@ -72,11 +72,15 @@ class Net:
         return {self.aliases.get(blob, blob): shape for blob, shape in self.inputs.items()}
 
     @property
+    def blobs(self) -> tuple[str, ...]:
+        """All blobs: the inputs, then each layer's tops."""
+        return *self.inputs, *(top for layer in self.layers for top in layer.tops)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Blobs nobody reads, in byte order of their names, as Caffe lists them."""
         read = {bottom for layer in self.layers for bottom in layer.bottoms}
-        made = [*self.inputs, *(top for layer in self.layers for top in layer.tops)]
-        return tuple(sorted((blob for blob in made if blob not in read), key=str.encode))
+        return tuple(sorted((blob for blob in self.blobs if blob not in read), key=str.encode))
 
     @property
     def is_dynamic(self) -> bool:

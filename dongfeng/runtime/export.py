@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from dongfeng.errors import ConversionError
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.cut import cut
+from dongfeng.net.cut import cut
 from dongfeng.net.fold import fold
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.runtime.spec import FileSpec, to_metadata
@@ -72,8 +73,7 @@ def complete_spec(net: Net, spec: FileSpec, *, needs_scores: bool = True) -> Fil
     Raises:
         ConversionError: the net has no one score blob.
     """
-    blobs = {top for layer in net.layers for top in layer.tops}
-    score_blob = spec.score_blob if spec.score_blob in blobs else None
+    score_blob = spec.score_blob if spec.score_blob in net.blobs else None
     if score_blob is None:
         with contextlib.nullcontext() if needs_scores else contextlib.suppress(ConversionError):
             score_blob = find_score_blob(net)

@@ -34,8 +34,7 @@ def interpreted_blobs(net: Net, arrays: Mapping[str, Array], blobs: Sequence[str
 
 def saved_blobs_of(net: Net, path: str | PathLike[str]) -> SavedBlobs:
     """Open the saved blobs of a net, by their names in the net and in its file."""
-    blobs = [*net.inputs, *net.aliases.values(), *(top for layer in net.layers for top in layer.tops)]
-    return SavedBlobs(path, dict.fromkeys(blobs), net.outputs)
+    return SavedBlobs(path, dict.fromkeys([*net.blobs, *net.aliases.values()]), net.outputs)
 
 
 def read_saved(
