@@ -103,8 +103,6 @@ def run(args: argparse.Namespace) -> int:
     if done.engine is not None:
         convert_engine.show(args, done.engine)
         return 0
-    if done.opset is not None:
-        note(f"opset {done.opset}, {done.nodes} nodes, outputs {', '.join(done.outputs)}")
     if done.verdict is not None:
         _report(args, done.verdict, files)
     elif args.json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -149,7 +149,7 @@ def convert(  # noqa: PLR0913 - one keyword for each thing a user may want other
         return _write_pair(net, files if has_weights else files[:1], outputs, is_folded)
     as_onnx = _OnnxExport(source, net, opset, outputs, is_folded)
     if out.suffix == ".onnx":
-        return _write_onnx(as_onnx, out, dynamic=dynamic, verify=verify)
+        return _write_onnx(as_onnx, out, dynamic=dynamic, verify=verify, progress=progress)
     options = engine or EngineOptions()
     model = as_onnx.model("scores", dynamic="batch" if options.batches else False)
     return _build_engine(model, out, options, progress)
@@ -184,40 +184,39 @@ class _OnnxExport(NamedTuple):
         return all(len(shape) == 4 for shape in self.net.inputs.values())
 
 
-def _write_onnx(export: _OnnxExport, out: Path, *, dynamic: bool, verify: bool | FilePath) -> Conversion:
+def _write_onnx(
+    export: _OnnxExport, out: Path, *, dynamic: bool, verify: bool | FilePath, progress: Callable[[str], None]
+) -> Conversion:
     from dongfeng.support.files import replacing
 
+    model = export.model("all", dynamic=dynamic, path=out if verify is False else None)
+    outputs = tuple(value.name for value in model.graph.output)
+    progress(f"opset {export.opset}, {len(model.graph.node)} nodes, outputs {', '.join(outputs)}")
+    done = Conversion(files=(out,), opset=export.opset, nodes=len(model.graph.node), outputs=outputs)
     if verify is False:
-        model = export.model("all", dynamic=dynamic, path=out)
-        return _converted(model, out, export.opset, None)
+        return done
     from dongfeng.verification.verdict import VerificationFailed, store_verdict
     from dongfeng.verification.verify import verify as compare
 
-    model = export.model("all", dynamic=dynamic)
     verdict = compare(export.net, model, None if verify is True else verify, folded=export.is_folded)
-    wrong = verdict.first_difference
-    if wrong is not None:
-        place = ":".join(str(part) for part in (export.net.source, wrong.line) if part is not None)
+    difference = verdict.first_difference
+    if difference is not None:
+        place = ":".join(str(part) for part in (export.net.source, difference.line) if part is not None)
         raise VerificationFailed(
-            f'{place or "the net"}: layer "{wrong.layer}" ({wrong.type}) is the first that differs from '
-            f"{verdict.reference}: {_error(wrong)}; {out} is not written",
+            f'{place or "the net"}: layer "{difference.layer}" ({difference.type}) is the first that differs from '
+            f"{verdict.reference}: {_error(difference)}; {out} is not written",
             verdict,
         )
     store_verdict(model, verdict)
     with replacing(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
-    return _converted(model, out, export.opset, verdict)
+    return replace(done, verdict=verdict)
 
 
-def _error(wrong: BlobError) -> str:
-    if wrong.problem or wrong.max_rel_error is None:
-        return f'blob "{wrong.blob}" {wrong.result}'
-    return f'blob "{wrong.blob}" is off by {wrong.max_rel_error:#.3g} of its largest value'
-
-
-def _converted(model: onnx.ModelProto, out: Path, opset: int, verdict: Verdict | None) -> Conversion:
-    outputs = tuple(value.name for value in model.graph.output)
-    return Conversion(files=(out,), opset=opset, nodes=len(model.graph.node), outputs=outputs, verdict=verdict)
+def _error(difference: BlobError) -> str:
+    if difference.problem or difference.max_rel_error is None:
+        return f'blob "{difference.blob}" {difference.result}'
+    return f'blob "{difference.blob}" is off by {difference.max_rel_error:#.3g} of its largest value'
 
 
 def _write_pair(net: Net, files: Sequence[Path], outputs: Sequence[str] | None, is_folded: bool) -> Conversion:
