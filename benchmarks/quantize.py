@@ -27,8 +27,8 @@ from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
 from dongfeng.net.preprocessing import prepare
 from dongfeng.net.score_blob import find_score_blob
-from dongfeng.passes.graph import relative_error, scores
 from dongfeng.passes.quantize import agreement, quantize
+from dongfeng.passes.quantize.execution import relative_error, scores
 from dongfeng.runtime.images.read import read_image
 from dongfeng.runtime.labels.upsample import upsample_labels
 

@@ -1,31 +1,28 @@
-"""An ONNX model as a graph that can be searched, changed and run in part."""
+"""`Graph`: an ONNX model as a graph that can be searched and changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from dongfeng.errors import ConversionError
 
 if TYPE_CHECKING:
     import onnx
 
 Float = npt.NDArray[np.float32]
 
-_FATAL_ONLY = 4  # what ONNX Runtime would log is in its exceptions
-_MOST_BYTES = 1 << 28  # of activations that one run keeps
-
 
 class Graph:
-    """Who makes and who reads each tensor of a model; the model is changed in place.
+    """Nodes, weights and readers of each tensor of a model; changes go to the model itself.
 
     Attributes:
         model: The model.
-        inputs: Names of the graph's inputs that are no weights.
+        weights: Its initializers by name.
+        inputs: Names of its inputs that are no weights.
         outputs: Names of its outputs.
+        readers: Nodes that read a tensor, by the tensor's name.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -40,11 +37,11 @@ class Graph:
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:
-        """The nodes, in the order they are computed."""
+        """The nodes in the order in which they are computed."""
         return list(self.model.graph.node)
 
     def convolutions(self) -> list[onnx.NodeProto]:
-        """The two-dimensional convolutions whose weights are in the model."""
+        """List the two-dimensional convolutions whose weights are in the model."""
         return [
             node
             for node in self.nodes
@@ -54,13 +51,13 @@ class Graph:
         ]
 
     def weight(self, name: str) -> Float:
-        """A weight as an array."""
+        """Return a weight as an array."""
         from onnx import numpy_helper
 
         return np.asarray(numpy_helper.to_array(self.weights[name]), np.float32)
 
     def bias(self, node: onnx.NodeProto) -> Float:
-        """A convolution's bias, zeros where it has none."""
+        """Return a convolution's bias, zeros where it has none."""
         if len(node.input) > 2:
             return self.weight(node.input[2])
         return np.zeros(self.weights[node.input[1]].dims[0], np.float32)
@@ -80,11 +77,11 @@ class Graph:
         self.set_weight(node.input[2], values)
 
     def shares_weights(self, node: onnx.NodeProto) -> bool:
-        """Whether another node reads one of this one's weights."""
+        """Whether another node reads a weight of this one."""
         return any(len(self.readers[name]) > 1 for name in node.input[1:] if name in self.readers)
 
     def activation(self, node: onnx.NodeProto) -> str:
-        """What the next layers read of a node: its output, behind the ReLU where only one follows."""
+        """Name the tensor that the next layers read: the node's output, or that of the one ReLU behind it."""
         output = str(node.output[0])
         readers = self.readers.get(output, [])
         if len(readers) == 1 and readers[0].op_type == "Relu" and output not in self.outputs:
@@ -92,7 +89,7 @@ class Graph:
         return output
 
     def channel_counts(self) -> dict[str, int]:
-        """The length of the second dimension, of tensors where it is known."""
+        """Return the number of channels of each tensor whose second dimension is known."""
         import onnx
 
         known = onnx.shape_inference.infer_shapes(self.model).graph
@@ -101,12 +98,12 @@ class Graph:
         return {name: dims[1].dim_value for name, dims in shapes.items() if len(dims) > 1 and dims[1].dim_value}
 
     def tensors(self) -> list[str]:
-        """Every activation: the inputs and what nodes make."""
+        """List all activations: the inputs and the outputs of nodes."""
         return [*self.inputs, *(str(name) for node in self.nodes for name in node.output)]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """The value of a node's attribute."""
+    """Return the value of a node's attribute."""
     from onnx import helper
 
     return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
@@ -127,14 +124,14 @@ def is_dense(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def constant(graph: Graph, name: str) -> npt.NDArray[Any]:
-    """A constant of any type; empty where it is not in the model."""
+    """Return a constant of any type; an empty array where it is not in the model."""
     from onnx import numpy_helper
 
     return numpy_helper.to_array(graph.weights[name]) if name in graph.weights else np.zeros(0)
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that shares nothing."""
+    """Return a copy of a model that shares nothing with it."""
     import onnx
 
     other = onnx.ModelProto()
@@ -143,7 +140,7 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
-    """Put nodes, which may be the model's own, in place of all; weights that nobody reads are dropped."""
+    """Replace all nodes by these, which may be the model's own, and drop weights that nobody reads."""
     import onnx
 
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -155,85 +152,9 @@ def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> No
 
 
 def _copied_tensor(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    """A copy that survives the model's own field being emptied."""
+    """Return a copy that survives the model's own field being emptied."""
     import onnx
 
     other = onnx.TensorProto()
     other.CopyFrom(tensor)
     return other
-
-
-def run(model: onnx.ModelProto, tensors: Sequence[str], batches: Iterable[Float]) -> Iterator[dict[str, Float]]:
-    """Any tensors of a model, batch by batch, on ONNX Runtime's CPU; only what they need is computed.
-
-    Raises:
-        ConversionError: ONNX Runtime refuses the model or a batch.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    inputs = Graph(model).inputs
-    made = [name for name in tensors if name not in inputs]
-    try:
-        content = _part(model, made).SerializeToString()
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]) if made else None
-        for batch in batches:
-            values = session.run(made, {inputs[0]: batch}) if session else []
-            yield {**{name: batch for name in tensors if name in inputs}, **dict(zip(made, values, strict=True))}
-    except Exception as error:  # ONNX Runtime's exceptions have no common root but this
-        raise ConversionError(
-            f"the model cannot be run on ONNX Runtime: {str(error).strip().splitlines()[0]}"
-        ) from error
-
-
-def in_portions(model: onnx.ModelProto, tensors: Sequence[str]) -> Iterator[list[str]]:
-    """The tensors in portions whose activations for one batch fit into a quarter of a gigabyte."""
-    sizes = {value.name: _bytes(value) for value in model.graph.value_info}
-    portion: list[str] = []
-    total = 0
-    for name in tensors:
-        size = sizes.get(name, 0)
-        if portion and total + size > _MOST_BYTES:
-            yield portion
-            portion, total = [], 0
-        portion.append(name)
-        total += size
-    if portion:
-        yield portion
-
-
-def scores(model: onnx.ModelProto, batches: Iterable[Float]) -> list[Float]:
-    """The first output for each batch."""
-    output = model.graph.output[0].name
-    return [values[output] for values in run(model, [output], batches)]
-
-
-def relative_error(expected: Sequence[Float], got: Sequence[Float]) -> float:
-    """Root of the summed squared differences over that of the summed squares."""
-    power = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in expected)
-    noise = sum(
-        float(np.sum(np.square(np.subtract(a, b, dtype=np.float64)))) for a, b in zip(expected, got, strict=True)
-    )
-    return float(np.sqrt(noise / power)) if power else float(np.sqrt(noise))
-
-
-def _part(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """The nodes that make the tensors."""
-    from onnx import helper
-
-    part = copied(model)
-    need, kept = set(tensors), []
-    for node in reversed(part.graph.node):
-        if need.intersection(node.output):
-            kept.append(node)
-            need.update(node.input)
-    replace_nodes(part, kept[::-1])
-    del part.graph.output[:]
-    part.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in tensors)
-    return part
-
-
-def _bytes(value: Any) -> int:
-    dims: Mapping[int, int] = {index: dim.dim_value for index, dim in enumerate(value.type.tensor_type.shape.dim)}
-    return 4 * int(np.prod(list(dims.values()), dtype=np.int64))

@@ -21,11 +21,11 @@ from dongfeng.formats.ncnn import load_ncnn_weights
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
 from dongfeng.net.random_weights import random_weights
-from dongfeng.passes.graph import relative_error, run, scores
 from dongfeng.passes.quantize import agreement, calibrate, layer_snr_db, quantize, to_fp16
-from dongfeng.passes.quantize.cpu import fill_lanes, resize_instead_of_deconvolution
-from dongfeng.passes.quantize.equalize import equalize, merge_stem
-from dongfeng.passes.quantize.ranges import Observed, find_range, observe, scale_and_zero
+from dongfeng.passes.quantize.cpu import pad_depthwise_channels, resize_instead_of_deconvolution
+from dongfeng.passes.quantize.equalize import equalize, fuse_stem
+from dongfeng.passes.quantize.execution import relative_error, run, scores
+from dongfeng.passes.quantize.ranges import ActivationStatistics, collect_statistics, find_range, scale_and_zero
 from dongfeng.passes.quantize.rounding import moments_of, round_with_inputs
 from dongfeng.passes.quantize.saturation import saturates
 from dongfeng.passes.quantize.shuffle import absorb_shuffles
@@ -86,25 +86,25 @@ def test_equalizing_changes_no_score_and_makes_the_channels_of_a_depthwise_input
     model = model_of(tmp_path, STEM.replace("stride: 2", "") + "")
     inputs = inputs_of(model)
     before = scores(model, inputs)
-    merge_stem(model)
-    assert equalize(model, observe(model, inputs)) == 1
+    fuse_stem(model)
+    assert equalize(model, collect_statistics(model, inputs)) == 1
     assert relative_error(before, scores(model, inputs)) < 1e-6
 
     chain = model_of(tmp_path, RESIDUAL.replace('bottom: "a" bottom: "b"', 'bottom: "b" bottom: "b"').replace('bottom: "sum" bottom: "a"', 'bottom: "sum" bottom: "b"'))  # fmt: skip
     inputs = inputs_of(chain)
     before = scores(chain, inputs)
-    spread = np.ptp(np.log(observe(chain, inputs)["a"].channel_max))
-    assert equalize(chain, observe(chain, inputs)) >= 1
+    spread = np.ptp(np.log(collect_statistics(chain, inputs)["a"].channel_max))
+    assert equalize(chain, collect_statistics(chain, inputs)) >= 1
     assert relative_error(before, scores(chain, inputs)) < 1e-6
     assert spread > 0.5
-    assert np.ptp(np.log(observe(chain, inputs)["a"].channel_max)) < 1e-4
+    assert np.ptp(np.log(collect_statistics(chain, inputs)["a"].channel_max)) < 1e-4
 
 
 def test_a_stem_becomes_one_convolution_that_computes_the_same(tmp_path: Path) -> None:
     model = model_of(tmp_path, STEM)
     inputs = inputs_of(model)
     before = scores(model, inputs)
-    assert merge_stem(model) == 1
+    assert fuse_stem(model) == 1
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "Conv"]
     assert relative_error(before, scores(model, inputs)) < 1e-6
@@ -141,7 +141,7 @@ def test_rewritings_for_cpus_change_no_score() -> None:
     before = scores(model, inputs)
     absorb_shuffles(model)
     assert resize_instead_of_deconvolution(model) == 2
-    assert fill_lanes(model) == 5
+    assert pad_depthwise_channels(model) == 5
     onnx.checker.check_model(model, full_check=True)
     assert "ConvTranspose" not in {node.op_type for node in model.graph.node}
     assert relative_error(before, scores(model, inputs)) < 1e-5
@@ -159,7 +159,7 @@ def test_a_deconvolution_that_is_not_bilinear_stays() -> None:
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_scales_of_full_ranges_are_those_of_onnxruntime(symmetric: bool) -> None:
-    seen = Observed()
+    seen = ActivationStatistics()
     seen.add(np.array([[-1.5, 0.25, 4.0]], np.float32))
     low, high = find_range([seen], "minmax", symmetric=symmetric)
     limits = (-127, 127) if symmetric else (0, 255)
@@ -171,7 +171,7 @@ def test_scales_of_full_ranges_are_those_of_onnxruntime(symmetric: bool) -> None
 
 
 def test_a_range_of_least_error_loses_less_than_the_others() -> None:
-    seen = Observed()
+    seen = ActivationStatistics()
     seen.add(np.random.default_rng(0).standard_t(3, 20_000).astype(np.float32))
     (values,) = seen.samples
 

@@ -1,4 +1,4 @@
-"""`quantize`: from a float model and calibration inputs to a quantized one; every choice is made by measurement."""
+"""`quantize`: from a float model and calibration inputs to a quantized model, every choice by measurement."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dongfeng.errors import ConversionError
-from dongfeng.passes.graph import Float, Graph, copied, relative_error, scores
-from dongfeng.passes.quantize.cpu import fill_lanes, resize_instead_of_deconvolution
-from dongfeng.passes.quantize.equalize import equalize, merge_stem
+from dongfeng.passes.graph import Float, Graph, copied
+from dongfeng.passes.quantize.cpu import pad_depthwise_channels, resize_instead_of_deconvolution
+from dongfeng.passes.quantize.equalize import equalize, fuse_stem
+from dongfeng.passes.quantize.execution import relative_error, scores
 from dongfeng.passes.quantize.qdq import Scheme, candidates, insert
-from dongfeng.passes.quantize.ranges import METHODS, Observed, find_range, observe
+from dongfeng.passes.quantize.ranges import METHODS, ActivationStatistics, Ranges, collect_statistics
 from dongfeng.passes.quantize.rounding import round_weights
 from dongfeng.passes.quantize.saturation import saturates
 from dongfeng.passes.quantize.shuffle import absorb_shuffles
@@ -26,23 +27,23 @@ TARGETS = ("cpu", "tensorrt")
 QUANTIZER_VERSION = 2  # raised whenever the same model and images give another result: caches depend on it
 MIN_OPSET = 13  # the first whose DequantizeLinear has a scale for each channel
 
-_SMALL_ERROR = 0.04  # of the scores: with no more, every layer computes in eight bits
-_FLOAT_SHARE = 0.05  # of the noise that all layers make: one that alone makes so much stays in float
-_CHEAP_COST = 0.006  # of what all layers cost: a layer on the smallest maps that costs no more stays in float too
-_MOVE_COST = 16  # what it costs to read or write a value, in multiplications
+_SMALL_ERROR = 0.04  # relative error of the scores up to which every layer computes in eight bits
+_FLOAT_SHARE = 0.05  # share of the noise of all layers from which on a layer stays in float
+_CHEAP_COST = 0.006  # share of the cost of all layers up to which a layer on the smallest maps stays in float too
+_MOVE_COST = 16  # cost of reading or writing a value, in multiplications
 _SENSITIVITY_BATCHES, _SENSITIVITY_VALUES = 4, 4_000_000  # inputs that layers are tried on, and values in all of them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """A quantized model and how it came about.
+    """A quantized model and the choices that led to it.
 
     Attributes:
         model: The quantized model; inputs, outputs and metadata are those of the float one, and float32.
         float_model: The float model, rewritten: it computes the same scores, and its activations are scaled as those
             of `model`.
         target: "cpu" or "tensorrt".
-        method: How ranges were found: "mse", "percentile" or "minmax".
+        method: Method by which ranges were found: "mse", "percentile" or "minmax".
         method_errors: Relative error of the scores on the calibration inputs, by method.
         in_float: Layers that stay in float, those that make the most noise first; at last those that read average
             pools.
@@ -85,10 +86,7 @@ def quantize(
         in_float: Names of nodes that stay in float; None: found by measurement.
         reduce_range: Weights of 7 bits; None: where this CPU's int8 products saturate (x86 before VNNI), which TensorRT
             never does.
-        progress: Called with what is being done.
-
-    Returns:
-        The quantized model, and how it came about.
+        progress: Called with the name of each step.
 
     Raises:
         ConversionError: the model cannot be quantized, or there are no inputs, or they do not fit it.
@@ -100,54 +98,61 @@ def quantize(
     progress("equalize")
     plain = _rewritten(original, inputs, target)
     progress("ranges")
-    seen = observe(plain, inputs)
-    search = _Search(plain, inputs, scores(original, inputs), target == "tensorrt", 63 if reduced else 127, seen)
+    statistics = collect_statistics(plain, inputs)
+    search = _SchemeSearch(
+        model=plain,
+        inputs=inputs,
+        expected=scores(original, inputs),
+        symmetric=target == "tensorrt",
+        weight_max=63 if reduced else 127,
+        statistics=statistics,
+    )
     errors = {name: search.error(search.scheme(name)) for name in (METHODS if method == "auto" else (method,))}
     chosen = min(errors, key=lambda name: errors[name])
     scheme = search.scheme(chosen)
     alone = {}
-    kept = tuple(in_float or ())
     if in_float is None and errors[chosen] > _SMALL_ERROR:
         progress("sensitivity of each layer")
-        alone = search.alone(scheme)
-        kept = _noisiest(alone)
-        kept = tuple(dict.fromkeys((*kept, *_cheapest(plain, seen))))
-    if target == "cpu" and in_float is None:
-        kept = (*kept, *(name for name in _behind_averages(plain) if name not in kept))
+        alone = search.errors_alone(scheme)
+    kept = tuple(in_float) if in_float is not None else _float_layers(plain, target, alone, statistics)
     scheme = replace(scheme, in_float=frozenset(kept))
     progress("rounding")
     biased, rounded = round_weights(plain, scheme, inputs)
     result = insert(biased, replace(scheme, rounded=rounded))
-    error = relative_error(search.expected, scores(result, inputs))
-    return Quantized(result, plain, target, chosen, errors, kept, alone, reduced, error)
+    return Quantized(
+        model=result,
+        float_model=plain,
+        target=target,
+        method=chosen,
+        method_errors=errors,
+        in_float=kept,
+        alone=alone,
+        reduced_range=reduced,
+        error=relative_error(search.expected, scores(result, inputs)),
+    )
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What schemes are compared on."""
+@dataclass(frozen=True, kw_only=True)
+class _SchemeSearch:
+    """A float model, and the inputs and scores on which schemes of its quantization are compared."""
 
     model: onnx.ModelProto
     inputs: Sequence[Float]
     expected: Sequence[Float]
     symmetric: bool
     weight_max: int
-    seen: dict[str, Observed]
+    statistics: Mapping[str, ActivationStatistics]
 
     def scheme(self, method: str) -> Scheme:
-        found: dict[tuple[str, ...], tuple[float, float]] = {}
-
-        def ranges(names: tuple[str, ...]) -> tuple[float, float]:
-            if names not in found:
-                found[names] = find_range([self.seen[name] for name in names], method, symmetric=self.symmetric)
-            return found[names]
-
-        return Scheme(ranges, self.symmetric, weight_max=self.weight_max)
+        """Return the scheme of a method, with all layers in eight bits."""
+        return Scheme(Ranges(self.statistics, method, symmetric=self.symmetric), weight_max=self.weight_max)
 
     def error(self, scheme: Scheme) -> float:
+        """Measure the relative error of the scores that a scheme makes."""
         return relative_error(self.expected, scores(insert(self.model, scheme), self.inputs))
 
-    def alone(self, scheme: Scheme) -> dict[str, float]:
-        """The error that each layer makes alone, on a few of the inputs."""
+    def errors_alone(self, scheme: Scheme) -> dict[str, float]:
+        """Measure the error that each layer makes alone, on a few of the inputs."""
         count = min(_SENSITIVITY_BATCHES, max(1, _SENSITIVITY_VALUES // self.inputs[0].size))
         few = slice(None, None, -(-len(self.inputs) // count))
         part = replace(self, inputs=self.inputs[few], expected=self.expected[few])
@@ -156,56 +161,66 @@ class _Search:
         return {name: error for name, error in found.items() if error > 0}
 
 
+def _float_layers(
+    model: onnx.ModelProto, target: str, alone: Mapping[str, float], statistics: Mapping[str, ActivationStatistics]
+) -> tuple[str, ...]:
+    """Choose the layers that stay in float; where no errors were measured, only those behind averages."""
+    noisy = [*_noisiest(alone), *_cheapest(model, statistics)] if alone else []
+    return tuple(dict.fromkeys([*noisy, *(_behind_averages(model) if target == "cpu" else [])]))
+
+
 def _noisiest(alone: Mapping[str, float]) -> tuple[str, ...]:
-    """The layers that make more than their share of the noise; errors of layers add up in squares."""
+    """List the layers that make more than their share of the noise; errors of layers add up in squares."""
     total = sum(error**2 for error in alone.values())
     order = sorted(alone, key=lambda name: -alone[name])
     return tuple(name for name in order if alone[name] ** 2 >= _FLOAT_SHARE * total > 0)
 
 
-def _cheapest(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> list[str]:
-    """Layers on the smallest maps that cost next to nothing in float; together they make a good part of the noise."""
+def _cheapest(model: onnx.ModelProto, statistics: Mapping[str, ActivationStatistics]) -> list[str]:
+    """List layers on the smallest maps that cost next to nothing in float; together they make much of the noise."""
     graph = Graph(model)
     averages = _behind_averages(model)
     layers = [node for node in graph.convolutions() if node.name not in averages]
-    pixels = {node.name: seen[node.output[0]].elements // graph.weights[node.input[1]].dims[0] for node in layers}
-    costs = _costs(model, seen)
+    pixels = {node.name: statistics[node.output[0]].elements // graph.weights[node.input[1]].dims[0] for node in layers}
+    costs = _costs(model, statistics)
     most = _CHEAP_COST * sum(costs.values())
     smallest = min(pixels.values(), default=0)
     return [name for name in pixels if pixels[name] == smallest and costs[name] <= most]
 
 
-def _costs(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> dict[str, int]:
-    """What each layer costs, in multiplications."""
+def _costs(model: onnx.ModelProto, statistics: Mapping[str, ActivationStatistics]) -> dict[str, int]:
+    """Estimate the cost of each layer, in multiplications."""
     graph = Graph(model)
     convolutions = {node.name for node in graph.convolutions()}
-    found = {}
+    elements = {name: one.elements for name, one in statistics.items()}
+    costs = {}
     for node in graph.nodes:
-        made = seen[node.output[0]].elements if node.output[0] in seen else 0
-        moved = made + sum(seen[name].elements for name in node.input if name in seen)
+        written = elements.get(node.output[0], 0)
+        moved = written + sum(elements.get(name, 0) for name in node.input)
         per_value = int(np.prod(graph.weights[node.input[1]].dims[1:])) if node.name in convolutions else 0
-        found[node.name] = per_value * made + _MOVE_COST * moved
-    return {name: max(found[name], 1) for name in candidates(model)}
+        costs[node.name] = per_value * written + _MOVE_COST * moved
+    return {name: max(costs[name], 1) for name in candidates(model)}
 
 
 def _behind_averages(model: onnx.ModelProto) -> list[str]:
-    """The layers that read an average pool: they cost nothing, but ONNX Runtime is slow at averages of bytes."""
+    """List the layers that read an average pool: they cost nothing, but ONNX Runtime is slow at averages of bytes."""
     graph = Graph(model)
-    makers = {name: node.op_type for node in graph.nodes for name in node.output}
-    return [node.name for node in graph.convolutions() if makers.get(node.input[0]) == "AveragePool"]
+    operators = {name: node.op_type for node in graph.nodes for name in node.output}
+    return [node.name for node in graph.convolutions() if operators.get(node.input[0]) == "AveragePool"]
 
 
 def _rewritten(original: onnx.ModelProto, inputs: Sequence[Float], target: str) -> onnx.ModelProto:
+    """Return a copy that computes the same scores and loses less in eight bits."""
     import onnx
 
     plain = copied(original)
-    merge_stem(plain)
+    fuse_stem(plain)
     if target == "cpu":
         absorb_shuffles(plain)
         resize_instead_of_deconvolution(plain)
-        fill_lanes(plain)
+        pad_depthwise_channels(plain)
         plain = onnx.shape_inference.infer_shapes(plain)
-    equalize(plain, observe(plain, inputs))
+    equalize(plain, collect_statistics(plain, inputs))
     return plain
 
 

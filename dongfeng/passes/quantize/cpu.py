@@ -12,13 +12,13 @@ from dongfeng.passes.graph import Graph, attribute, is_dense, is_depthwise, repl
 if TYPE_CHECKING:
     import onnx
 
-_LANES = 16  # ONNX Runtime computes so many channels of a depthwise convolution at once, and others one by one
-_MOST_GROWTH = 1.5  # more channels than this times as many cost more than they save
+_CHANNEL_BLOCK = 16  # channels of a depthwise convolution that ONNX Runtime computes at once; others go one by one
+_MOST_GROWTH = 1.5  # factor of the channels above which zeros cost more than they save
 _BILINEAR = np.outer([0.25, 0.75, 0.75, 0.25], [0.25, 0.75, 0.75, 0.25])
 
 
 def resize_instead_of_deconvolution(model: onnx.ModelProto) -> int:
-    """Enlarge by Resize where a depthwise deconvolution does just that: twice as large, bilinear, zeros around.
+    """Replace depthwise deconvolutions that enlarge by two, bilinearly with zeros around, by Resize.
 
     Resize repeats the border where the deconvolution sees zeros, so zeros are put around first and cut off again.
     ONNX Runtime takes a third of the time, and OpenVINO in bfloat16 a tenth.
@@ -39,7 +39,7 @@ def resize_instead_of_deconvolution(model: onnx.ModelProto) -> int:
     nodes: list[onnx.NodeProto] = []
     count = 0
     for node in graph.nodes:
-        if not _doubles(graph, node):
+        if not _is_bilinear_doubling(graph, node):
             nodes.append(node)
             continue
         source, result = node.input[0], node.output[0]
@@ -59,8 +59,8 @@ def resize_instead_of_deconvolution(model: onnx.ModelProto) -> int:
     return count
 
 
-def fill_lanes(model: onnx.ModelProto) -> int:
-    """Give depthwise convolutions as many channels as a CPU computes at once; the new ones are zero throughout.
+def pad_depthwise_channels(model: onnx.ModelProto) -> int:
+    """Give depthwise convolutions a multiple of the channels that a CPU computes at once; the new ones are zero.
 
     Returns:
         The number of tensors that got more channels.
@@ -71,29 +71,29 @@ def fill_lanes(model: onnx.ModelProto) -> int:
         name = graph.activation(node)
         readers = graph.readers.get(name, [])
         depthwise = [reader for reader in readers if is_depthwise(graph, reader)]
-        ends = [end for reader in depthwise for end in graph.readers.get(reader.output[0], [])]
-        dense = [*ends, *(reader for reader in readers if reader not in depthwise)]
+        behind = [end for reader in depthwise for end in graph.readers.get(reader.output[0], [])]
+        dense = [*behind, *(reader for reader in readers if reader not in depthwise)]
         channels = graph.weights[node.input[1]].dims[0]
-        more = -channels % _LANES
+        more = -channels % _CHANNEL_BLOCK
         changed = [node, *depthwise, *dense]
-        known = name not in graph.outputs and not any(one.output[0] in graph.outputs for one in depthwise)
+        inner = name not in graph.outputs and not any(one.output[0] in graph.outputs for one in depthwise)
         exact = all(is_dense(graph, one) for one in (node, *dense)) and not any(map(graph.shares_weights, changed))
-        if not more or not depthwise or not known or not exact or channels + more > _MOST_GROWTH * channels:
+        if not more or not depthwise or not inner or not exact or channels + more > _MOST_GROWTH * channels:
             continue
         for one in (node, *depthwise):
-            graph.set_weight(one.input[1], _extended(graph.weight(one.input[1]), more, 0))
-            graph.set_bias(one, _extended(graph.bias(one)[:channels], more, 0))
+            graph.set_weight(one.input[1], _padded(graph.weight(one.input[1]), more, 0))
+            graph.set_bias(one, _padded(graph.bias(one)[:channels], more, 0))
         for one in depthwise:
             next(entry for entry in one.attribute if entry.name == "group").i = channels + more
         for one in dense:
-            graph.set_weight(one.input[1], _extended(graph.weight(one.input[1]), more, 1))
+            graph.set_weight(one.input[1], _padded(graph.weight(one.input[1]), more, 1))
         count += 1
     if count:
         del model.graph.value_info[:]
     return count
 
 
-def _doubles(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_bilinear_doubling(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a deconvolution is a bilinear enlargement by two."""
     if node.op_type != "ConvTranspose" or len(node.input) != 2 or node.input[1] not in graph.weights:
         return False
@@ -108,5 +108,6 @@ def _doubles(graph: Graph, node: onnx.NodeProto) -> bool:
     )
 
 
-def _extended(values: npt.NDArray[np.float32], more: int, axis: int) -> npt.NDArray[np.float32]:
+def _padded(values: npt.NDArray[np.float32], more: int, axis: int) -> npt.NDArray[np.float32]:
+    """Add zeros at the end of an axis."""
     return np.pad(values, [(0, more if index == axis else 0) for index in range(values.ndim)])

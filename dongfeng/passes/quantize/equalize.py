@@ -1,4 +1,4 @@
-"""Exact rewritings of a network that leave less for eight bits to lose."""
+"""Exact rewritings of a model after which eight bits lose less."""
 
 from __future__ import annotations
 
@@ -8,54 +8,61 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dongfeng.passes.graph import Float, Graph, attribute, is_depthwise, replace_nodes
-from dongfeng.passes.quantize.ranges import Observed
+from dongfeng.passes.quantize.ranges import ActivationStatistics
 
 if TYPE_CHECKING:
     import onnx
 
-_FEW = 4  # channels up to which a depthwise and a 1x1 convolution cost less as one
+_MOST_STEM_CHANNELS = 4  # up to which a depthwise and a 1x1 convolution cost less as one
 _SMALLEST = 1e-6  # largest value below which a channel counts as dead
-_MOST = 1e3  # a channel is scaled at most so far, up or down
+_LARGEST_SCALE = 1e3  # of a channel, up or down
 
 
-def merge_stem(model: onnx.ModelProto) -> int:
-    """Make one convolution of a depthwise one on an image's few channels and the 1x1 one behind it.
+def fuse_stem(model: onnx.ModelProto) -> int:
+    """Fuse a depthwise convolution of an image's few channels with the 1x1 convolution behind it.
 
-    Between the two stands no ReLU, and the second pads nothing, so the product of the weights computes the same. It
-    spares quantizing what lies between, and runtimes are slow at depthwise convolutions of three channels.
+    Between the two stands no ReLU, and the second pads nothing, so the product of the weights computes the same. No
+    tensor between them has to be quantized, and runtimes are slow at depthwise convolutions of three channels.
 
     Returns:
         The number of pairs.
     """
     graph = Graph(model)
-    gone: list[str] = []
-    for node in graph.convolutions():
-        behind = graph.readers.get(node.output[0], [])
-        if len(behind) != 1 or node.output[0] in graph.outputs or not is_depthwise(graph, node):
+    fused: list[str] = []
+    for first in graph.convolutions():
+        second = _pointwise_behind(graph, first)
+        if second is None:
             continue
-        (second,) = behind
-        if second.op_type != "Conv" or second.input[1] not in graph.weights or attribute(second, "group", 1) != 1:
-            continue
-        first_weight, weight = graph.weight(node.input[1]), graph.weight(second.input[1])
-        plain = weight.shape[2:] == (1, 1) and set(attribute(second, "strides", [1])) == {1}
-        pads = set(attribute(second, "pads", [0])) | {int(attribute(second, "auto_pad", b"NOTSET") != b"NOTSET")}
-        shared = graph.shares_weights(node) or graph.shares_weights(second)
-        if len(first_weight) > _FEW or not plain or pads != {0} or shared:
-            continue
-        graph.set_bias(second, graph.bias(second) + weight[:, :, 0, 0] @ graph.bias(node))
-        graph.set_weight(second.input[1], weight * first_weight[:, 0][None])
-        second.input[0] = node.input[0]
+        weight = graph.weight(second.input[1])
+        graph.set_bias(second, graph.bias(second) + weight[:, :, 0, 0] @ graph.bias(first))
+        graph.set_weight(second.input[1], weight * graph.weight(first.input[1])[:, 0][None])
+        second.input[0] = first.input[0]
         del second.attribute[:]
-        second.attribute.extend(entry for entry in node.attribute if entry.name != "group")
-        gone.append(node.name)
-    replace_nodes(model, [node for node in model.graph.node if node.name not in gone])
-    return len(gone)
+        second.attribute.extend(entry for entry in first.attribute if entry.name != "group")
+        fused.append(first.name)
+    replace_nodes(model, [node for node in model.graph.node if node.name not in fused])
+    return len(fused)
 
 
-def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
+def _pointwise_behind(graph: Graph, first: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Find the 1x1 convolution that a depthwise one can be fused with."""
+    readers = graph.readers.get(first.output[0], [])
+    few = is_depthwise(graph, first) and graph.weights[first.input[1]].dims[0] <= _MOST_STEM_CHANNELS
+    if not few or len(readers) != 1 or first.output[0] in graph.outputs:
+        return None
+    (second,) = readers
+    if second.op_type != "Conv" or second.input[1] not in graph.weights or attribute(second, "group", 1) != 1:
+        return None
+    plain = graph.weights[second.input[1]].dims[2:] == [1, 1] and set(attribute(second, "strides", [1])) == {1}
+    pads = set(attribute(second, "pads", [0])) | {int(attribute(second, "auto_pad", b"NOTSET") != b"NOTSET")}
+    shared = graph.shares_weights(first) or graph.shares_weights(second)
+    return second if plain and pads == {0} and not shared else None
+
+
+def equalize(model: onnx.ModelProto, statistics: Mapping[str, ActivationStatistics]) -> int:
     """Scale channels up or down between convolutions so that one scale for all of them loses less.
 
-    What a convolution (and its ReLU) makes of channel c is divided by s[c], and the weights that read it are multiplied
+    Channel c behind a convolution (and its ReLU) is divided by s[c], and the weights that read it are multiplied
     by s[c]: in exact arithmetic nothing changes. Weights have a scale for each output channel, so before a depthwise
     convolution s is free and makes all channels equally large; elsewhere it balances activations and weights.
 
@@ -63,8 +70,8 @@ def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
     is that of Xiao et al., "SmoothQuant" (2022), with alpha 0.5.
 
     Args:
-        model: Changed in place.
-        seen: Its activations.
+        model: The model, which is changed.
+        statistics: Statistics of its activations.
 
     Returns:
         The number of tensors that were scaled.
@@ -76,7 +83,7 @@ def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
         readers = graph.readers.get(name, [])
         if name in graph.outputs or not readers or not all(_can_scale(graph, one, name) for one in (node, *readers)):
             continue
-        scale = _scales(graph, readers, seen[name].channel_max)
+        scale = _scales(graph, readers, statistics[name].channel_max)
         graph.set_weight(node.input[1], graph.weight(node.input[1]) / scale[:, None, None, None])
         graph.set_bias(node, graph.bias(node) / scale)
         for reader in readers:
@@ -88,7 +95,7 @@ def equalize(model: onnx.ModelProto, seen: Mapping[str, Observed]) -> int:
 
 
 def _scales(graph: Graph, readers: list[onnx.NodeProto], largest: Float) -> Float:
-    """What each channel is divided by; on the (geometric) mean 1."""
+    """Return the divisor of each channel; their geometric mean is 1."""
     alive = largest > _SMALLEST
     mixing = [reader for reader in readers if not is_depthwise(graph, reader)]
     scale = np.where(alive, largest, 1).astype(np.float64)
@@ -97,10 +104,11 @@ def _scales(graph: Graph, readers: list[onnx.NodeProto], largest: Float) -> Floa
         scale = np.sqrt(scale / np.maximum(np.maximum.reduce(weights), 1e-8))
     if alive.any():
         scale /= np.exp(np.mean(np.log(scale[alive])))
-    return np.where(alive, np.clip(scale, 1 / _MOST, _MOST), 1).astype(np.float32)
+    return np.where(alive, np.clip(scale, 1 / _LARGEST_SCALE, _LARGEST_SCALE), 1).astype(np.float32)
 
 
 def _can_scale(graph: Graph, node: onnx.NodeProto, name: str) -> bool:
+    """Whether the weights of a node can take over scales of the channels of a tensor that it reads or makes."""
     if node.op_type != "Conv" or any(weight not in graph.weights for weight in node.input[1:]):
         return False
     one_way = attribute(node, "group", 1) == 1 or is_depthwise(graph, node) or name not in node.input

@@ -1,4 +1,4 @@
-"""A model in 16-bit floats."""
+"""Conversion of a model to 16-bit floats."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dongfeng.passes.graph import copied
 if TYPE_CHECKING:
     import onnx
 
-_COMPUTES_IN_16_BITS = frozenset({"Resize", "Upsample"})  # which the library would leave in 32
+_COMPUTES_IN_16_BITS = frozenset({"Resize", "Upsample"})  # the library would leave them in 32 bits
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a float32 model that computes in float16; its inputs and outputs stay float32.
+    """Return a copy of a float32 model that computes in float16; its inputs and outputs stay float32.
 
     Weights beyond 65504 become 65504, and those below 1e-7 become 1e-7.
 
@@ -26,8 +26,8 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers import float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    blocked = [kind for kind in float16.DEFAULT_OP_BLOCK_LIST if kind not in _COMPUTES_IN_16_BITS]
-    # Shapes are known: they were inferred when the model was made.
+    blocked = [operator for operator in float16.DEFAULT_OP_BLOCK_LIST if operator not in _COMPUTES_IN_16_BITS]
+    # Shapes need no inference: the exported model has them.
     result: onnx.ModelProto = float16.convert_float_to_float16(
         copied(model), keep_io_types=True, op_block_list=blocked, disable_shape_infer=True
     )

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear around the layers of a model that shall compute in eight bits.
+"""Insertion of QuantizeLinear and DequantizeLinear around the layers that compute in eight bits.
 
 ONNX Runtime's own quantizer puts them between a convolution and its ReLU where activations are symmetric, which keeps
 TensorRT from fusing the two, and takes weights only as it rounds them itself; ours are rounded by `rounding`.
@@ -6,7 +6,7 @@ TensorRT from fusing the two, and takes weights only as it rounds them itself; o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.passes.graph import Float, Graph, attribute, copied, replace_nodes
-from dongfeng.passes.quantize.ranges import scale_and_zero
+from dongfeng.passes.quantize.ranges import Ranges, scale_and_zero
 
 if TYPE_CHECKING:
     import onnx
 
-# They make no new values.
+# Operators that only move values.
 MOVING = frozenset({"Flatten", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split", "Transpose"})
-MIXING = frozenset({"Add", "Concat"})  # pooling averages stay in float: they cost nothing there
+MIXING = frozenset({"Add", "Concat"})  # averages stay in float, where they cost nothing
 
 _INT32_SHARE = 2.0**30  # a quantized bias stays below this, so that sums have room in int32
 _SMALLEST_SCALE = 1e-8
@@ -29,7 +29,12 @@ _SMALLEST_SCALE = 1e-8
 
 @dataclass(frozen=True)
 class Rounded:
-    """Weights of a convolution on their integer grid: (O, I, h, w) int8, and (O,) float32."""
+    """Weights of a convolution on their integer grid.
+
+    Attributes:
+        values: (O, I, h, w) int8.
+        scale: (O,) distance between two values of each output's weights.
+    """
 
     values: npt.NDArray[np.int8]
     scale: Float
@@ -37,78 +42,76 @@ class Rounded:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a model is quantized.
+    """Choices that decide a quantized model.
 
     Attributes:
-        ranges: Gives the range for tensors that share one scale.
-        symmetric: int8 activations with zero point 0 and a float bias, as TensorRT takes them; else uint8.
+        ranges: Ranges of the activations. Symmetric ones make int8 activations with zero point 0 and float biases, as
+            TensorRT takes them; others uint8 activations and int32 biases.
         in_float: Names of the layers that stay in float.
         weight_max: Largest quantized weight: 127, or 63 where the CPU's int8 products saturate.
         rounded: Weights that are rounded already, by layer.
     """
 
-    ranges: Callable[[tuple[str, ...]], tuple[float, float]]
-    symmetric: bool
+    ranges: Ranges
     in_float: frozenset[str] = frozenset()
     weight_max: int = 127
     rounded: Mapping[str, Rounded] = field(default_factory=dict)
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether the activations are symmetric."""
+        return self.ranges.symmetric
+
 
 def candidates(model: onnx.ModelProto) -> list[str]:
-    """The layers that can compute in eight bits, by the names of their nodes."""
+    """List the layers that can compute in eight bits, by the names of their nodes."""
     graph = Graph(model)
     convolutions = {node.name for node in graph.convolutions()}
     return [node.name for node in graph.nodes if node.name in convolutions or node.op_type in MIXING]
 
 
 def insert(model: onnx.ModelProto, scheme: Scheme) -> onnx.ModelProto:
-    """A quantized copy of a model; its float activations keep their names."""
+    """Return a quantized copy of a model; its float activations keep their names."""
     graph = Graph(copied(model))
-    layers, groups = _choose(graph, scheme.in_float)
+    layers, groups = _choose_layers(graph, scheme.in_float)
     writer = _Writer(graph, scheme)
     for group in groups:
         writer.share_scale(group)
-    nodes = [made for name in graph.inputs for made in writer.quantized(name)]
+    nodes = [node for name in graph.inputs for node in writer.quantized(name)]
     for node in graph.nodes:
         if node.name in layers:
             nodes += writer.with_weights(node)
         nodes.append(writer.rewired(node))
-        nodes += [made for name in list(node.output) for made in writer.quantized(name.removesuffix("@float"))]
+        for name in list(node.output):
+            nodes += writer.quantized(name.removesuffix("@float"))
     replace_nodes(graph.model, nodes)
-    del graph.model.graph.value_info[:]  # shapes of tensors that are there no longer
+    del graph.model.graph.value_info[:]  # it names tensors that are gone
     return graph.model
 
 
 def weight_scale(weight: Float, weight_max: int, bias: Float, input_scale: float) -> Float:
-    """The scale of each output channel's weights.
+    """Return the scale of each output channel's weights.
 
     Args:
         weight: (O, I, h, w).
         weight_max: Largest quantized weight.
         bias: (O,).
-        input_scale: Of the input. A channel of tiny weights takes a coarser scale than it might, for its bias, which
+        input_scale: Scale of the input. A channel of tiny weights takes a coarser scale than it might: its bias, which
             runtimes quantize where we do not, would overflow.
     """
     scale = np.maximum(np.abs(weight).max(axis=(1, 2, 3)) / weight_max, _SMALLEST_SCALE)
     return np.asarray(np.maximum(scale, np.abs(bias) / (input_scale * _INT32_SHARE)), np.float32)
 
 
-def _choose(graph: Graph, in_float: Collection[str]) -> tuple[set[str], list[tuple[str, ...]]]:
-    """The convolutions to quantize, and the tensors to, in groups that share a scale.
+def _choose_layers(graph: Graph, in_float: Collection[str]) -> tuple[set[str], list[tuple[str, ...]]]:
+    """Choose the convolutions to quantize, and the tensors, in groups that share a scale.
 
-    A layer that makes no new values keeps the scale of its input. So do the inputs of a concatenation, which then only
+    A layer that only moves values keeps the scale of its input. So do the inputs of a concatenation, which then only
     copies: values are rounded once, however often they are concatenated and split.
     """
     convolutions = {node.name for node in graph.convolutions()}
     layers: set[str] = set()
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
+    groups = _ScaleGroups()
     for node in graph.nodes:
         if node.name in in_float:
             continue
@@ -116,37 +119,66 @@ def _choose(graph: Graph, in_float: Collection[str]) -> tuple[set[str], list[tup
         data = [name for name in node.input if name and name not in graph.weights]
         if node.name in convolutions:
             layers.add(node.name)
-        elif not (moves or node.op_type in MIXING) or not any(name in parent for name in data):
+        elif not (moves or node.op_type in MIXING) or not any(name in groups for name in data):
             continue
-        made = list(node.output) if moves else [graph.activation(node)]
-        for name in (*data, *made):
-            root(name)
+        tensors = [*data, *(node.output if moves else [graph.activation(node)])]
         if node.op_type == "Concat" or moves:
-            for name in (*data, *made):
-                parent[root(name)] = root(data[0])
-    groups: dict[str, list[str]] = {}
-    for name in parent:
-        groups.setdefault(root(name), []).append(name)
-    return layers, [tuple(sorted(group)) for group in groups.values()]
+            groups.join(tensors)
+        else:
+            groups.add(tensors)
+    return layers, groups.all()
+
+
+class _ScaleGroups:
+    """Disjoint sets of tensors, each with one scale."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parent
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add tensors, each new one to a group of its own."""
+        for name in names:
+            self._parent.setdefault(name, name)
+
+    def join(self, names: Sequence[str]) -> None:
+        """Add tensors, and make one of their groups."""
+        self.add(names)
+        for name in names:
+            self._parent[self._root(name)] = self._root(names[0])
+
+    def all(self) -> list[tuple[str, ...]]:
+        """List the groups."""
+        groups: dict[str, list[str]] = {}
+        for name in self._parent:
+            groups.setdefault(self._root(name), []).append(name)
+        return [tuple(sorted(group)) for group in groups.values()]
+
+    def _root(self, name: str) -> str:
+        while self._parent[name] != name:
+            name = self._parent[name]
+        return name
 
 
 class _Writer:
-    """Makes the nodes; keeps each tensor's scale."""
+    """Writes the nodes of a quantized model, and keeps the scale of each tensor."""
 
     def __init__(self, graph: Graph, scheme: Scheme) -> None:
         self.graph, self.scheme = graph, scheme
         self.scales: dict[str, np.float32] = {}
-        self._shared: set[str] = set()
 
-    def share_scale(self, group: Sequence[str]) -> None:
-        scale, zero = scale_and_zero(self.scheme.ranges(tuple(group)), symmetric=self.scheme.symmetric)
+    def share_scale(self, group: tuple[str, ...]) -> None:
+        """Give tensors one scale."""
+        scale, zero = scale_and_zero(self.scheme.ranges.of(group), symmetric=self.scheme.symmetric)
         for name in group:
             self.scales[name] = scale
             self._add(f"{name}@scale", scale)
             self._add(f"{name}@zero", np.array(zero, np.int8 if self.scheme.symmetric else np.uint8))
 
     def quantized(self, name: str) -> list[onnx.NodeProto]:
-        """What brings a tensor to eight bits and back."""
+        """Return the nodes that bring a tensor to eight bits and back."""
         from onnx import helper
 
         if name not in self.scales:
@@ -160,7 +192,7 @@ class _Writer:
         ]
 
     def rewired(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """The node, reading what was quantized and leaving an output's name to what is quantized."""
+        """Let a node read quantized tensors, and leave the names of the model's outputs to them."""
         for index, name in enumerate(node.input):
             if name in self.scales and name not in self.graph.outputs:
                 node.input[index] = f"{name}@dq"
@@ -178,17 +210,18 @@ class _Writer:
             scale = weight_scale(weight, scheme.weight_max, bias, float(self.scales[node.input[0]]))
             on_grid = np.clip(np.rint(weight / scale[:, None, None, None]), -scheme.weight_max, scheme.weight_max)
             rounded = Rounded(on_grid.astype(np.int8), scale)
-        made = self._weight(node, 1, f"{node.name}@weight", rounded.values, rounded.scale)
+        nodes = self._weight(node, 1, f"{node.name}@weight", rounded.values, rounded.scale)
         if len(node.input) > 2 and not scheme.symmetric:
             steps = rounded.scale * self.scales[node.input[0]]
             limit = 2.0 * _INT32_SHARE - 1  # a bias that was corrected may have grown past its share
             whole = np.clip(np.rint(bias.astype(np.float64) / steps), -limit, limit).astype(np.int32)
-            made += self._weight(node, 2, f"{node.name}@bias", whole, steps)
-        return made
+            nodes += self._weight(node, 2, f"{node.name}@bias", whole, steps)
+        return nodes
 
     def _weight(
         self, node: onnx.NodeProto, index: int, name: str, values: npt.NDArray[np.integer], scale: Float
     ) -> list[onnx.NodeProto]:
+        """Let a node read integer weights; return the node that brings them to float."""
         from onnx import helper
 
         self._add(f"{name}@q", values)

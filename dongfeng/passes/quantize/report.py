@@ -1,4 +1,4 @@
-"""How far a quantized model is from the float one on inputs that it was not calibrated with."""
+"""Comparison of a quantized model with the float one on inputs that it was not calibrated with."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dongfeng.datasets.confusion import Confusion, Labels, average
-from dongfeng.passes.graph import Float, Graph, in_portions, run
+from dongfeng.passes.graph import Float, Graph
+from dongfeng.passes.quantize.execution import in_portions, run
 
 if TYPE_CHECKING:
     from dongfeng.passes.quantize.calibrate import Quantized
 
-FEWEST_PIXELS = 2000  # that a class needs to count in the mean
+FEWEST_PIXELS = 2000  # from which on a class counts in the mean
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Labels of two models on the same images.
+    """Agreement of the labels of two models on the same images.
 
     Attributes:
         pixel_fraction: Share of the pixels with the same label.
-        iou: Intersection over union of each class that either has.
-        pixels: Pixels of that class by the float model.
+        iou: IoU of each class that one of the models finds.
+        pixels: Pixels of each of these classes by the float model.
         mean_iou: Mean over the classes with at least 2000 pixels; None where there is none.
     """
 
@@ -52,14 +53,14 @@ def agreement(expected: Iterable[Labels], got: Iterable[Labels]) -> Agreement:
 
 
 def layer_snr_db(quantized: Quantized, batches: Sequence[Float]) -> dict[str, float]:
-    """Signal-to-noise ratio of what each layer gives, in dB, all noise of the layers before it included.
+    """Measure the signal-to-noise ratio behind each layer, in dB; the noise is that of all layers up to it.
 
     Args:
         quantized: The model.
         batches: Inputs, other than those it was calibrated with.
 
     Returns:
-        By name of the layer's node; layers without any error are left out.
+        Ratio by the name of the layer's node; layers without any error are left out.
     """
     graph = Graph(quantized.float_model)
     layers = {graph.activation(node): node.name for node in graph.convolutions()}
@@ -67,7 +68,7 @@ def layer_snr_db(quantized: Quantized, batches: Sequence[Float]) -> dict[str, fl
     for names in in_portions(quantized.float_model, list(layers)):
         pairs = zip(
             run(quantized.float_model, names, batches),
-            run(quantized.model, _made(quantized, names), batches),
+            run(quantized.model, _output_names(quantized, names), batches),
             strict=True,
         )
         for expected, got in pairs:
@@ -79,7 +80,7 @@ def layer_snr_db(quantized: Quantized, batches: Sequence[Float]) -> dict[str, fl
     }
 
 
-def _made(quantized: Quantized, names: Sequence[str]) -> list[str]:
-    """The tensors in the quantized model: outputs are quantized after them."""
-    made = {name for node in quantized.model.graph.node for name in node.output}
-    return [f"{name}@float" if f"{name}@float" in made else name for name in names]
+def _output_names(quantized: Quantized, names: Sequence[str]) -> list[str]:
+    """Name float tensors as in the quantized model, whose outputs are quantized copies of them."""
+    outputs = {name for node in quantized.model.graph.node for name in node.output}
+    return [f"{name}@float" if f"{name}@float" in outputs else name for name in names]

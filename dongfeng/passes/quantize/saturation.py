@@ -1,4 +1,4 @@
-"""Whether this CPU's eight-bit products saturate."""
+"""Test of this CPU: whether its eight-bit products saturate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _LENGTH = 64
 def saturates() -> bool:
     """Whether sums of uint8 x int8 products come out wrong where all of them are large.
 
-    x86 without VNNI adds two products in 16 bits, which overflow; weights of 7 bits avoid that. It is measured, for
-    runtimes choose their kernels themselves.
+    x86 without VNNI adds two products in 16 bits, which overflow; weights of 7 bits avoid that. This is measured,
+    because runtimes choose their kernels themselves.
     """
     import onnxruntime
     from onnx import TensorProto, helper
