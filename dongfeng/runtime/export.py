@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from dongfeng.errors import ConversionError
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.cut import cut
-from dongfeng.net.cut import cut
 from dongfeng.net.fold import fold
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.runtime.spec import FileSpec, to_metadata
