@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.evaluators import ProcessEvaluator, training_evaluator
 from dongfeng.search.folder import EvaluationRecord
 from dongfeng.search.here import measure_space
-from dongfeng.search.report import SearchRun, read_run, write_report
+from dongfeng.search.report import write_report
+from dongfeng.search.run import SearchRun, read_run
 
 WIDTHS, DEPTHS = (8, 16, 32, 64), ((1, 2), (1, 3), (1, 2))
 SIZE_HW, CLASSES, STEM = (64, 64), 30, (8, 16)
@@ -61,8 +63,8 @@ def main() -> int:
         run_search(args, profile)
         return 0
     killed_at = run_killed_once(args)
+    write_report(args.run)
     run = read_run(args.run)
-    write_report(run)
     report = told(run, args, profile) | {"killed_after": killed_at}
     (args.run / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if args.json:
@@ -148,7 +150,7 @@ def told(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> di
     return {
         "machine": profile.device,
         "architectures": len(space()),
-        "window_ms": run.config["window_ms"],
+        "window_ms": run.config.window_ms,
         "trained": len(run.records),
         "failed": len(run.records) - len(known),
         "pruned": last.pruned,
@@ -168,7 +170,7 @@ def told(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> di
     }
 
 
-def violations(records: list[EvaluationRecord], margin: float) -> dict[str, Any]:
+def violations(records: Sequence[EvaluationRecord], margin: float) -> dict[str, Any]:
     """How often the smaller one of two comparable candidates is more accurate, and by how much."""
     gaps = [
         smaller.accuracy - larger.accuracy

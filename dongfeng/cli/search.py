@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
 from dongfeng.cli.output import note, print_json, print_table, progress
@@ -24,8 +24,8 @@ from dongfeng.cli.search_arguments import (
 from dongfeng.errors import BackendUnavailable, DongfengError
 
 if TYPE_CHECKING:
-    from dongfeng.search.loop import EvaluationEvent
-    from dongfeng.search.report import SearchRun
+    from dongfeng.search import EvaluationEvent, SearchConfig, SearchStatus
+    from dongfeng.search.outcome import AnyEvaluator, Evaluate
 
 ACTIONS = ("run", "status", "report", "export")
 PICK, BUDGET = 3, 200
@@ -37,7 +37,7 @@ can no longer lift the boundary are pruned. RUN holds everything: it may be kill
 
   dongfeng search [run] OPTIONS      search
   dongfeng search status RUN         where a search stands, and its boundary
-  dongfeng search report RUN         write RUN/report.html and its pictures
+  dongfeng search report RUN         write RUN/report.html and its plots
   dongfeng search export RUN -o DIR  write architectures of the boundary as prototxt, ready to be trained
 
 examples:
@@ -95,56 +95,75 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    actions = {"run": _search, "status": _status, "report": _report, "export": _export}
+    actions = {"run": _run, "status": _status, "report": _report, "export": _export}
     if args.action != "run" and args.folder is None:
         args.usage(f"{args.action} needs the folder of a run")
     return actions[args.action](args)
 
 
-def _search(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     folder = _new_or_resumed(args)
-    from dongfeng.search import Search
-    from dongfeng.search.config import run_config
-    from dongfeng.search.loop import run_in_folder
-    from dongfeng.search.report import read_run
+    from dongfeng.search import SearchConfig, run_search, search_status
 
     space = space_of_arguments(args)
-    evaluate = evaluator_of_arguments(args, space)
-    latency = latency_of_arguments(args, space, folder)
-    settings: dict[str, Any] = {
-        "latency": latency,
-        "window_ms": args.latency,
-        "seed": args.seed,
-        "margin": args.margin,
-        "sampler": args.sampler,
-    }
-    search = Search(space, **settings)
-    budget = args.budget or BUDGET
-    config = run_config(space, evaluate=evaluate, budget=budget, batch=args.batch, **settings)
-    note(f"{len(search.candidates):,} of {len(space):,} architectures take {_window(args.latency)}")
-    total = min(budget, len(search.candidates))
-    with progress(total, "search", quiet_stdout=args.json) as step, _parallel(args, evaluate) as evaluator:
+    with ExitStack() as stack:
+        evaluate = stack.enter_context(_workers_of_arguments(args, evaluator_of_arguments(args, space)))
+        config = SearchConfig(
+            space=space,
+            latency=latency_of_arguments(args, space, folder),
+            evaluate=evaluate,
+            window_ms=args.latency,
+            budget=args.budget or BUDGET,
+            seed=args.seed,
+            batch=args.batch,
+            margin=args.margin,
+            sampler=args.sampler,
+        )
         try:
-            run_in_folder(
-                search,
-                evaluator,
-                folder,
-                config,
-                budget=budget,
-                batch=args.batch,
-                on_evaluation=lambda told: step(_line(told, total)),
-            )
+            run_search(config, folder, _Display(config, stack, quiet_stdout=args.json))
         except KeyboardInterrupt:
             note(f"{folder} holds what was evaluated; the same command with --resume goes on")
             raise
-    found = read_run(folder)
-    _pictures(found)
-    _show(args, found)
-    return 0
+    status = search_status(folder)
+    if status.front:
+        _try_report(folder)
+    return _show(args, status)
+
+
+class _Display:
+    """Shows a search as it goes on: its size, then a line for each candidate."""
+
+    def __init__(self, config: SearchConfig, stack: ExitStack, *, quiet_stdout: bool) -> None:
+        self._config, self._stack, self._quiet_stdout = config, stack, quiet_stdout
+        self._total = 0
+        self._step: Callable[[str], None] = note
+
+    def begun(self, candidates: int) -> None:
+        """Show the number of candidates."""
+        least, most = self._config.window_ms
+        note(f"{candidates:,} of {len(self._config.space):,} architectures take {least:g} to {most:g} ms")
+        self._total = min(self._config.budget or candidates, candidates)
+        self._step = self._stack.enter_context(progress(self._total, "search", quiet_stdout=self._quiet_stdout))
+
+    def evaluated(self, event: EvaluationEvent) -> None:
+        """Show a candidate."""
+        from dongfeng.search.encoding_text import encoding_text
+
+        candidate, outcome, state, is_recalled = event
+        accuracy = "failed" if math.isnan(candidate.accuracy) else f"{candidate.accuracy:.5g}"
+        how = "already there" if is_recalled else f"{outcome.seconds:.1f} s"
+        self._step(
+            f"{state.evaluated}/{self._total} {encoding_text(candidate.encoding)}: {candidate.latency_ms:.3f} ms, "
+            f"{accuracy} ({how}), {state.pruned:,} pruned, {state.remaining:,} left"
+        )
 
 
 def _new_or_resumed(args: argparse.Namespace) -> Path:
-    """The folder of the run, after a look at whether it may be written."""
+    """Return the folder of the run.
+
+    Raises:
+        DongfengError: it holds a search that is not to be resumed, or none that could be.
+    """
     for option in ("out", "device", "latency", "evaluator"):
         if getattr(args, option) is None:
             args.usage(f"a search needs --{option}")
@@ -160,8 +179,8 @@ def _new_or_resumed(args: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def _parallel(args: argparse.Namespace, evaluate: Any) -> Iterator[Any]:
-    """The evaluator, or what shares it out among workers."""
+def _workers_of_arguments(args: argparse.Namespace, evaluate: Evaluate) -> Iterator[AnyEvaluator]:
+    """Yield the evaluator, or one that shares it out among workers."""
     from dongfeng.search.evaluators import ProcessEvaluator, RayEvaluator
 
     if args.workers == RAY:
@@ -176,90 +195,56 @@ def _parallel(args: argparse.Namespace, evaluate: Any) -> Iterator[Any]:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from dongfeng.search.report import read_run
+    from dongfeng.search import search_status
 
-    _show(args, read_run(args.folder))
+    return _show(args, search_status(args.folder))
+
+
+def _show(args: argparse.Namespace, status: SearchStatus) -> int:
+    from dongfeng.search.encoding_text import encoding_text
+
+    if args.json:
+        print_json(status.to_json())
+        return 0
+    rows = [(encoding_text(each.encoding), each.latency_ms, f"{each.accuracy:.5g}") for each in status.front]
+    print_table(("architecture", "ms", "accuracy"), rows)
+    of_budget = "" if status.budget is None else f" of {status.budget:,}"
+    pruned = "" if status.pruned is None else f", {status.pruned:,} pruned, {status.remaining:,} left"
+    failed = f", {status.failed:,} failed" if status.failed else ""
+    note(f"{status.run}: {status.evaluated:,}{of_budget} evaluated{pruned}{failed}")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
-    from dongfeng.search.report import read_run, write_report
+    from dongfeng.search import write_report
 
-    for path in write_report(read_run(args.folder)):
+    for path in write_report(args.folder):
         print(path)
     return 0
 
 
+def _try_report(folder: Path) -> None:
+    """Write the report, or warn that matplotlib is missing."""
+    from dongfeng.search import write_report
+
+    try:
+        write_report(folder)
+    except BackendUnavailable as error:
+        note(f"warning: {error}")
+
+
 def _export(args: argparse.Namespace) -> int:
-    from dongfeng.search.config import space_of
-    from dongfeng.search.encoding_text import encoding_text
-    from dongfeng.search.export import export, spread
-    from dongfeng.search.report import read_run
+    from dongfeng.search import export_front
 
     if args.out is None:
         args.usage("export needs -o DIR")
-    found = read_run(args.folder)
-    if not found.front:
-        raise DongfengError(f"{found.folder}: no candidate has an accuracy yet; there is nothing to export")
-    space = space_of_arguments(args) if ":" in args.space else space_of(found.config)
-    chosen = spread(found.front, args.pick or PICK)
-    paths = export(space, chosen, args.out)
-    rows = [
-        {"file": str(path), "encoding": encoding_text(each.encoding), **_values(each)}
-        for path, each in zip(paths, chosen, strict=True)
-    ]
+    space = space_of_arguments(args) if ":" in args.space else None
+    rows = [net.to_json() for net in export_front(args.folder, args.out, pick=args.pick or PICK, space=space)]
     if args.json:
         print_json({"run": args.folder, "rows": rows})
     else:
         print_table(("file", "architecture", "ms", "accuracy"), [tuple(row.values()) for row in rows])
     return 0
-
-
-def _pictures(found: SearchRun) -> None:
-    """The report, as far as it can be had: a search that has ended well does not fail for want of a picture."""
-    from dongfeng.search.report import write_report
-
-    if not found.front:
-        return
-    try:
-        write_report(found)
-    except BackendUnavailable as error:
-        note(f"warning: {error}")
-
-
-def _show(args: argparse.Namespace, found: SearchRun) -> None:
-    from dongfeng.search.report import status
-
-    state = status(found)
-    if args.json:
-        print_json(state)
-        return
-    rows = [(row["encoding"], row["latency_ms"], f"{row['accuracy']:.5g}") for row in state["rows"]]
-    print_table(("architecture", "ms", "accuracy"), rows)
-    of_budget = "" if state["budget"] is None else f" of {state['budget']:,}"
-    pruned = "" if state["pruned"] is None else f", {state['pruned']:,} pruned, {state['remaining']:,} left"
-    failed = f", {state['failed']:,} failed" if state["failed"] else ""
-    note(f"{found.folder}: {state['evaluated']:,}{of_budget} evaluated{pruned}{failed}")
-
-
-def _values(candidate: Any) -> dict[str, float]:
-    return {"latency_ms": candidate.latency_ms, "accuracy": candidate.accuracy}
-
-
-def _line(told: EvaluationEvent, total: int) -> str:
-    from dongfeng.search.encoding_text import encoding_text
-
-    candidate, outcome, state, is_recalled = told
-    accuracy = "failed" if math.isnan(candidate.accuracy) else f"{candidate.accuracy:.5g}"
-    how = "already there" if is_recalled else f"{outcome.seconds:.1f} s"
-    return (
-        f"{state.evaluated}/{total} {encoding_text(candidate.encoding)}: {candidate.latency_ms:.3f} ms, {accuracy} "
-        f"({how}), {state.pruned:,} pruned, {state.remaining:,} left"
-    )
-
-
-def _window(window: tuple[float, float]) -> str:
-    return f"{window[0]:g} to {window[1]:g} ms"
 
 
 def _workers(text: str) -> int | str:

@@ -1,4 +1,4 @@
-"""What the options of `dongfeng search` mean: spaces, windows, devices, evaluators."""
+"""The options of `dongfeng search` as spaces, windows, devices and evaluators."""
 
 from __future__ import annotations
 
@@ -6,55 +6,54 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from dongfeng.cli.bench_arguments import share_progress
 from dongfeng.cli.output import note
 from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
+    from dongfeng.architectures import Backbone
     from dongfeng.devices import DeviceProfile
     from dongfeng.search import Space
+    from dongfeng.search.outcome import Evaluate
 
 TRAININGS = ("toyshapes", "toytown", "imagenet", "cityscapes")
 HERE, RAY = "here", "ray"
 
 
 def window_ms(text: str) -> tuple[float, float]:
-    """Least and greatest latency, from "2:7".
+    """Read least and greatest latency from "2:7".
 
     Example:
         >>> window_ms("2:7")
         (2.0, 7.0)
     """
-    match = re.fullmatch(r"([0-9.]+):([0-9.]+)", text)
-    try:
-        least, most = float(match[1]), float(match[2])  # type: ignore[index]
-    except (TypeError, ValueError):
-        least, most = 1.0, 0.0
+    number = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
+    match = re.fullmatch(f"{number}:{number}", text)
+    least, most = map(float, match.groups()) if match else (1.0, 0.0)
     if not least <= most:
         raise argparse.ArgumentTypeError(f"expected LEAST:GREATEST in milliseconds, such as 2:7, got {text!r}")
     return least, most
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """Widths of blocks, from "64,128,256"."""
+    """Read widths of blocks from "64,128,256"."""
     if not re.fullmatch(r"[0-9]{1,5}(,[0-9]{1,5})*", text):
         raise argparse.ArgumentTypeError(f"expected widths such as 64,128,256, got {text!r}")
     return tuple(map(int, text.split(",")))
 
 
 def depths(text: str) -> tuple[tuple[int, int], ...]:
-    """Smallest and largest number of blocks of each stage, from "1:4,1:12,1:8"."""
+    """Read the smallest and largest number of blocks of each stage from "1:4,1:12,1:8"."""
     if not re.fullmatch(r"[0-9]{1,3}:[0-9]{1,3}(,[0-9]{1,3}:[0-9]{1,3})*", text):
         raise argparse.ArgumentTypeError(f"expected LEAST:MOST blocks per stage, such as 1:4,1:12,1:8, got {text!r}")
     return tuple((int(least), int(most)) for least, most in (stage.split(":") for stage in text.split(",")))
 
 
-def named(text: str, what: str) -> Any:
-    """An object of the user's own, from "module:name"; the working folder counts as a place of modules.
+def named(text: str, what: str) -> object:
+    """Import an object of the user's own from "module:name", also from the working folder.
 
     Raises:
         DongfengError: it cannot be imported.
@@ -63,13 +62,14 @@ def named(text: str, what: str) -> Any:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return getattr(importlib.import_module(module), name)
+        found: object = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DongfengError(f"{what} {text}: cannot be imported ({error}); expected module:name") from error
+    return found
 
 
 def space_of_arguments(args: argparse.Namespace) -> Space:
-    """The space that `--space` and its companions describe.
+    """Build the space that `--space` and its companions describe.
 
     Raises:
         DongfengError: there is no such space, or an option is not for it.
@@ -96,47 +96,39 @@ def space_of_arguments(args: argparse.Namespace) -> Space:
     return space
 
 
-def _backbone(name: str) -> Any:
+def _backbone(name: str) -> Backbone:
     from dongfeng import architectures
 
-    known = {**architectures.CLASSIFIERS, "dflite": architectures.DFLITE}
+    known: dict[str, Backbone] = {**architectures.CLASSIFIERS, "dflite": architectures.DFLITE}
     if name not in known:
         raise DongfengError(f"--backbone {name}: expected {', '.join(known)}")
     return known[name]
 
 
 def latency_of_arguments(args: argparse.Namespace, space: Space, folder: Path) -> str | DeviceProfile:
-    """The device: a known one's name, a profile's path, or a profile of this machine, measured once for a run.
+    """Return a device's name, a profile's path, or a profile of this machine, measured once for a run.
 
     Raises:
         DongfengError: this machine cannot be measured.
     """
     if args.device != HERE:
         return str(args.device)
-    from dongfeng.devices import read_profile, write_profile
-    from dongfeng.devices.pinning import pinned
-    from dongfeng.search.here import measure_space
+    from dongfeng.search.here import PROFILE, measure_once
 
-    profile_file = folder / "device.json"
-    if profile_file.exists():
-        return read_profile(profile_file)
-    folder.mkdir(parents=True, exist_ok=True)
-    note(f"measuring the blocks of the space on this machine; they are kept in {profile_file}")
-    with pinned(args.threads or 1) as (threads, _), share_progress("measure") as step:
-        profile = measure_space(
+    if not (folder / PROFILE).exists():
+        note(f"measuring the blocks of the space on this machine; they are kept in {folder / PROFILE}")
+    with share_progress("measure") as step:
+        return measure_once(
             space,
-            folder / "device.journal",
-            threads=threads,
+            folder,
+            threads=args.threads or 1,
             rounds=args.rounds or 3,
             on_progress=lambda done, total: step(done / total),
         )
-    write_profile(profile, profile_file)
-    (folder / "device.journal").unlink(missing_ok=True)
-    return read_profile(profile_file)
 
 
-def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[..., float]:
-    """What `--evaluator` names.
+def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Evaluate:
+    """Return the evaluator that `--evaluator` names.
 
     Raises:
         DongfengError: there is no such evaluator, or an option is not for it.
@@ -144,6 +136,7 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[.
         OSError: a table cannot be read.
     """
     from dongfeng.search.evaluators import TableEvaluator, training_evaluator
+    from dongfeng.search.evaluators.training import DECODER
     from dongfeng.training.settings import check_installed
 
     kind, colon, where = args.evaluator.partition(":")
@@ -151,8 +144,8 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[.
     if kind in TRAININGS:
         if args.workers != RAY:  # its workers train, and are other machines
             check_installed()
-        return training_evaluator(space, args.evaluator, seed=args.seed, **settings)
-    if settings:
+        return training_evaluator(space, args.evaluator, seed=args.seed, decoder=args.decoder or DECODER, **settings)
+    if settings or args.decoder is not None:
         raise DongfengError(f"--steps, --size, --decoder, --recipe, --set: are for training, not for {args.evaluator}")
     if kind == "table" and where:
         return TableEvaluator(where)
@@ -163,11 +156,12 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Callable[.
     evaluate = found() if isinstance(found, type) else found
     if not callable(evaluate):
         raise DongfengError(f"--evaluator {args.evaluator}: expected a function of an encoding, got {evaluate!r}")
-    return evaluate  # type: ignore[no-any-return]
+    return cast("Evaluate", evaluate)
 
 
-def _training_settings(args: argparse.Namespace) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _training_settings(args: argparse.Namespace) -> dict[str, object]:
+    """Collect the settings of the trainings; later ones replace those of the recipe."""
+    found: dict[str, object] = {}
     if args.recipe is not None:
         from dongfeng.training import TrainConfig, read_recipe
 
@@ -178,6 +172,4 @@ def _training_settings(args: argparse.Namespace) -> dict[str, Any]:
         found["steps"] = args.steps
     if args.size is not None:
         found["size_hw"] = args.size
-    if args.decoder is not None:
-        found["decoder"] = args.decoder
     return found

@@ -1,7 +1,7 @@
 """`Candidates`: the architectures of a space inside a latency window, as arrays.
 
-Architectures are joined stage by stage. Every join knows how little and how much time the stages to come can take, so
-that what cannot end inside the window is dropped at once; no more than a chunk is ever held beside what is kept.
+Architectures are joined stage by stage. Every join knows the least and the greatest latency of the stages to come, and
+drops prefixes that cannot end inside the window at once; no more than a chunk is ever held beside what is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dongfeng.search.latency import Floats, LatencyModel, Step
 from dongfeng.search.space import Encoding, Space
 from dongfeng.search.stages import Ints
 
-_CHUNK = 2_000_000  # pairs looked at in one go
+_CHUNK = 2_000_000  # pairs of a join that are held at once
 _MOST_CALLS = 2_000_000  # the default space takes some ten seconds
 _EDGE = 1e-9  # a latency this near to the window's edge is inside: sums in another order differ by less
 
@@ -27,7 +27,7 @@ class Candidates:
     """Architectures inside a window; their numbers are positions in these arrays.
 
     Attributes:
-        space: The space they are of.
+        space: Their space.
         rows: (stages, n) int32, rows in the space's stage tables.
         latency_ms: (n,) float64.
     """
@@ -40,17 +40,17 @@ class Candidates:
         return len(self.latency_ms)
 
     def encoding(self, number: int) -> Encoding:
-        """The encoding of a candidate."""
+        """Return the encoding of a candidate."""
         pairs = zip(self.space.stages, self.rows[:, number], strict=True)
         return tuple(stage.tuple_of(int(row)) for stage, row in pairs)
 
 
 def candidates(space: Space, model: LatencyModel, window_ms: tuple[float, float]) -> Candidates:
-    """Every architecture of a space whose latency is inside a window, both ends included.
+    """Return every architecture of a space whose latency is inside a window, both ends included.
 
     Args:
         space: The space.
-        model: As `latency_model` gives it. A callable is asked for every encoding, so the space must be small.
+        model: Latencies from `latency_model`. A callable is called for every encoding, so the space must be small.
         window_ms: Least and greatest latency in milliseconds.
 
     Raises:
@@ -62,7 +62,7 @@ def candidates(space: Space, model: LatencyModel, window_ms: tuple[float, float]
         least_whole, most_whole = costs.range_ms
         rows, latencies_ms = costs.join(least_ms, most_ms)
     else:
-        rows, latencies_ms = _asked(space, model)
+        rows, latencies_ms = _called(space, model)
         least_whole, most_whole = latencies_ms.min(), latencies_ms.max()
         inside = (latencies_ms >= least_ms) & (latencies_ms <= most_ms)
         rows, latencies_ms = rows[:, inside], latencies_ms[inside]
@@ -74,7 +74,7 @@ def candidates(space: Space, model: LatencyModel, window_ms: tuple[float, float]
     return Candidates(space, rows, latencies_ms)
 
 
-def _asked(space: Space, model: Callable[[Encoding], float]) -> tuple[Ints, Floats]:
+def _called(space: Space, model: Callable[[Encoding], float]) -> tuple[Ints, Floats]:
     if len(space) > _MOST_CALLS:
         raise SearchError(
             f"latency: a callable would be asked for {len(space)} encodings, more than {_MOST_CALLS}; "
@@ -90,10 +90,10 @@ def _asked(space: Space, model: Callable[[Encoding], float]) -> tuple[Ints, Floa
 
 
 class _Costs:
-    """Latencies of steps as arrays; a width is known by its `code`, 0 standing for no block."""
+    """Latencies of steps as arrays. Widths are numbered by their `code`; 0 stands for no block."""
 
     def __init__(self, space: Space, steps: Mapping[Step, float] | None) -> None:
-        """`steps` None: everything takes no time."""
+        """Tabulate steps; None: nothing takes any time."""
         widths = sorted({0, *(width for stage in space.widths for width in stage)})
         self._code = np.zeros(widths[-1] + 1, dtype=np.int32)
         self._code[widths] = np.arange(len(widths))
@@ -118,7 +118,7 @@ class _Costs:
         return float(low[0]), float(high[0])
 
     def join(self, least_ms: float, most_ms: float) -> tuple[Ints, Floats]:
-        """Rows (stages, n) and latencies (n,) of the architectures between two latencies."""
+        """Return rows (stages, n) and latencies (n,) of the architectures between two latencies."""
         rows, ms, last = np.zeros((0, 1), np.int32), np.zeros(1), np.zeros(1, np.int32)
         for number, stage in enumerate(self._stages):
             low, high = self._rest_ms[number + 1]
@@ -138,14 +138,14 @@ class _Costs:
         return rows, ms + self._enter_ms[-1, self._code[last], 0]
 
     def _choices(self, number: int, before: int) -> tuple[int, Floats]:
-        """The first tuple of a stage that may follow a width, and what each from there on adds, (rows,) ms."""
+        """Return the first tuple of a stage that may follow a width, and the ms (rows,) of each from there on."""
         stage = self._stages[number]
         start = int(np.searchsorted(stage.first, before))
         entered = self._enter_ms[number, self._code[before], self._code[stage.first[start:]]]
         return start, entered + self._inner_ms[number][start:]
 
     def _bounds(self) -> list[tuple[Floats, Floats]]:
-        """Least and greatest latency of all that follows, per stage it begins with: two arrays over codes."""
+        """Return the least and greatest latency from each stage on, two arrays over codes per stage."""
         head = self._enter_ms[-1, :, 0]
         found = [(head, head)]
         for number in reversed(range(len(self._stages))):

@@ -1,93 +1,103 @@
-"""What defines a run, as its config.json holds it, and the space that is read back from there."""
+"""`SearchConfig`: every setting that decides a search, and its description in config.json."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from dongfeng._version import __version__
-from dongfeng.architectures.backbone import Backbone
 from dongfeng.errors import SearchError
 from dongfeng.search.describe import Facts, describe, describe_latency, plain
 from dongfeng.search.latency import LatencySource
-from dongfeng.search.samplers import Sampler
+from dongfeng.search.outcome import AnyEvaluator, Evaluator, OutcomeEvaluator
+from dongfeng.search.samplers import Sampler, uniform
 from dongfeng.search.space import Space
+from dongfeng.search.surrogate import surrogate
 
 FORMAT = "dongfeng.search/1"
-_FREE = ("version", "budget")  # a run may go on with another
+SAMPLERS: Mapping[str, Sampler] = MappingProxyType({"uniform": uniform, "surrogate": surrogate})
 
 
-def run_config(
-    space: Space,
-    *,
-    latency: LatencySource,
-    evaluate: object,
-    window_ms: tuple[float, float],
-    budget: int | None,
-    seed: int,
-    batch: int,
-    margin: float,
-    sampler: str | Sampler,
-) -> Facts:
-    """All that decides a run, as JSON has it."""
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "space": {
-            "widths": plain(space.widths),
-            "depths": plain(space.depths),
-            "timed_blob": space.timed_blob,
-            "builder": describe(space.builder),
-        },
-        "latency": describe_latency(latency),
-        "window_ms": [float(ms) for ms in window_ms],
-        "evaluate": plain(describe(evaluate)),
-        "sampler": sampler if isinstance(sampler, str) else describe(sampler)["function"],
-        "margin": float(margin),
-        "batch": int(batch),
-        "seed": int(seed),
-        "budget": budget,
-    }
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Settings of a search.
 
-
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """The first setting that makes these two different runs, in words; None if there is none."""
-    theirs, ours = dict(_flat(there)), dict(_flat(here))
-    for key in dict.fromkeys((*theirs, *ours)):
-        if theirs.get(key) != ours.get(key) and key not in _FREE:
-            return f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
-    return None
-
-
-def space_of(config: Mapping[str, Any]) -> Space:
-    """The space of a run.
+    Attributes:
+        space: The architectures.
+        latency: Device name, profile or its path; a mapping of `Step` to milliseconds; or a callable that returns an
+            encoding's milliseconds and is called for every encoding of the space.
+        evaluate: Callable that returns the accuracy of an encoding, in any unit, greater is better, NaN where the
+            evaluation failed; or an evaluator, which gets a whole batch at once.
+        window_ms: Least and greatest latency, both included.
+        budget: Evaluations after which to stop; None: no limit.
+        seed: Seed of the draws: equal settings and accuracies give an equal search.
+        batch: Candidates that are drawn at once.
+        margin: Prune only where accuracies differ by this much. Twice the largest error of an evaluation keeps
+            pruning sound; see `dongfeng.search.pruning`.
+        sampler: "uniform", as in the paper; "surrogate", which needs far fewer evaluations; or a `Sampler`.
 
     Raises:
-        SearchError: its nets are built by code of the user's own, which a file cannot name safely.
+        SearchError: a setting is not of this form.
     """
-    told = config["space"]
-    builder = told["builder"]
-    name = str(builder.get("function"))
-    if not name.startswith("dongfeng.") or "arguments" in builder:
-        raise SearchError(f"nets of this space are built by {name}, not by dongfeng; give the space itself")
-    module, _, function = name.rpartition(".")
-    build: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    keywords = {key: _value(key, value) for key, value in builder.get("keywords", {}).items()}
-    return Space(_tuples(told["widths"]), _tuples(told["depths"]), partial(build, **keywords), told["timed_blob"])
+
+    space: Space
+    latency: LatencySource
+    evaluate: AnyEvaluator
+    window_ms: tuple[float, float]
+    budget: int | None = None
+    seed: int = 0
+    batch: int = 1
+    margin: float = 0.0
+    sampler: str | Sampler = "uniform"
+
+    def __post_init__(self) -> None:
+        counts: dict[str, int] = {"batch": self.batch} | ({} if self.budget is None else {"budget": self.budget})
+        for name, count in counts.items():
+            if not isinstance(count, int) or count < 1:
+                raise SearchError(f"{name}: expected a whole number of at least 1, got {count!r}")
+        if not callable(self.evaluate) and not isinstance(self.evaluate, Evaluator | OutcomeEvaluator):
+            raise SearchError(f"evaluate: expected a callable of an encoding or an evaluator, got {self.evaluate!r}")
+        check_settings(window_ms=self.window_ms, seed=self.seed, margin=self.margin, sampler=self.sampler)
+
+    def to_json(self) -> Facts:
+        """Describe the settings as config.json holds them."""
+        return {
+            "format": FORMAT,
+            "version": __version__,
+            "space": {
+                "widths": plain(self.space.widths),
+                "depths": plain(self.space.depths),
+                "timed_blob": self.space.timed_blob,
+                "builder": describe(self.space.builder),
+            },
+            "latency": describe_latency(self.latency),
+            "window_ms": [float(ms) for ms in self.window_ms],
+            "evaluate": plain(describe(self.evaluate)),
+            "sampler": self.sampler if isinstance(self.sampler, str) else describe(self.sampler)["function"],
+            "margin": float(self.margin),
+            "batch": int(self.batch),
+            "seed": int(self.seed),
+            "budget": self.budget,
+        }
 
 
-def _value(key: str, value: Any) -> Any:
-    return Backbone(**{name: _tuples(part) for name, part in value.items()}) if key == "backbone" else _tuples(value)
+def check_settings(*, window_ms: tuple[float, float], seed: int, margin: float, sampler: str | Sampler) -> None:
+    """Check the settings of the draws and of pruning.
 
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _flat(facts: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in facts.items():
-        found += _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else [(f"{above}{key}", value)]
-    return found
+    Raises:
+        SearchError: a setting is not of the form that `SearchConfig` describes.
+    """
+    try:
+        least, most = map(float, window_ms)
+    except (TypeError, ValueError):
+        raise SearchError(f"window_ms: expected (least, greatest) in milliseconds, got {window_ms!r}") from None
+    if not 0 <= least <= most:
+        raise SearchError(f"window_ms: expected 0 <= least <= greatest, got {window_ms!r}")
+    if not isinstance(margin, (int, float)) or not 0 <= margin < math.inf:
+        raise SearchError(f"margin: expected an accuracy of at least 0, got {margin!r}")
+    if not isinstance(seed, int) or seed < 0:
+        raise SearchError(f"seed: expected a whole number of at least 0, got {seed!r}")
+    if not callable(sampler) and sampler not in SAMPLERS:
+        raise SearchError(f"sampler: expected {', '.join(SAMPLERS)} or a callable, got {sampler!r}")

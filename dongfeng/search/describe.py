@@ -1,4 +1,4 @@
-"""What a run is made of, in words that JSON has and that are the same whenever the run is resumed."""
+"""Descriptions of a run's parts, as JSON values that stay the same when the run is resumed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from dataclasses import asdict, is_dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from dongfeng.devices import DeviceProfile
 from dongfeng.search.latency import LatencySource
 
-Facts = dict[str, Any]
+Facts = dict[str, object]
+
+# Words of a profile's checksum. They are those of the first version, so that a run of any version goes on.
+_KERNEL = (
+    "Unit(operation={!r}, kernel_hw={!r}, stride_hw={!r}, groups={!r}, c_in={!r}, c_out={!r}, in_hw={!r}, out_hw={!r})"
+)
+_ROW = "MeasuredUnit(unit={}, ms={!r}, samples={!r}, spread={!r})"
+_ROOFLINE = (
+    "Roofline(tflops={!r}, gb_per_s={!r}, unit_us={!r}, deconv_traffic={!r}, bytes_per_value={!r}, fitted_to={!r}, "
+    "error={!r})"
+)
 
 
 def describe(thing: object) -> Facts:
-    """An evaluator, a builder or another callable: what its `describe()` says, else the name of its code.
+    """Describe an evaluator, a builder or another callable: by its own `describe()`, else by the name of its code.
 
     A `functools.partial` is its function and its arguments. Code that changes under its name cannot be told apart.
     """
@@ -33,20 +42,23 @@ def describe(thing: object) -> Facts:
 
 
 def describe_latency(latency: LatencySource) -> Facts:
-    """Where latencies come from; a profile or a mapping is known by its content, wherever its file lies."""
+    """Describe where latencies come from: a profile or a mapping by its content, wherever its file lies."""
     if isinstance(latency, DeviceProfile):
-        return {"device": latency.name, "sha256": _digest(latency.kernels, latency.roofline, latency.gap_us)}
+        return {"device": latency.name, "sha256": _profile_digest(latency)}
     if isinstance(latency, str) and not latency.endswith(".json") and Path(latency).name == latency:
         return {"device": latency}
     if isinstance(latency, str | PathLike):
         return {"device": Path(latency).stem, "sha256": hashlib.sha256(Path(latency).read_bytes()).hexdigest()}
     if isinstance(latency, Mapping):
-        return {"steps": len(latency), "sha256": _digest(*sorted((*step, ms) for step, ms in latency.items()))}
+        return {
+            "steps": len(latency),
+            "sha256": _digest(*map(repr, sorted((*step, ms) for step, ms in latency.items()))),
+        }
     return describe(latency)
 
 
-def plain(value: object) -> Any:
-    """A value as JSON would give it back; what JSON has no word for becomes its text."""
+def plain(value: object) -> object:
+    """Return a value as JSON would give it back; a value that JSON does not know becomes its text."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -58,5 +70,15 @@ def plain(value: object) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([repr(part) for part in parts]).encode()).hexdigest()
+def _profile_digest(profile: DeviceProfile) -> str:
+    """Return the checksum of a profile's content, as the folders of all versions hold it."""
+    rows = [_ROW.format(_KERNEL.format(*kernel), *figures) for kernel, *figures in profile.kernels]
+    roofline = asdict(profile.roofline)
+    if roofline["fitted_to"] == "kernels":
+        roofline["fitted_to"] = "units"
+    table = f"({', '.join(rows)}{',' if len(rows) == 1 else ''})"
+    return _digest(table, _ROOFLINE.format(*roofline.values()), repr(profile.gap_us))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -11,7 +11,7 @@ _FORM = re.compile(r"[0-9]+(?:[, ]+[0-9]+)*(?:/[0-9]+(?:[, ]+[0-9]+)*)*")
 
 
 def encoding_text(encoding: Encoding) -> str:
-    """An encoding as `dongfeng train` takes it.
+    """Return an encoding as text, which `dongfeng train` takes.
 
     Example:
         >>> encoding_text(((64, 64), (128,), (256,)))
@@ -21,7 +21,7 @@ def encoding_text(encoding: Encoding) -> str:
 
 
 def parse_encoding(text: str) -> Encoding:
-    """An encoding from its text; widths may also be separated by spaces, which a CSV file need not quote.
+    """Read an encoding from its text; widths may also be separated by spaces, which a CSV file need not quote.
 
     Raises:
         SearchError: the text is not of this form.

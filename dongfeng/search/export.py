@@ -1,9 +1,9 @@
-"""Chosen architectures of a boundary as network files that are ready to be trained."""
+"""Chosen architectures of a boundary as network files, ready to be trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -12,15 +12,56 @@ import numpy as np
 from dongfeng.errors import SearchError
 from dongfeng.formats.caffe import write_caffe
 from dongfeng.search.result import Candidate
+from dongfeng.search.run import read_run
 from dongfeng.search.space import Space
 
 
+@dataclass(frozen=True)
+class ExportedNet:
+    """A network file and the candidate that it holds."""
+
+    file: Path
+    candidate: Candidate
+
+    def to_json(self) -> dict[str, object]:
+        """Return a row of a table."""
+        return {"file": str(self.file), **self.candidate.to_json()}
+
+
+def export_front(
+    run_dir: str | PathLike[str], folder: str | PathLike[str], *, pick: int = 3, space: Space | None = None
+) -> list[ExportedNet]:
+    """Write architectures of a run's boundary as net1.prototxt, net2.prototxt, ..., spread over its latencies.
+
+    Args:
+        run_dir: Folder of the run.
+        folder: Folder of the network files, created where it is missing.
+        pick: Number of architectures; all where the boundary has fewer.
+        space: Space of the run; None: the space that its configuration describes.
+
+    Raises:
+        SearchError: `run_dir` holds no run, nothing was evaluated yet, or the nets are built by the user's own code
+            and `space` is None.
+        OSError: the folder cannot be written.
+    """
+    run = read_run(run_dir)
+    if not run.front:
+        raise SearchError(f"{run.folder}: no candidate has an accuracy yet; there is nothing to export")
+    space = run.config.space() if space is None else space
+    chosen = spread(run.front, pick)
+    files = write_nets(space, chosen, folder)
+    return [ExportedNet(file, candidate) for file, candidate in zip(files, chosen, strict=True)]
+
+
 def spread(front: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Candidates of a boundary whose latencies lie as evenly as they can, the fastest and the most accurate included.
+    """Choose candidates of a boundary whose latencies lie evenly, the fastest and the most accurate included.
 
     Args:
         front: From the fastest to the most accurate.
-        count: How many; all where the boundary has fewer. One alone is the most accurate.
+        count: Number of candidates; all where the boundary has fewer. One alone is the most accurate.
+
+    Raises:
+        SearchError: the count is below 1.
 
     Example:
         >>> front = [Candidate(((width,),), ms, 0.5) for width, ms in enumerate((1.0, 1.1, 1.9, 3.0), 1)]
@@ -41,13 +82,15 @@ def spread(front: Sequence[Candidate], count: int) -> list[Candidate]:
     return [front[index] for index in chosen]
 
 
-def export(space: Space, chosen: Sequence[Candidate], folder: str | PathLike[str], *, stem: str = "net") -> list[Path]:
+def write_nets(
+    space: Space, chosen: Sequence[Candidate], folder: str | PathLike[str], *, stem: str = "net"
+) -> list[Path]:
     """Write each candidate's net, without weights, as STEM1.prototxt, STEM2.prototxt, ...
 
     Args:
-        space: What builds the nets.
+        space: The space, which builds the nets.
         chosen: The candidates.
-        folder: Made where it is missing.
+        folder: Folder of the files, created where it is missing.
         stem: Begin of the files' names, and name of the nets.
 
     Raises:

@@ -1,7 +1,7 @@
 """Latency of every encoding of a space, as a sum over steps.
 
-A step is a block together with the block before it: that pair decides what the block's layers look like, and so what
-they cost. The head is a step too, after the last block. So a handful of numbers gives the latency of any encoding, and
+A step is a block together with the block before it: that pair decides the shapes of the block's layers, and so their
+cost. The head is a step too, after the last block. So a handful of numbers gives the latency of any encoding, and
 adding arrays of them that of all encodings.
 """
 
@@ -24,9 +24,9 @@ Floats = npt.NDArray[np.float64]
 LatencyModel = Mapping["Step", float] | Callable[[Encoding], float]
 LatencySource = Device | LatencyModel
 
-_PROBES = 200  # encodings drawn to see whether the steps found are all there are
-_CHECKS = 24  # of the others, those whose nets are costed to see whether sums over steps are right
-_EXACT = 1e-9
+_PROBES = 200  # random encodings, in case the covering ones lack a step
+_CHECKS = 24  # encodings that are not solved for, whose whole nets check the sums over steps
+_EXACT = 1e-9  # relative error of such a sum
 
 
 class Step(NamedTuple):
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 
 def steps_of(encoding: Encoding) -> list[Step]:
-    """The steps of an encoding, the head's included.
+    """Return the steps of an encoding, the head's included.
 
     Example:
         >>> [tuple(step) for step in steps_of(((64,), (64, 128), (128,)))][1:3]
@@ -61,12 +61,12 @@ def steps_of(encoding: Encoding) -> list[Step]:
 
 
 def latency_model(space: Space, source: LatencySource) -> LatencyModel:
-    """What gives the latency of the space's encodings.
+    """Return the latencies of a space's encodings, as a mapping of steps or a callable.
 
     Args:
         space: The space.
-        source: A device name, a profile or its path: measured into steps; a mapping of steps to milliseconds, or a
-            callable of an encoding: taken as it is.
+        source: A device name, a profile or its path, which is solved for steps; a mapping of steps to milliseconds or
+            a callable of an encoding, which is returned as it is.
 
     Raises:
         SearchError: latencies of the space's nets are not sums over steps.
@@ -79,7 +79,7 @@ def latency_model(space: Space, source: LatencySource) -> LatencyModel:
 
 
 def latency_ms(model: LatencyModel, encoding: Encoding) -> float:
-    """Milliseconds of one encoding.
+    """Return the milliseconds of one encoding.
 
     Raises:
         SearchError: the mapping lacks one of its steps.
@@ -93,12 +93,12 @@ def latency_ms(model: LatencyModel, encoding: Encoding) -> float:
 
 
 def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]:
-    """Milliseconds of every step of a space on a device.
+    """Return the milliseconds of every step of a space on a device.
 
     Whole nets are costed, enough of them that every other encoding's steps are a linear combination of theirs, and
-    the equations solved. So nothing needs to be known of blocks, fusion or heads: a space is costed as soon as its nets
-    can be built. Single steps are not unique (what a block leaves behind could be counted with the next one), but sums
-    over encodings are; some encodings that were not used are costed as whole nets to make sure.
+    the equations solved. This takes no knowledge of blocks, fusion or heads: a space is costed as soon as its nets
+    can be built. Single steps are not unique (a cost between two blocks may be counted with either), but sums over
+    encodings are; some encodings that were not used are costed as whole nets to make sure.
 
     Raises:
         SearchError: they are not sums over steps.
@@ -129,13 +129,13 @@ def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]
 
 
 def covering(space: Space) -> Iterator[Encoding]:
-    """Encodings in which each two widths meet in each place where they may, shallow ones first."""
+    """Yield encodings in which any two widths meet in each place where they may, shallow ones first."""
     widths = sorted({width for stage in space.widths for width in stage})
     for extra in (0, 1, 2):
         for stage, (least, most) in enumerate(space.depths):
             for narrow, wide in itertools.combinations_with_replacement(widths, 2):
-                for turn in range(least + extra + 1):
-                    middle = (narrow,) * turn + (wide,) * (least + extra - turn)
+                for change in range(least + extra + 1):
+                    middle = (narrow,) * change + (wide,) * (least + extra - change)
                     before = [(narrow,) * lowest for lowest, _ in space.depths[:stage]]
                     after = [(wide,) * lowest for lowest, _ in space.depths[stage + 1 :]]
                     for encoding in ((*before, middle, *after), (*space.example[:stage], middle, *after)):
@@ -159,7 +159,7 @@ def _random_encodings(space: Space, count: int) -> list[Encoding]:
 
 
 def _independent(counts: Floats) -> list[int]:
-    """Rows of which all others are linear combinations, the first possible ones."""
+    """Return the first rows of which all others are linear combinations."""
     basis = np.zeros((0, counts.shape[1]))
     chosen = []
     for index, row in enumerate(counts):

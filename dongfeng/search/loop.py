@@ -1,33 +1,31 @@
-"""The loop around a search: draw a batch, evaluate it, account for it in the order drawn, with or without a log."""
+"""`search` and `run_search`: draw a batch, evaluate it, account for it in the order drawn; with or without a folder."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from dongfeng.errors import SearchError
-from dongfeng.search.algorithm import Evaluator, Search
-from dongfeng.search.describe import Facts
-from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.evaluators.processes import seed_of
-from dongfeng.search.folder import EvaluationRecord, PruningProgress, SearchFolder, now
-from dongfeng.search.outcome import Evaluate, Outcome, outcomes
+from dongfeng.search.algorithm import Search
+from dongfeng.search.config import SearchConfig
+from dongfeng.search.folder import SearchFolder
+from dongfeng.search.latency import LatencySource
+from dongfeng.search.log import FolderLog, Log
+from dongfeng.search.outcome import AnyEvaluator, Outcome, in_order, outcomes
+from dongfeng.search.records import PruningProgress
 from dongfeng.search.result import Candidate, Result
-from dongfeng.search.space import Encoding
-
-_SECONDS_PER_STATE = 1.0  # between two writings of what the log can make again
+from dongfeng.search.samplers import Sampler
+from dongfeng.search.space import Encoding, Space
 
 
 class EvaluationEvent(NamedTuple):
-    """A candidate that was accounted for, and where the search stands with it.
+    """A candidate that has just been accounted for.
 
     Attributes:
-        candidate: It.
-        outcome: Its evaluation.
-        progress: How many are evaluated, pruned and left.
-        is_recalled: Whether its evaluation is from a log.
+        candidate: The candidate.
+        outcome: The outcome of its evaluation.
+        progress: Counts of candidates after it.
+        is_recalled: Whether the outcome is from the log of a run.
     """
 
     candidate: Candidate
@@ -36,132 +34,125 @@ class EvaluationEvent(NamedTuple):
     is_recalled: bool
 
 
-OnEvaluation = Callable[[EvaluationEvent], object]
+class SearchListener(Protocol):
+    """Follows a search."""
+
+    def begun(self, candidates: int) -> None:
+        """Hear that a search begins, and the number of candidates inside its window."""
+        ...
+
+    def evaluated(self, event: EvaluationEvent) -> None:
+        """Hear of a candidate, in the order drawn."""
+        ...
 
 
-def run_loop(
-    run: Search,
-    evaluate: Evaluate | Evaluator,
+def search(
+    space: Space,
     *,
-    budget: int | None,
-    batch: int,
-    on_evaluation: OnEvaluation | None = None,
-    log: Log | None = None,
+    latency: LatencySource,
+    evaluate: AnyEvaluator,
+    window_ms: tuple[float, float],
+    budget: int | None = None,
+    seed: int = 0,
+    batch: int = 1,
+    margin: float = 0.0,
+    sampler: str | Sampler = "uniform",
+    run_dir: str | PathLike[str] | None = None,
+) -> Result:
+    """Search the best trade-offs of accuracy and latency by Partial Order Pruning.
+
+    This is `run_search` with the settings given one by one; `SearchConfig` describes them.
+
+    Example:
+        >>> space = Space.backbone(widths=(64, 128), depths=((1, 2), (1, 3), (1, 2)))
+        >>> blocks = lambda encoding: float(sum(map(sum, encoding)))
+        >>> found = search(space, latency="tx2", evaluate=blocks, window_ms=(0, 2), budget=20)
+        >>> len(found.evaluated), len(found.evaluated) + found.pruned + found.remaining <= len(space)
+        (20, True)
+    """
+    config = SearchConfig(
+        space=space,
+        latency=latency,
+        evaluate=evaluate,
+        window_ms=window_ms,
+        budget=budget,
+        seed=seed,
+        batch=batch,
+        margin=margin,
+        sampler=sampler,
+    )
+    return run_search(config, run_dir)
+
+
+def run_search(
+    config: SearchConfig, run_dir: str | PathLike[str] | None = None, listener: SearchListener | None = None
 ) -> Result:
     """Search until nothing is left or the budget is spent.
 
-    Whole batches are drawn, even where the budget ends within one: so a run with a larger budget begins with the same
-    candidates.
+    Args:
+        config: The settings.
+        run_dir: Folder of the run, which keeps every evaluation: a search that was killed, however that was, goes on
+            with its next call, and ends as it would have. A larger budget continues one that has ended.
+        listener: Follows the search.
+
+    Returns:
+        The boundary, all that was evaluated, and how much was pruned.
+
+    Raises:
+        SearchError: no architecture is inside the window; or `run_dir` holds another search, or a log that this search
+            cannot have written.
+        DeviceError: there is no such device.
+        OSError: `run_dir` cannot be written.
     """
+    run = Search.from_config(config)
+    if run_dir is None:
+        return _run(run, config, Log(), listener)
+    with SearchFolder(run_dir) as folder:
+        log = FolderLog(folder, folder.open(config), config.evaluate)
+        try:
+            return _run(run, config, log, listener)
+        finally:
+            log.write_state()
+
+
+def _run(run: Search, config: SearchConfig, log: Log, listener: SearchListener | None) -> Result:
+    """Evaluate batch by batch.
+
+    Outcomes are logged in the order in which they become known, and accounted for in the order drawn, so a run is
+    replayed from its log. Whole batches are drawn, even where the budget ends within one: so a run with a larger
+    budget begins with the same candidates.
+    """
+    if listener is not None:
+        listener.begun(len(run.candidates))
     done = 0
-    while (budget is None or done < budget) and (drawn := run.ask(batch)):
-        drawn = drawn if budget is None else drawn[: budget - done]
-        waiting: dict[int, Outcome] = {}
-        following = 0
-        recalled = {} if log is None else log.recall(drawn, done)
-        for index, outcome in _outcomes(evaluate, drawn, recalled):
-            if log is not None and index not in recalled:
-                log.add(done + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
-            waiting[index] = outcome
-            while following in waiting:
-                outcome = waiting.pop(following)  # noqa: PLW2901
-                told = run.tell(drawn[following], outcome.accuracy)
-                if on_evaluation is not None:
-                    on_evaluation(EvaluationEvent(told, outcome, _progress(run), following in recalled))
-                following += 1
+    while (config.budget is None or done < config.budget) and (drawn := run.ask(config.batch)):
+        drawn = drawn if config.budget is None else drawn[: config.budget - done]
+        recalled = log.recall(drawn, done)
+        for index, outcome in enumerate(in_order(_outcomes(run, config.evaluate, log, drawn, done, recalled))):
+            candidate = run.tell(drawn[index], outcome.accuracy)
+            result = run.result()
+            progress = PruningProgress(len(result.evaluated), result.pruned, result.remaining)
+            log.account(progress, result)
+            if listener is not None:
+                listener.evaluated(EvaluationEvent(candidate, outcome, progress, index in recalled))
         done += len(drawn)
     return run.result()
 
 
-class Log:
-    """The log of a run folder, as the loop uses it."""
-
-    def __init__(self, files: SearchFolder, records: Sequence[EvaluationRecord], evaluate: object) -> None:
-        self._files, self._evaluate = files, evaluate
-        self._records = {record.number: record for record in records}
-
-    def recall(self, drawn: Sequence[Encoding], before: int) -> Mapping[int, Outcome]:
-        """Position and outcome of those of a batch that are in the log.
-
-        Args:
-            drawn: The batch.
-            before: How many were drawn before it.
-
-        Raises:
-            SearchError: the log has another candidate in one of these places.
-        """
-        found = {}
-        for index, encoding in enumerate(drawn):
-            record = self._records.get(before + index + 1)
-            if record is None:
-                continue
-            if record.encoding != encoding:
-                raise SearchError(
-                    f"{self._files.log_file}: candidate {record.number} is {encoding_text(record.encoding)}, but this "
-                    f"search draws {encoding_text(encoding)}: latencies or versions differ; choose another folder"
-                )
-            found[index] = Outcome(record.accuracy, record.seconds, record.worker)
-        return found
-
-    def add(self, number: int, encoding: Encoding, latency_ms: float, outcome: Outcome) -> None:
-        """Put an outcome on the disk."""
-        seed = seed_of(self._evaluate, encoding)
-        self._files.append(
-            EvaluationRecord(
-                number, encoding, latency_ms, outcome.accuracy, outcome.seconds, seed, outcome.worker, now()
-            )
-        )
-
-
-def run_in_folder(
-    run: Search,
-    evaluate: Evaluate | Evaluator,
-    folder: str | PathLike[str],
-    config: Facts,
-    *,
-    budget: int | None,
-    batch: int,
-    on_evaluation: OnEvaluation | None = None,
-) -> Result:
-    """Search with a log of every candidate, and go on where the folder's log ends.
-
-    Outcomes are logged as they become known, and the search is told of them in the order drawn. So it is replayed from
-    its log: what is in there is not evaluated again, and all else follows.
-
-    Raises:
-        SearchError: the folder holds another search, or a log that this search cannot have written.
-    """
-    with SearchFolder(folder) as files:
-        log = Log(files, files.open(config), evaluate)
-        progress: list[PruningProgress] = []
-        written = time.monotonic()
-
-        def account(told: EvaluationEvent) -> None:
-            nonlocal written
-            progress.append(told.progress)
-            if time.monotonic() - written > _SECONDS_PER_STATE:
-                files.write_state(run.result().front, progress)
-                written = time.monotonic()
-            if on_evaluation is not None:
-                on_evaluation(told)
-
-        try:
-            return run_loop(run, evaluate, budget=budget, batch=batch, on_evaluation=account, log=log)
-        finally:
-            files.write_state(run.result().front, progress)
-
-
 def _outcomes(
-    evaluate: Evaluate | Evaluator, drawn: Sequence[Encoding], recalled: Mapping[int, Outcome]
+    run: Search,
+    evaluate: AnyEvaluator,
+    log: Log,
+    drawn: Sequence[Encoding],
+    before: int,
+    recalled: Mapping[int, Outcome],
 ) -> Iterator[tuple[int, Outcome]]:
-    """What is recalled, then what is evaluated."""
+    """Yield the recalled outcomes of a batch with their positions, then the others, which are logged."""
     yield from recalled.items()
     missing = [index for index in range(len(drawn)) if index not in recalled]
-    if missing:
-        for place, outcome in outcomes(evaluate, [drawn[index] for index in missing]):
-            yield missing[place], outcome
-
-
-def _progress(run: Search) -> PruningProgress:
-    found = run.result()
-    return PruningProgress(len(found.evaluated), found.pruned, found.remaining)
+    if not missing:
+        return
+    for place, outcome in outcomes(evaluate, [drawn[index] for index in missing]):
+        index = missing[place]
+        log.add(before + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
+        yield index, outcome

@@ -23,7 +23,7 @@ from dongfeng.search.stages import Bools, Ints, StageTuples
 
 
 def precedes(smaller: Encoding, larger: Encoding) -> bool:
-    """Whether an encoding precedes another, or is equal to it.
+    """Return whether an encoding precedes another, or is equal to it.
 
     Example:
         >>> precedes(((64, 64), (128, 128), (256, 512)), ((64, 64, 64), (128, 128, 128), (256, 256, 256, 512)))
@@ -38,12 +38,12 @@ def precedes(smaller: Encoding, larger: Encoding) -> bool:
 
 
 def preceding(stages: Sequence[StageTuples], rows: Ints, larger: Ints) -> Bools:
-    """Which of many architectures precede one, or are equal to it.
+    """Return which of many architectures precede one, or are equal to it.
 
     Args:
         stages: The tables of the stages.
         rows: (stages, n) rows of the n architectures in those tables.
-        larger: (stages,) rows of the one.
+        larger: (stages,) rows of that one.
 
     Returns:
         (n,) bool.

@@ -1,4 +1,4 @@
-"""One evaluation: the accuracy of a candidate, and what it took."""
+"""Evaluators, which give architectures their accuracies, and the outcome of one evaluation."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from dongfeng.errors import SearchError
-from dongfeng.search.algorithm import Evaluator
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.space import Encoding
 
+T = TypeVar("T")
 Evaluate = Callable[[Encoding], float]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a candidate.
+    """Outcome of one evaluation.
 
     Attributes:
         accuracy: NaN where the evaluation failed.
-        seconds: How long it took.
+        seconds: Duration of the evaluation.
         worker: Host and process that evaluated.
     """
 
@@ -34,23 +34,36 @@ class Outcome:
 
 
 @runtime_checkable
-class OutcomeEvaluator(Protocol):
-    """Evaluates architectures in parallel, and hands each outcome over as soon as it is there."""
+class Evaluator(Protocol):
+    """Evaluates architectures, perhaps several at once."""
 
-    def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Position in `encodings` and outcome, in the order in which they become known."""
+    def evaluate(self, encodings: Sequence[Encoding]) -> Iterable[float]:
+        """Yield the accuracy of each encoding, in order; NaN for an evaluation that failed."""
         ...
 
 
-def outcomes(
-    evaluate: Evaluate | Evaluator | OutcomeEvaluator, encodings: Sequence[Encoding]
-) -> Iterator[tuple[int, Outcome]]:
-    """Position and outcome of each encoding, as they become known.
+@runtime_checkable
+class OutcomeEvaluator(Protocol):
+    """Evaluates architectures in parallel, and hands over each outcome as soon as it is known."""
+
+    def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
+        """Yield the position in `encodings` and the outcome of each evaluation, in the order in which they end."""
+        ...
+
+
+AnyEvaluator = Evaluate | Evaluator | OutcomeEvaluator
+
+
+def outcomes(evaluate: AnyEvaluator, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
+    """Yield the position and outcome of each encoding, in the order in which the evaluations end.
 
     Args:
-        evaluate: An `OutcomeEvaluator`; an `Evaluator`, which tells accuracies in order; or a callable of an encoding,
-            which is called here, one after the other.
-        encodings: What to evaluate.
+        evaluate: An `OutcomeEvaluator`; an `Evaluator`, which yields accuracies in order; or a callable of an encoding,
+            which is called here, one encoding after the other.
+        encodings: Encodings to evaluate.
+
+    Raises:
+        SearchError: an accuracy is not a number.
     """
     if isinstance(evaluate, OutcomeEvaluator):
         yield from evaluate.outcomes(encodings)
@@ -65,30 +78,35 @@ def outcomes(
             yield index, evaluated(evaluate, encoding)
 
 
-def in_order(found: Iterator[tuple[int, Outcome]]) -> Iterator[float]:
-    """Accuracies in the order of the encodings, each as soon as those before it are there."""
-    waiting: dict[int, float] = {}
+def in_order(found: Iterable[tuple[int, T]]) -> Iterator[T]:
+    """Yield numbered values in the order of their numbers 0, 1, ..., each as soon as those before it are there.
+
+    Example:
+        >>> list(in_order([(1, "b"), (0, "a"), (2, "c")]))
+        ['a', 'b', 'c']
+    """
+    waiting: dict[int, T] = {}
     following = 0
-    for index, outcome in found:
-        waiting[index] = outcome.accuracy
+    for index, value in found:
+        waiting[index] = value
         while following in waiting:
             yield waiting.pop(following)
             following += 1
 
 
 def evaluated(evaluate: Evaluate, encoding: Encoding) -> Outcome:
-    """Evaluate one encoding.
+    """Evaluate one encoding in this process.
 
     Raises:
-        SearchError: the accuracy is no number.
+        SearchError: the accuracy is not a number.
     """
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     accuracy = _number(evaluate(encoding), encoding)
-    return Outcome(accuracy, time.perf_counter() - begun, worker_name())
+    return Outcome(accuracy, time.perf_counter() - begin, worker_name())
 
 
 def candidate_seed(seed: int, encoding: Encoding) -> int:
-    """The seed of a candidate, which is the same whoever evaluates it, and when; 31 bits.
+    """Return the seed of a candidate, 31 bits: a function of the run's seed and the encoding alone.
 
     Example:
         >>> candidate_seed(0, ((64,), (128,), (256,))) == candidate_seed(0, ((64,), (128,), (512,)))
@@ -98,8 +116,14 @@ def candidate_seed(seed: int, encoding: Encoding) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def seed_of(evaluate: object, encoding: Encoding) -> int | None:
+    """Return the seed that an evaluator uses for a candidate; None for an evaluator without a method `seed_of`."""
+    own = getattr(evaluate, "seed_of", None)
+    return own(encoding) if callable(own) else None
+
+
 def worker_name() -> str:
-    """Host and process."""
+    """Return the host's name and the process's id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

@@ -1,15 +1,16 @@
-"""A run in three pictures: its candidates and boundary, pruned against evaluated, hypervolume over evaluations."""
+"""Plots of a run: its candidates and boundary, pruned against evaluated, hypervolume over evaluations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dongfeng.search.folder import EvaluationRecord, PruningProgress
-from dongfeng.support.pareto import frontier, hypervolume
+from dongfeng.search.records import EvaluationRecord
+from dongfeng.search.run import SearchRun
+from dongfeng.support.pareto import Floats, frontier, hypervolume
 from dongfeng.support.plots import COLOURS, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
@@ -20,16 +21,14 @@ _INCHES = (7.2, 4.8)
 _BLUE, _RED, _GREEN = COLOURS[:3]
 
 
-def draw_scatter(
-    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
-) -> Figure:
-    """Every candidate's latency and accuracy, and the boundary."""
+def draw_scatter(run: SearchRun) -> Figure:
+    """Draw every candidate's latency and accuracy, and the boundary."""
     figure, axis = _axes("Candidates and their boundary")
-    ms, accuracy = _points(records)
+    ms, accuracy = _points(run.records)
     axis.plot(ms, accuracy, "o", markersize=4, color=GREY, alpha=0.6, markeredgewidth=0, label="evaluated")
     front = frontier(ms, accuracy)
-    line: Mapping[str, Any] = {"color": _BLUE, "linewidth": 1.4}
-    axis.step([*ms[front], window_ms[1]], [*accuracy[front], *accuracy[front][-1:]], where="post", alpha=0.6, **line)
+    ends, levels = [*ms[front], run.config.window_ms[1]], [*accuracy[front], *accuracy[front][-1:]]
+    axis.step(ends, levels, where="post", alpha=0.6, color=_BLUE, linewidth=1.4)
     axis.plot(ms[front], accuracy[front], "o", markersize=6, color=_BLUE, label="boundary")
     axis.set_xlabel("latency (ms)")
     axis.set_ylabel("accuracy")
@@ -37,16 +36,14 @@ def draw_scatter(
     return figure
 
 
-def draw_pruning(
-    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
-) -> Figure:
-    """How many were pruned, and how many were left, after each evaluation."""
+def draw_pruning(run: SearchRun) -> Figure:
+    """Draw the numbers of pruned and of remaining candidates after each evaluation."""
     figure, axis = _axes("Pruned against evaluated")
-    evaluated = [each.evaluated for each in progress]
-    axis.plot(evaluated, [each.pruned for each in progress], color=_RED, label="pruned")
+    evaluated = [each.evaluated for each in run.progress]
+    axis.plot(evaluated, [each.pruned for each in run.progress], color=_RED, label="pruned")
     axis.plot(evaluated, evaluated, color=_BLUE, label="evaluated")
-    axis.plot(evaluated, [each.remaining for each in progress], color=GREY, linestyle="--", label="left")
-    counts = [count for each in progress for count in (each.pruned, each.remaining)]
+    axis.plot(evaluated, [each.remaining for each in run.progress], color=GREY, linestyle="--", label="left")
+    counts = [count for each in run.progress for count in (each.pruned, each.remaining)]
     if max(counts, default=0) > 50 * max(evaluated, default=1):
         axis.set_yscale("symlog", linthresh=1)
     axis.set_xlabel("evaluations")
@@ -56,12 +53,10 @@ def draw_pruning(
     return figure
 
 
-def draw_hypervolume(
-    records: Sequence[EvaluationRecord], progress: Sequence[PruningProgress], window_ms: tuple[float, float]
-) -> Figure:
-    """The area below the boundary after each evaluation, as a share of what it is in the end."""
+def draw_hypervolume(run: SearchRun) -> Figure:
+    """Draw the area below the boundary after each evaluation, as a share of what it is in the end."""
     figure, axis = _axes("Hypervolume over evaluations")
-    volumes = hypervolumes(records, window_ms)
+    volumes = hypervolumes(run.records, run.config.window_ms)
     last = volumes[-1] if len(volumes) and volumes[-1] > 0 else 1.0
     axis.step(range(1, len(volumes) + 1), [volume / last for volume in volumes], where="post", color=_GREEN)
     axis.set_xlabel("evaluations")
@@ -70,26 +65,29 @@ def draw_hypervolume(
     return figure
 
 
-Draw = Callable[[Sequence[EvaluationRecord], Sequence[PruningProgress], tuple[float, float]], "Figure"]
-PLOTS: Mapping[str, Draw] = MappingProxyType(
+PLOTS: Mapping[str, Callable[[SearchRun], Figure]] = MappingProxyType(
     {"scatter": draw_scatter, "pruning": draw_pruning, "hypervolume": draw_hypervolume}
 )
 
 
 def hypervolumes(records: Sequence[EvaluationRecord], window_ms: tuple[float, float]) -> list[float]:
-    """Area between the boundary and the corner of the window's end and the least accuracy, after each evaluation."""
+    """Return the area between the boundary and its corner after each evaluation, ms times accuracy.
+
+    The corner is the window's end and the least accuracy.
+    """
     ms, accuracy = _points(records)
     if not np.isfinite(accuracy).any():
         return [0.0] * len(accuracy)
-    reference = (window_ms[1], float(np.nanmin(accuracy)))
+    corner = (window_ms[1], float(np.nanmin(accuracy)))
     found: list[float] = []
     for count in range(1, len(ms) + 1):
-        is_new = not found or accuracy[count - 1] > reference[1]
-        found.append(hypervolume(ms[:count], accuracy[:count], reference) if is_new else found[-1])
+        is_new = not found or accuracy[count - 1] > corner[1]
+        found.append(hypervolume(ms[:count], accuracy[:count], corner) if is_new else found[-1])
     return found
 
 
-def _points(records: Sequence[EvaluationRecord]) -> tuple[Any, Any]:
+def _points(records: Sequence[EvaluationRecord]) -> tuple[Floats, Floats]:
+    """Return latencies (n,) and accuracies (n,) in the order drawn."""
     ordered = sorted(records, key=lambda record: record.number)
     return np.array([each.latency_ms for each in ordered]), np.array([each.accuracy for each in ordered])
 

@@ -1,13 +1,13 @@
-"""Partial Order Pruning: which candidates can no longer lift the boundary.
+"""Partial Order Pruning: `OpenCandidates` drops those that can no longer lift the boundary.
 
 An evaluated w bounds the accuracy of every x that precedes it: Acc(x) <= Acc(w). An evaluated y that is no slower than
-x sets what x has to beat. So x is pruned as soon as
+x is the accuracy that x has to beat. So x is pruned as soon as
 
     floor(x) >= upper(x) + margin,   floor(x) = max{Acc(y): y evaluated, Lat(y) <= Lat(x)},
                                      upper(x) = min{Acc(w): w evaluated, x precedes w}
 
-and two numbers per candidate are all there is to keep. The source has ties dynamic; equality prunes here, since x could
-at best tie with y. Only predecessors are pruned: what follows a poor architecture may well be accurate, and its
+and two numbers per candidate are all there is to keep. The source leaves ties open; equality prunes here, since x could
+at best tie with y. Only predecessors are pruned: a successor of a poor architecture may well be accurate, and its
 latency is known anyway. Only the accuracy half of the paper's assumption is used, so latencies need not obey the order.
 
 Noise: let an evaluation err by at most e, and the assumption by at most d (Acc(x) <= Acc(w) + d for true accuracies).
@@ -32,7 +32,7 @@ Numbers = npt.NDArray[np.intp]
 
 
 class OpenCandidates:
-    """The candidates that may still be drawn, and what bounds each of them.
+    """The candidates that may still be drawn, and the bounds of each.
 
     All arrays hold one entry for each open candidate, in the order of their numbers.
 
@@ -42,7 +42,7 @@ class OpenCandidates:
         latency_ms: (n,) their latencies.
         upper: (n,) least accuracy of an evaluated successor, infinity without one.
         floor: (n,) greatest accuracy of an evaluated candidate that is no slower, -infinity without one.
-        pruned: How many were pruned.
+        pruned: Number of pruned candidates.
     """
 
     def __init__(self, candidates: Candidates, margin: float) -> None:
@@ -59,7 +59,7 @@ class OpenCandidates:
         return len(self.numbers)
 
     def take(self, positions: Sequence[int] | Numbers) -> Numbers:
-        """Remove candidates to be evaluated; their numbers, in the order of `positions`."""
+        """Remove candidates to be evaluated, and return their numbers in the order of `positions`."""
         taken = self.numbers[np.asarray(positions, dtype=np.intp)]
         keep = np.ones(len(self), dtype=bool)
         keep[np.asarray(positions, dtype=np.intp)] = False

@@ -1,10 +1,12 @@
-"""What a search hands back."""
+"""`Result`: the evaluated candidates of a search, and their boundary."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.space import Encoding
 from dongfeng.support.pareto import frontier
 
@@ -15,7 +17,7 @@ class Candidate:
 
     Attributes:
         encoding: Widths of its blocks.
-        latency_ms: Milliseconds, as predicted.
+        latency_ms: Predicted latency.
         accuracy: As evaluated; NaN where the evaluation failed.
     """
 
@@ -23,15 +25,23 @@ class Candidate:
     latency_ms: float
     accuracy: float
 
+    def to_json(self) -> dict[str, object]:
+        """Return a row of a table, the encoding as text."""
+        return {
+            "encoding": encoding_text(self.encoding),
+            "latency_ms": self.latency_ms,
+            "accuracy": self.accuracy,
+        }
+
 
 @dataclass(frozen=True)
 class Result:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
         evaluated: Every evaluated candidate, in the order the results came in.
-        pruned: How many candidates were pruned.
-        remaining: How many are neither evaluated nor pruned; 0 when the search is complete.
+        pruned: Number of pruned candidates.
+        remaining: Number of candidates neither evaluated nor pruned; 0 when the search is complete.
     """
 
     evaluated: tuple[Candidate, ...]
@@ -41,6 +51,10 @@ class Result:
     @cached_property
     def front(self) -> tuple[Candidate, ...]:
         """The candidates that no other dominates, from the fastest to the most accurate."""
-        points = [(candidate.latency_ms, candidate.accuracy) for candidate in self.evaluated]
-        chosen = frontier(*zip(*points, strict=True)) if points else ()
-        return tuple(self.evaluated[index] for index in chosen)
+        return front(self.evaluated)
+
+
+def front(evaluated: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the candidates that no other dominates, from the fastest to the most accurate."""
+    chosen = frontier([each.latency_ms for each in evaluated], [each.accuracy for each in evaluated])
+    return tuple(evaluated[index] for index in chosen)

@@ -1,4 +1,4 @@
-"""Which candidates to evaluate next. Pruning is sound whatever a sampler does: it only chooses among what is left."""
+"""Samplers choose the candidates to evaluate next. Pruning is sound with any choice among those that are left."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dongfeng.search.pruning import Numbers, OpenCandidates
 
 @dataclass(frozen=True)
 class Known:
-    """What a sampler may go by.
+    """Knowledge that a sampler may use.
 
     Attributes:
         candidates: All candidates of the window.
-        numbers: Those evaluated, in order.
+        numbers: Numbers of the evaluated ones, in order.
         accuracies: Their accuracies; NaN where the evaluation failed.
-        pending: Numbers of those that were drawn and not yet told.
+        pending: Numbers of those that wait for their accuracy.
     """
 
     candidates: Candidates
@@ -33,10 +33,10 @@ class Sampler(Protocol):
     """Chooses among the open candidates."""
 
     def __call__(self, left: OpenCandidates, known: Known, count: int, rng: np.random.Generator) -> Numbers:
-        """Positions in `left` of `count` different candidates; `count` is at most `len(left)`."""
+        """Return positions in `left` of `count` different candidates; `count` is at most `len(left)`."""
         ...
 
 
 def uniform(left: OpenCandidates, known: Known, count: int, rng: np.random.Generator) -> Numbers:
-    """Every open candidate is as likely as any other, as in the paper."""
+    """Draw every open candidate with the same probability, as in the paper."""
     return rng.choice(len(left), count, replace=False)

@@ -1,11 +1,12 @@
-"""`Space`: which architectures there are, declared by the widths and numbers of blocks of each stage."""
+"""`Space`: a set of architectures, declared by the widths and numbers of blocks of each stage."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from types import MappingProxyType
 
 from dongfeng.architectures.backbone import STEM, Backbone, Blocks, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
@@ -24,7 +25,7 @@ _MOST_ROWS = 5_000_000  # of one stage; its table takes a few bytes per block of
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Every sequence of stages whose blocks never get narrower, within a stage and from one stage to the next.
+    """All sequences of stages whose blocks never get narrower, within a stage and from one stage to the next.
 
     An encoding has a tuple per stage, with the width of every block: `((64, 64), (128, 128), (256, 512))`.
     `len(space)` is the number of encodings, and `encoding in space` tells whether it is one of them.
@@ -32,8 +33,8 @@ class Space:
     Attributes:
         widths: Widths that the blocks of each stage may have.
         depths: Smallest and largest number of blocks of each stage, both included.
-        builder: Makes the net of an encoding.
-        timed_blob: Blob in which the part ends that latencies are of; None: the whole net. Published latencies of
+        builder: Function that builds the net of an encoding.
+        timed_blob: Last blob of the part whose latency counts; None: the whole net. Published latencies of
             segmentation nets are of nets that end in their scores.
 
     Raises:
@@ -83,7 +84,7 @@ class Space:
         classes: int = 1000,
         stem: Sequence[int] = STEM,
     ) -> Space:
-        """Backbones with their classifier, as `dongfeng.architectures.backbone_net` makes them.
+        """Return the backbones with their classifier that `dongfeng.architectures.backbone_net` builds.
 
         Args:
             widths: Widths that blocks may have.
@@ -112,9 +113,9 @@ class Space:
         size_hw: tuple[int, int] = (1024, 2048),
         classes: int = 19,
     ) -> Space:
-        """Segmentation nets on one backbone; `((32,), (32,), (512,))` encodes cc3, cc4 and cc5.
+        """Return the segmentation nets on one backbone; `((32,), (32,), (512,))` encodes cc3, cc4 and cc5.
 
-        Latencies are of the net up to its scores at full size, as the published ones.
+        Latencies are those of the net up to its scores at full size, like the published ones.
 
         Args:
             backbone: Such as `dongfeng.architectures.DF1`; or the encoding of one with basic blocks.
@@ -134,7 +135,7 @@ class Space:
         return space
 
     def build(self, encoding: Encoding) -> Net:
-        """The net of an encoding, without weights.
+        """Build the net of an encoding, without weights.
 
         Raises:
             SearchError: the encoding is not in the space.
@@ -142,7 +143,7 @@ class Space:
         return self.builder(self.checked(encoding))
 
     def timed(self, encoding: Encoding) -> Net:
-        """The part of the net that latencies are of.
+        """Build the part of the net whose latency counts.
 
         Raises:
             SearchError: the encoding is not in the space.
@@ -151,7 +152,7 @@ class Space:
         return net if self.timed_blob is None else cut(net, [self.timed_blob])
 
     def checked(self, encoding: Sequence[Sequence[int]]) -> Encoding:
-        """The encoding as tuples.
+        """Return the encoding as tuples.
 
         Raises:
             SearchError: it is not in the space.
@@ -201,10 +202,21 @@ class Space:
 
 
 def _between(steps: int, depth: int) -> int:
-    """Non-decreasing tuples of a depth whose first and last width are given, `steps` choices apart."""
+    """Count the non-decreasing tuples of a depth whose first and last width are given, `steps` choices apart."""
     return int(steps == 0) if depth == 1 else math.comb(depth - 2 + steps, steps)
 
 
 def _decoded(encoding: Encoding, *, backbone: Backbone, size_hw: tuple[int, int], classes: int) -> Net:
+    """Build the segmentation net of an encoding of `Space.decoder`."""
     widths = [width for (width,) in encoding]
     return segmentation_net(backbone.encoding, widths, backbone.block, size_hw=size_hw, classes=classes)
+
+
+# Builders by their names in config.json, so that old folders stay readable.
+BUILDERS: Mapping[str, Callable[..., Net]] = MappingProxyType(
+    {
+        "dongfeng.architectures.backbone.backbone_net": backbone_net,
+        "dongfeng.architectures.decoder.segmentation_net": segmentation_net,
+        "dongfeng.search.space._decoded": _decoded,
+    }
+)

@@ -1,4 +1,4 @@
-"""The tuples of widths that one stage may have, as rows of an array."""
+"""`StageTuples`: the tuples of widths that one stage may have, as rows of an array."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StageTuples:
 
     @classmethod
     def enumerate(cls, choices: Sequence[int], depths: tuple[int, int]) -> StageTuples:
-        """All tuples of a stage.
+        """Return all tuples of a stage.
 
         Args:
             choices: Widths that a block may have, ascending.
@@ -51,11 +51,11 @@ class StageTuples:
 
     @property
     def last(self) -> Ints:
-        """(rows,) width of the last block."""
+        """Width of the last block, (rows,) int32."""
         return self.widths[:, -1]
 
     def row(self, widths: tuple[int, ...]) -> int:
-        """The row of a tuple.
+        """Return the row of a tuple.
 
         Raises:
             KeyError: it is not among them.
@@ -63,19 +63,19 @@ class StageTuples:
         return self._rows[widths]
 
     def tuple_of(self, row: int) -> tuple[int, ...]:
-        """The tuple of a row."""
+        """Return the tuple of a row."""
         return tuple(int(width) for width in self.widths[row] if width)
 
     def preceding(self, row: int) -> Bools:
-        """(rows,) whether each tuple precedes, or is, the tuple of a row.
+        """Return whether each tuple precedes, or is, the tuple of a row, (rows,) bool.
 
-        With zeros for blocks that are not there, the order is that of the widths place by place.
+        With zeros for missing blocks, the order is that of the widths place by place.
         """
         return np.asarray((self.widths <= self.widths[row]).all(axis=1))
 
     @cached_property
     def counts(self) -> Ints:
-        """(rows, widths) how many blocks are at least as wide as each width of the stage.
+        """Numbers of blocks that are at least as wide as each width of the stage, (rows, widths) int32.
 
         One tuple precedes another exactly when none of its counts is larger.
         """

@@ -1,21 +1,20 @@
 """The "surrogate" sampler: evaluate where the boundary is expected to rise most.
 
-A Gaussian process learns accuracy from what the order looks at: for each stage and width, how many blocks are at least
+A Gaussian process learns accuracy from what the order compares: for each stage and width, the number of blocks at least
 that wide. Two encodings are comparable exactly when all these counts are, so an accuracy that obeys the order is a
 growing function of them. The logarithm of a count stands for it, as the tenth block adds less than the second.
-Latencies are known, so an accuracy translates into area under the boundary, whose expected gain has a closed form. What
-pruning knows is used too: no candidate is credited with more than its evaluated successors have.
+Latencies are known, so an accuracy translates into area under the boundary, whose expected gain has a closed form. The
+bounds of pruning count too: no candidate is credited with more than its evaluated successors have.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from dongfeng.search.candidates import Candidates
+from dongfeng.search.gaussian_process import GaussianProcess
 from dongfeng.search.latency import Floats
 from dongfeng.search.pruning import Numbers, OpenCandidates
 from dongfeng.search.samplers import Known
@@ -23,88 +22,18 @@ from dongfeng.search.stages import Ints
 from dongfeng.support.pareto import staircase
 
 _FIRST = 5  # evaluations before the first fit
-_POOL = 4096  # open candidates that are looked at: with p = 0.98 one of the best 0.1 % is among them
-_MOST_KNOWN = 256  # evaluations learned from, those nearest the boundary; time grows with their cube
-_LENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the curved part, in units of the features' typical distance
-_NOISES = (1e-5, 1e-3, 1e-2, 1e-1)  # variance of the noise over that of the function
-_CURVED = (0.1, 1.0)  # variance of the curved part over that of the linear one
+_POOL = 4096  # open candidates in a draw: with p = 0.98 one of the best 0.1 % is among them
+_MOST_KNOWN = 256  # evaluations that are fitted, those nearest the boundary; time grows with their cube
 _STRETCHES = 64  # of the window
 _NEAR = 20
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _TINY = 1e-9
 
 
-class Model(NamedTuple):
-    """A Gaussian process with a linear and a curved part, fitted to points.
-
-    Attributes:
-        x: (n, features) the points.
-        factor: (n, n) Cholesky factor of their covariance, noise included.
-        weights: (n,) what each point adds to a prediction.
-        length: Length scale of the curved part.
-        curved: Variance of the curved part over that of the linear one.
-        scale: Variance of the function over that of its linear part.
-        noise: Variance of the noise over that of the function at the points.
-    """
-
-    x: Floats
-    factor: Floats
-    weights: Floats
-    length: float
-    curved: float
-    scale: float
-
-    noise: float
-
-    @classmethod
-    def fit(cls, x: Floats, y: Floats) -> Model:
-        """The most likely model of points x (n, features) and values y (n,), of mean 0, over a grid of settings."""
-        settings = itertools.product(_LENGTHS, _CURVED, _NOISES)
-        return max((cls._with(x, y, *setting) for setting in settings), key=lambda pair: pair[0])[1]
-
-    @classmethod
-    def _with(cls, x: Floats, y: Floats, length: float, curved: float, noise: float) -> tuple[float, Model]:
-        """The likelihood of a setting, and its model."""
-        factor = _factor(x, length, curved, noise)
-        weights = np.linalg.solve(factor.T, np.linalg.solve(factor, y))
-        scale = float(y @ weights) / len(y)
-        likelihood = -0.5 * len(y) * math.log(scale) - float(np.log(np.diag(factor)).sum())
-        return likelihood, cls(x, factor, weights, length, curved, scale, noise)
-
-    def predict(self, x: Floats) -> tuple[Floats, Floats]:
-        """Mean (m,) and standard deviation (m,) of the function at points x (m, features)."""
-        covariance = _covariance(self.x, x, self.length, self.curved)
-        explained = np.linalg.solve(self.factor, covariance)
-        own = 1 + (x**2).mean(axis=1) + self.curved
-        variance = np.maximum(own - (explained**2).sum(axis=0), _TINY)
-        return self.weights @ covariance, np.sqrt(self.scale * variance)
-
-    def believing(self, point: Floats) -> Model:
-        """The model when one more point (features,) has just the value that is predicted: surer, but no different."""
-        x = np.vstack([self.x, point])
-        factor = _factor(x, self.length, self.curved, self.noise)
-        return self._replace(x=x, factor=factor, weights=np.append(self.weights, 0.0))
-
-
-def _factor(x: Floats, length: float, curved: float, noise: float) -> Floats:
-    covariance = _covariance(x, x, length, curved)
-    covariance += noise * np.trace(covariance) / len(x) * np.eye(len(x))
-    return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
-
-
-def _covariance(a: Floats, b: Floats, length: float, curved: float) -> Floats:
-    """A constant, a linear and a curved (Matern 5/2) part."""
-    inner = a @ b.T / a.shape[1]
-    squared = (a**2).mean(axis=1)[:, None] + (b**2).mean(axis=1) - 2 * inner
-    distance = np.sqrt(5 * np.maximum(squared, 0)) / length
-    matern = (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return np.asarray(1 + inner + curved * matern, dtype=np.float64)
-
-
 def expected_gain(
     mean: Floats, deviation: Floats, upper: Floats, latency_ms: Floats, steps: tuple[Floats, Floats], slowest_ms: float
 ) -> Floats:
-    """Expected growth of the area under the boundary by each of n candidates, (n,) ms times accuracy.
+    """Return the expected growth of the area under the boundary by each of n candidates, (n,) ms times accuracy.
 
     The accuracy is taken as logistic about `mean`, which makes E[max(0, accuracy - a)] a softplus, and as cut at
     `upper`; `steps` are latencies and accuracies of the boundary, the first at or before every candidate.
@@ -121,14 +50,14 @@ def expected_gain(
 
 
 def features(candidates: Candidates, rows: Ints, latency_ms: Floats) -> Floats:
-    """(n, features) of architectures: logarithms of block counts, and of the latency."""
+    """Return the features (n, features) of architectures: logarithms of block counts, and of the latency."""
     stages = zip(candidates.space.stages, rows, strict=True)
     columns = [np.log1p(stage.counts)[row] for stage, row in stages]
     return np.hstack([*columns, np.log(latency_ms)[:, None]])
 
 
 def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Generator) -> Numbers:
-    """The candidates of greatest expected gain; pending ones, and those of the batch so far, count as predicted."""
+    """Choose candidates of greatest expected gain; pending ones, and those of the batch so far, count as predicted."""
     everything = known.candidates
     numbers, accuracies = _worth_learning(known)
     if len(numbers) < _FIRST or np.ptp(accuracies) == 0:
@@ -144,7 +73,7 @@ def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Gen
     size[size < _TINY] = 1.0
     x, x_known, x_pending = ((points - centre) / size for points in (x, x_known, x_pending))
     average, unit = accuracies.mean(), accuracies.std()
-    model = Model.fit(x_known, (accuracies - average) / unit)
+    model = GaussianProcess.fit(x_known, (accuracies - average) / unit)
     for point in x_pending:
         model = model.believing(point)
     believed_ms = np.concatenate([everything.latency_ms[numbers], everything.latency_ms[pending]])
@@ -165,7 +94,7 @@ def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Gen
 
 
 def _worth_learning(known: Known) -> tuple[Numbers, Floats]:
-    """Numbers and accuracies of evaluated candidates: all, or those nearest below the boundary."""
+    """Return numbers and accuracies of evaluated candidates: all, or those nearest below the boundary."""
     accuracies = np.asarray(known.accuracies, dtype=float)
     usable = np.flatnonzero(np.isfinite(accuracies))
     numbers, accuracies = np.asarray(known.numbers, dtype=np.intp)[usable], accuracies[usable]
@@ -179,9 +108,9 @@ def _worth_learning(known: Known) -> tuple[Numbers, Floats]:
 
 
 def _pool(left: OpenCandidates, count: int, rng: np.random.Generator) -> Numbers:
-    """Positions of the candidates to look at: as many from each stretch of the window, where there are as many.
+    """Draw positions of candidates to choose from: as many from each stretch of the window, where there are as many.
 
-    Most architectures are slow ones, so that equal chances would hardly show the fast end.
+    Most architectures are slow ones, so that equal chances would hardly reach the fast end.
     """
     if len(left) <= max(_POOL, count):
         return np.arange(len(left))
@@ -195,7 +124,7 @@ def _pool(left: OpenCandidates, count: int, rng: np.random.Generator) -> Numbers
 
 
 def _spread(left: OpenCandidates, drawn: int, count: int, rng: np.random.Generator) -> Numbers:
-    """Candidates spread over the latencies, each drawn from those nearest to its place; `drawn` came before."""
+    """Spread candidates over the latencies, each drawn from those nearest to its place; `drawn` came before."""
     order = np.argsort(left.latency_ms, kind="stable")
     ms = left.latency_ms[order]
     places = (np.arange(drawn, drawn + count) + 0.5) * _GOLDEN % 1  # evenly spread, however many are asked for

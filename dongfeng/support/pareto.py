@@ -1,4 +1,4 @@
-"""The boundary of the latency/accuracy trade-off: which points no other beats, and how much they cover."""
+"""The Pareto front of latency and accuracy: the points that no other beats, and the area that they cover."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ Floats = npt.NDArray[np.float64]
 
 
 def frontier(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Positions of the points that no other dominates, from the fastest to the most accurate.
+    """Return the positions of the points that no other dominates, from the fastest to the most accurate.
 
     A point dominates another when it is at least as fast and at least as accurate, and better in one. Of several
     equal points the first stands for all: the frontier is a set of trade-offs, not of architectures. Points whose
     accuracy is not finite are left out.
+
+    Args:
+        latency_ms: (n,) milliseconds.
+        accuracy: (n,) accuracies.
 
     Example:
         >>> frontier([2.0, 3.0, 3.5, 4.0], [60.0, 70.0, 69.0, 75.0]).tolist()
@@ -27,12 +31,15 @@ def frontier(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike) -> npt.NDArray[
 
 
 def hypervolume(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike, reference: tuple[float, float]) -> float:
-    """Area between the frontier of points and a reference that is slower and less accurate, in ms times accuracy.
+    """Return the area between the frontier of points and a reference that is slower and less accurate.
 
     Args:
         latency_ms: (n,) milliseconds.
-        accuracy: (n,) accuracies; what is not finite does not count.
+        accuracy: (n,) accuracies; those that are not finite do not count.
         reference: Latency and accuracy of the corner; points beyond it count nothing.
+
+    Returns:
+        Milliseconds times accuracy.
 
     Example:
         >>> hypervolume([2.0, 4.0], [60.0, 75.0], (7.0, 50.0))
@@ -44,7 +51,7 @@ def hypervolume(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike, reference: t
 
 
 def staircase(latency_ms: npt.ArrayLike, accuracy: npt.ArrayLike, slowest_ms: float) -> tuple[Floats, Floats]:
-    """Latencies (k,) at which the best accuracy so far rises, up to a slowest one, and those accuracies (k,)."""
+    """Return the frontier up to a slowest latency as latencies (k,) and accuracies (k,), both rising."""
     ms, found = np.asarray(latency_ms, dtype=float), np.asarray(accuracy, dtype=float)
     steps = frontier(ms, found)
     steps = steps[ms[steps] <= slowest_ms]

@@ -123,6 +123,16 @@ def test_a_profile_is_known_by_its_content(tmp_path: Path) -> None:
     assert describe_latency(tmp_path / "a.json") != told
 
 
+def test_a_profile_has_the_checksum_that_it_had() -> None:
+    """Written down, as a run that measured this machine must be resumable with a later version."""
+    from dongfeng.devices import load_profile
+
+    assert describe_latency(load_profile("gtx1080ti")) == {
+        "device": "gtx1080ti",
+        "sha256": "ccda854d91aaad55cfae685d07b1baa62839c9a79fe4676056c62e0036fa354a",
+    }
+
+
 @pytest.fixture
 def shapes() -> Callable[..., Any]:
     pytest.importorskip("torch")

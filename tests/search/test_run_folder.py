@@ -22,12 +22,13 @@ import pytest
 from dongfeng import read_caffe
 from dongfeng.errors import SearchError
 from dongfeng.search import Candidate, Encoding, Result, Space
-from dongfeng.search.config import space_of
 from dongfeng.search.encoding_text import encoding_text, parse_encoding
-from dongfeng.search.export import export, spread
+from dongfeng.search.export import spread, write_nets
 from dongfeng.search.folder import SearchFolder
 from dongfeng.search.plots import hypervolumes
-from dongfeng.search.report import read_run, status, write_report
+from dongfeng.search.report import write_report
+from dongfeng.search.run import read_run, search_status
+from dongfeng.search.saved_config import CONFIG_JSON, SavedConfig
 from tests.conftest import CHECKOUT
 from tests.search.accuracies import BUDGET, SPACE, accuracy, found, patient
 
@@ -234,7 +235,7 @@ def test_a_folder_without_a_run_is_none(tmp_path: Path) -> None:
 
 def test_the_space_is_read_back_from_the_configuration(tmp_path: Path) -> None:
     found(run_dir=tmp_path, budget=1)
-    space = space_of(SearchFolder(tmp_path).config())
+    space = SearchFolder(tmp_path).config().space()
     assert (space.widths, space.depths) == (SPACE.widths, SPACE.depths)
     assert space.build(SPACE.example) == SPACE.build(SPACE.example)
 
@@ -242,12 +243,12 @@ def test_the_space_is_read_back_from_the_configuration(tmp_path: Path) -> None:
 def test_a_space_with_a_builder_of_ones_own_is_not_imported_from_a_file() -> None:
     told = {"widths": [[8]], "depths": [[1, 1]], "timed_blob": None, "builder": {"function": "os.system"}}
     with pytest.raises(SearchError, match=r"built by os\.system, not by dongfeng"):
-        space_of({"space": told})
+        SavedConfig(CONFIG_JSON.parse(json.dumps({"space": told}), source="config.json")).space()
 
 
 def test_status_counts_and_lists_the_boundary(tmp_path: Path) -> None:
     result = found(run_dir=tmp_path)
-    state = status(read_run(tmp_path))
+    state = search_status(tmp_path).to_json()
     assert (state["evaluated"], state["pruned"], state["remaining"]) == (BUDGET, result.pruned, result.remaining)
     assert state["is_done"]
     assert [row["encoding"] for row in state["rows"]] == [encoding_text(each.encoding) for each in result.front]
@@ -255,7 +256,7 @@ def test_status_counts_and_lists_the_boundary(tmp_path: Path) -> None:
 
 def test_the_report_is_one_page_that_fetches_nothing_and_three_pictures(tmp_path: Path) -> None:
     result = found(run_dir=tmp_path)
-    paths = write_report(read_run(tmp_path))
+    paths = write_report(tmp_path)
     assert sorted(path.name for path in paths) == sorted(
         [
             "report.html",
@@ -270,13 +271,13 @@ def test_the_report_is_one_page_that_fetches_nothing_and_three_pictures(tmp_path
         if path.suffix == ".png":
             assert cv2.imread(str(path)).std() > 5
     before = {path: path.read_bytes() for path in paths}
-    assert {path: path.read_bytes() for path in write_report(read_run(tmp_path))} == before
+    assert {path: path.read_bytes() for path in write_report(tmp_path)} == before
 
 
 def test_a_run_without_any_accuracy_has_no_report(tmp_path: Path) -> None:
     found(Counted(lambda encoding: True), run_dir=tmp_path, budget=3)
     with pytest.raises(SearchError, match="no candidate has an accuracy yet"):
-        write_report(read_run(tmp_path))
+        write_report(tmp_path)
 
 
 def test_hypervolumes_are_areas_below_the_boundary_so_far(tmp_path: Path) -> None:
@@ -310,7 +311,7 @@ def test_exported_nets_are_those_of_the_space(tmp_path: Path) -> None:
     chosen = [
         Candidate(encoding, 1.0, 0.5) for encoding in (((64,), (128,), (256,)), ((64, 64), (128, 128), (256, 512)))
     ]
-    paths = export(space, chosen, tmp_path / "nets")
+    paths = write_nets(space, chosen, tmp_path / "nets")
     assert [path.name for path in paths] == ["net1.prototxt", "net2.prototxt"]
     for path, candidate in zip(paths, chosen, strict=True):
         assert read_caffe(path).layers == space.build(candidate.encoding).layers

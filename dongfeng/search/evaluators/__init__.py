@@ -1,7 +1,7 @@
-"""What tells the accuracy of a candidate: a callable, a table, a training; here, in processes, or on a Ray cluster.
+"""Evaluators: tables, trainings; in this process, in others, or on a Ray cluster.
 
-An evaluator is a callable of an encoding. Two things more may be said of it: `describe()`, a dict of all that decides
-its accuracies, which a run's configuration holds; and `seed_of(encoding)`, which its log holds.
+An evaluator is a callable of an encoding. It may have two methods: `describe()`, which returns all that decides its
+accuracies, for the configuration of a run; and `seed_of(encoding)`, for its log.
 """
 
 from __future__ import annotations

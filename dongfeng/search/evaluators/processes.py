@@ -12,26 +12,26 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
 
 from dongfeng.errors import SearchError
-from dongfeng.search.describe import describe
-from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order
+from dongfeng.search.describe import Facts, describe
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order, seed_of
 from dongfeng.search.space import Encoding
 
 
 class ProcessEvaluator:
     """Evaluates candidates in worker processes, several at once.
 
-    Accuracies are told in the order asked, so that a search does not depend on who is done first. What a process was
-    at when it was killed is evaluated again by another. Processes end with their parent, however that ends.
+    Accuracies come in the order of the encodings, so that a search does not depend on who is done first. A candidate
+    whose process was killed is evaluated again by another. Processes end with their parent, however that ends.
 
     A script that uses it needs `if __name__ == "__main__":`, as the workers import it.
 
     Args:
-        evaluate: Accuracy of an encoding; must be picklable, so a function has to be at the top of a module.
+        evaluate: Callable that returns the accuracy of an encoding; must be picklable, so a function has to be at the
+            top of a module.
         workers: Number of processes; `batch` of the search should be at least as large.
-        retries: How often in a row workers may be lost before anything is done.
+        retries: Losses of workers in a row, without one finished candidate between them, after which to go on.
 
     Raises:
         SearchError: `evaluate` cannot be pickled.
@@ -51,14 +51,14 @@ class ProcessEvaluator:
         self._lifeline: Connection | None = None
 
     def evaluate(self, encodings: Sequence[Encoding]) -> Iterator[float]:
-        """Accuracy of each, in order."""
-        return in_order(self.outcomes(encodings))
+        """Yield the accuracy of each encoding, in order."""
+        return in_order((index, outcome.accuracy) for index, outcome in self.outcomes(encodings))
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Position and outcome of each, as they become known.
+        """Yield the position and outcome of each encoding, in the order in which the evaluations end.
 
         Raises:
-            SearchError: workers die again and again; what the evaluator raises comes through.
+            SearchError: workers die again and again; exceptions of the evaluator come through.
         """
         waiting = dict(enumerate(encodings))
         lost = 0
@@ -76,18 +76,18 @@ class ProcessEvaluator:
                             f"worker processes died {lost} times in a row before one had finished a candidate; "
                             "is memory too small for so many, or does the script lack if __name__ == '__main__'?"
                         )
-        except BaseException:  # Ctrl-C, or an error of the evaluator or of who takes the outcomes
+        except BaseException:  # Ctrl-C, or an error of the evaluator or of the consumer of the outcomes
             self.close()
             raise
 
     def _attempt(self, waiting: dict[int, Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Outcomes until all are there or the pool has broken."""
+        """Yield outcomes until all are there or the pool breaks."""
         futures: dict[Future[Outcome], int] = {}
         try:
             for index, encoding in list(waiting.items()):
                 futures[self._started().submit(_evaluated, encoding)] = index
         except BrokenProcessPool:
-            pass  # what was submitted before may be done
+            pass  # candidates submitted before may be done
         for future in as_completed(futures):
             if not isinstance(future.exception(), BrokenProcessPool):
                 yield futures[future], future.result()
@@ -100,19 +100,19 @@ class ProcessEvaluator:
         return self._pool
 
     def close(self) -> None:
-        """End the processes, at once."""
+        """Stop the processes at once."""
         if self._lifeline is not None:
             self._lifeline.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._lifeline = None
 
-    def describe(self) -> dict[str, Any]:
-        """What decides the accuracies: how many evaluate does not."""
+    def describe(self) -> Facts:
+        """Describe the evaluator; the number of processes changes no accuracy."""
         return describe(self._evaluate)
 
     def seed_of(self, encoding: Encoding) -> int | None:
-        """The seed of a candidate, where there is one."""
+        """Return the seed of a candidate, where there is one."""
         return seed_of(self._evaluate, encoding)
 
     def __enter__(self) -> ProcessEvaluator:
@@ -124,17 +124,11 @@ class ProcessEvaluator:
         self.close()
 
 
-def seed_of(evaluate: object, encoding: Encoding) -> int | None:
-    """The seed that an evaluator has for a candidate; None where it says nothing of seeds."""
-    own = getattr(evaluate, "seed_of", None)
-    return own(encoding) if callable(own) else None
-
-
-_worker: dict[str, Evaluate] = {}  # of a worker process: what it evaluates with
+_worker: dict[str, Evaluate] = {}  # the evaluator of this worker process
 
 
 def _begin(lifeline: Connection, evaluate: Evaluate) -> None:
-    """Make this process a worker: Ctrl-C is the parent's to handle, and its end is this one's."""
+    """Make this process a worker, which leaves Ctrl-C to its parent and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     _worker["evaluate"] = evaluate

@@ -7,27 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dongfeng.errors import BackendUnavailable, SearchError
-from dongfeng.search.describe import describe
+from dongfeng.search.describe import Facts, describe
 from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.evaluators.processes import seed_of
-from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order, seed_of
 from dongfeng.search.space import Encoding
+from dongfeng.support.exceptions import first_line
 
 
 class RayEvaluator:
     """Evaluates each candidate as a Ray task, several at once.
 
-    Accuracies are told in the order asked, so that a search does not depend on who is done first. Where Ray was not
-    initialised yet, the cluster that `address` or `RAY_ADDRESS` names or that runs on this machine is joined; where
-    there is none, one is started on this machine alone.
+    Accuracies come in the order of the encodings, so that a search does not depend on who is done first. Where Ray was
+    not initialised yet, the cluster that `address` or `RAY_ADDRESS` names or that runs on this machine is joined;
+    where there is none, one is started on this machine alone.
 
     Args:
-        evaluate: Accuracy of an encoding. Workers have to be able to import what it uses.
+        evaluate: Callable that returns the accuracy of an encoding. Workers must be able to import its modules.
         num_cpus: CPUs that a candidate takes.
         num_gpus: GPUs that a candidate takes; may be a fraction.
         resources: Other resources of the cluster that it takes, name -> amount.
-        retries: How often Ray gives a candidate to another worker when one is lost; -1: always.
-        address: Of the cluster, as `ray.init` takes it.
+        retries: Number of times that Ray gives a candidate to another worker when one is lost; -1: no limit.
+        address: Address of the cluster, as `ray.init` takes it.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class RayEvaluator:
         self._sent: Any = None  # the evaluator in Ray's object store
 
     def evaluate(self, encodings: Sequence[Encoding]) -> Iterator[float]:
-        """Accuracy of each, in order."""
-        return in_order(self.outcomes(encodings))
+        """Yield the accuracy of each encoding, in order."""
+        return in_order((index, outcome.accuracy) for index, outcome in self.outcomes(encodings))
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Position and outcome of each, as they become known.
+        """Yield the position and outcome of each encoding, in the order in which the evaluations end.
 
         Raises:
             BackendUnavailable: Ray is not installed, or the cluster cannot be reached.
-            SearchError: a candidate's workers are lost again and again; what the evaluator raises comes through.
+            SearchError: a candidate's workers are lost again and again; exceptions of the evaluator come through.
         """
         ray = _started(self._address)
         if self._sent is None:
@@ -74,17 +74,21 @@ class RayEvaluator:
             for reference in waiting:
                 ray.cancel(reference, force=True)
 
-    def describe(self) -> dict[str, Any]:
-        """What decides the accuracies: where they are computed does not."""
+    def describe(self) -> Facts:
+        """Describe the evaluator; the place where it runs changes no accuracy."""
         return describe(self._evaluate)
 
     def seed_of(self, encoding: Encoding) -> int | None:
-        """The seed of a candidate, where there is one."""
+        """Return the seed of a candidate, where there is one."""
         return seed_of(self._evaluate, encoding)
 
 
 def _started(address: str | None) -> Any:
-    """Ray, initialised."""
+    """Return the module `ray`, initialised.
+
+    Raises:
+        BackendUnavailable: Ray is not installed, or the cluster cannot be reached.
+    """
     try:
         import ray
     except ImportError as error:
@@ -95,8 +99,8 @@ def _started(address: str | None) -> Any:
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise BackendUnavailable(f"ray cannot be started, or its cluster not be reached: {reason}") from error
+            problem = f"ray cannot be started, or its cluster not be reached: {first_line(error)}"
+            raise BackendUnavailable(problem) from error
     return ray
 
 
@@ -106,6 +110,6 @@ def _outcome(ray: Any, reference: Any, encoding: Encoding) -> Outcome:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise SearchError(f"{encoding_text(encoding)}: its workers were lost again and again ({reason})") from error
+        problem = f"its workers were lost again and again ({first_line(error)})"
+        raise SearchError(f"{encoding_text(encoding)}: {problem}") from error
     return found

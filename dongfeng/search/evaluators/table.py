@@ -1,4 +1,4 @@
-"""Accuracies from a table: searches of what was trained before, benchmarks, and first tries."""
+"""Accuracies from a table: of networks trained before, of benchmarks, for first tries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import math
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from dongfeng.errors import SearchError
+from dongfeng.search.describe import Facts
 from dongfeng.search.encoding_text import encoding_text, parse_encoding
 from dongfeng.search.space import Encoding
 
@@ -17,7 +17,7 @@ _COLUMNS = ("encoding", "accuracy")
 
 
 class TableEvaluator:
-    """Looks accuracies up in a CSV file with the columns `encoding` and `accuracy`; others are ignored.
+    """Looks accuracies up in a CSV file with the columns `encoding` and `accuracy`; other columns are ignored.
 
     An encoding is written as `64,64/128,128/256,512` (quoted, as CSV asks for) or `64 64/128 128/256 512`. An empty
     accuracy is an evaluation that failed.
@@ -37,7 +37,7 @@ class TableEvaluator:
             raise SearchError(f"{self.path}: expected a CSV file with the columns encoding and accuracy") from error
 
     def __call__(self, encoding: Encoding) -> float:
-        """The accuracy of an encoding.
+        """Return the accuracy of an encoding.
 
         Raises:
             SearchError: the table does not have it.
@@ -49,8 +49,8 @@ class TableEvaluator:
     def __len__(self) -> int:
         return len(self._accuracies)
 
-    def describe(self) -> dict[str, Any]:
-        """What decides the accuracies."""
+    def describe(self) -> Facts:
+        """Describe the table by its content."""
         return {"kind": "table", "rows": len(self), "sha256": self._sha256}
 
 

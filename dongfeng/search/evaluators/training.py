@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.architectures.backbone import STEM, Blocks, backbone_net
 from dongfeng.architectures.decoder import segmentation_net
 from dongfeng.errors import DongfengError, TrainingDiverged
 from dongfeng.net.graph import Net
-from dongfeng.search.describe import describe
+from dongfeng.search.describe import Facts, describe
 from dongfeng.search.outcome import candidate_seed
 from dongfeng.search.space import Encoding, Space
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 Builder = Callable[[Encoding], Net]
 
-_DECODER = (32, 32, 64)
+DECODER = (32, 32, 64)  # widths (cc3, cc4, cc5) of the decoder that a backbone gets to segment
 _COARSEST_PYRAMID = 8  # windows along the shorter side, halved three times
-# Of a configuration, what changes no accuracy, or is not the candidate's own.
+# Settings that change no accuracy, or that are not the candidate's own.
 _LEFT_OUT = ("net", "size_hw", "log_every", "eval_every", "checkpoint_every", "workers")
 
-# What `training_evaluator` trains with: sizes and lengths for a search on one machine.
-DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+# Settings of `training_evaluator` for each data set: sizes and lengths for a search on one machine.
+DEFAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "toyshapes": {
             "size_hw": (64, 64),
@@ -59,18 +59,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 class TrainingEvaluator:
-    """Builds the net of an encoding, trains it, and says how good it is on held-out images.
+    """Builds the net of an encoding, trains it, and measures its accuracy on held-out images.
 
-    Each candidate has a seed of its own, made of the run's seed and the encoding, and all see the same data: an
+    Each candidate has a seed of its own, computed from the run's seed and the encoding, and all see the same data: an
     accuracy does not depend on who trains when, and on the CPU not on the machine's load either. A loss that is no
     longer finite is a failed evaluation, NaN.
 
     Args:
-        space: The space, or what builds the net of an encoding. Where the builder takes `size_hw` and `classes`, as
+        space: The space, or a builder of the net of an encoding. Where the builder takes `size_hw` and `classes`, as
             those of `Space.backbone` and `Space.decoder` do, it gets those of the data; otherwise its net is resized
             and has to have as many classes as the data.
-        config: How to train; `data` and `size_hw` have to be set, `seed` is the run's. Threads change sums of floats:
-            set `threads` where accuracies are to be the same on machines with more or fewer cores.
+        config: Settings of the trainings; `data` and `size_hw` have to be set, `seed` is the run's. Threads change sums
+            of floats: set `threads` where accuracies are to be the same on machines with more or fewer cores.
     """
 
     def __init__(self, space: Space | Builder, config: TrainConfig) -> None:
@@ -80,10 +80,10 @@ class TrainingEvaluator:
         self.config, self._size_hw = config, config.size_hw
 
     def __call__(self, encoding: Encoding) -> float:
-        """Top-1 accuracy or mIoU on the held-out images, 0..1; NaN where the training diverged.
+        """Return top-1 accuracy or mIoU on the held-out images, 0..1; NaN where the training diverged.
 
         Raises:
-            BackendUnavailable: PyTorch is missing, or it cannot train so on this machine.
+            BackendUnavailable: PyTorch is missing, or cannot train with this configuration on this machine.
             DongfengError: the data is not there, or the net does not fit it.
         """
         from dongfeng.training import train
@@ -100,18 +100,18 @@ class TrainingEvaluator:
         return math.nan if accuracy is None else accuracy
 
     def net(self, encoding: Encoding, data: Data) -> Net:
-        """The net that is trained for an encoding."""
+        """Build the net that is trained for an encoding."""
         if {"size_hw", "classes"} <= inspect.signature(self._builder).parameters.keys():
             given = {"size_hw": self._size_hw, "classes": len(data.train.class_names)}
             return partial(self._builder, **given)(encoding)
         return self._builder(encoding).resize(*self._size_hw)
 
     def seed_of(self, encoding: Encoding) -> int:
-        """The seed of a candidate."""
+        """Return the seed of a candidate."""
         return candidate_seed(self.config.seed, encoding)
 
-    def describe(self) -> dict[str, Any]:
-        """What decides the accuracies; a folder of data by its name, as it may lie elsewhere on another machine."""
+    def describe(self) -> Facts:
+        """Describe net, data and settings; a folder of data by its name, as it may lie elsewhere on another machine."""
         kind, _, where = self.config.data.partition(":")
         config = {name: value for name, value in self.config.as_dict().items() if name not in _LEFT_OUT}
         config["data"] = f"{kind}:{Path(where).name}" if where else kind
@@ -119,16 +119,16 @@ class TrainingEvaluator:
 
 
 def training_evaluator(
-    space: Space, data: str, *, seed: int = 0, decoder: Sequence[int] = _DECODER, **settings: Any
+    space: Space, data: str, *, seed: int = 0, decoder: Sequence[int] = DECODER, **settings: object
 ) -> TrainingEvaluator:
-    """A `TrainingEvaluator` with settings that suit the data.
+    """Return a `TrainingEvaluator` with settings that suit the data.
 
     Args:
         space: The space. To segment with a space of backbones, each gets a decoder of fixed widths.
         data: `toyshapes[:COUNT]`, `toytown[:COUNT]`, `imagenet:ROOT` or `cityscapes:ROOT`.
         seed: The run's seed.
-        decoder: Widths of that decoder.
-        settings: Of `dongfeng.training.TrainConfig`, instead of those of `DEFAULTS`.
+        decoder: Widths (cc3, cc4, cc5) of that decoder.
+        settings: Settings of `dongfeng.training.TrainConfig` that replace those of `DEFAULTS`.
 
     Raises:
         DongfengError: there is no such data or setting.
@@ -152,16 +152,16 @@ def training_evaluator(
 def segmenting_net(
     encoding: Encoding,
     *,
-    decoder: Sequence[int] = _DECODER,
+    decoder: Sequence[int] = DECODER,
     block: Blocks = "basic",
     stem: Sequence[int] = STEM,
     size_hw: tuple[int, int] = (512, 1024),
     classes: int = 19,
 ) -> Net:
-    """A segmentation net on a backbone, with a pyramid that fits its size.
+    """Build a segmentation net on a backbone, with a pyramid that fits its size.
 
     Args:
-        encoding: Of the backbone.
+        encoding: Encoding of the backbone.
         decoder: Widths (cc3, cc4, cc5).
         block: As of `backbone_net`.
         stem: As of `backbone_net`.
@@ -178,7 +178,7 @@ def segmenting_net(
 
 @lru_cache(maxsize=1)
 def _data(data: str, size_hw: tuple[int, int], seed: int, validation_images: int | None) -> Data:
-    """Opened once in each process; what is drawn stays drawn."""
+    """Open a data set, once in each process; synthetic images are kept."""
     from dongfeng.training import open_data
 
     return open_data(data, size_hw=size_hw, seed=seed, validation_images=validation_images)

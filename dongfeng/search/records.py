@@ -1,0 +1,92 @@
+"""Rows of a run's files: an evaluated candidate, and the state of pruning after it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from dongfeng.errors import SearchError
+from dongfeng.search.outcome import Outcome
+from dongfeng.search.result import Candidate
+from dongfeng.search.space import Encoding
+from dongfeng.support.strict_json import JsonFormat, Node
+
+LOG_JSON = JsonFormat(SearchError, "delete the line")
+
+
+class PruningProgress(NamedTuple):
+    """Counts of candidates after an evaluation, a row of progress.csv."""
+
+    evaluated: int
+    pruned: int
+    remaining: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """An evaluated candidate, a line of candidates.jsonl.
+
+    Attributes:
+        number: Place of the candidate in the order of the draws, from 1.
+        encoding: Widths of its blocks.
+        latency_ms: Predicted latency.
+        accuracy: NaN where the evaluation failed; null in the file.
+        seconds: Duration of the evaluation.
+        seed: The candidate's seed, where its evaluator has one.
+        worker: Host and process that evaluated.
+        ended: Time at which the evaluation ended, UTC, ISO 8601.
+    """
+
+    number: int
+    encoding: Encoding
+    latency_ms: float
+    accuracy: float
+    seconds: float
+    seed: int | None
+    worker: str
+    ended: str
+
+    @classmethod
+    def from_json(cls, line: Node) -> EvaluationRecord:
+        """Read a line of the log.
+
+        Raises:
+            SearchError: it is no line of this log; the message names the line.
+        """
+        if not isinstance(line.value, dict) or line.value.keys() != {field.name for field in fields(cls)}:
+            line.fail("is no candidate of a search")
+        row = line.members()
+        return cls(
+            number=row["number"].positive_integer(),
+            encoding=tuple(
+                tuple(each.positive_integer() for each in stage.items()) for stage in row["encoding"].items()
+            ),
+            latency_ms=row["latency_ms"].number(),
+            accuracy=math.nan if row["accuracy"].is_null else row["accuracy"].number(),
+            seconds=row["seconds"].number(),
+            seed=None if row["seed"].is_null else row["seed"].integer(),
+            worker=row["worker"].text(),
+            ended=row["ended"].text(),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the line as a JSON object."""
+        accuracy = self.accuracy if math.isfinite(self.accuracy) else None
+        return asdict(self) | {"accuracy": accuracy, "seconds": round(self.seconds, 3)}
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate without the circumstances of its evaluation."""
+        return Candidate(self.encoding, self.latency_ms, self.accuracy)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of the evaluation."""
+        return Outcome(self.accuracy, self.seconds, self.worker)
+
+
+def now() -> str:
+    """Return the time as a record holds it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
