@@ -156,3 +156,25 @@ def test_every_command_is_in_the_command_line_page() -> None:
     page = (CHECKOUT / "docs/cli.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `dongfeng ([\w-]+)", page, re.MULTILINE)
     assert listed == [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]
+
+
+STEP = re.compile(r"^\d\. `([\w.]+)` \(`([\w/.]+)`\)", re.MULTILINE)
+
+
+def test_the_ways_through_the_house_are_those_of_the_code() -> None:
+    """Each step of docs/architecture.md is one function with its file, and there are at most eight."""
+    page = (CHECKOUT / "docs/architecture.md").read_text(encoding="utf-8")
+    ways = page.partition("## Four ways through the house")[2].partition("\n## ")[0]
+    assert len(STEP.findall(ways)) >= 30
+    assert max(map(int, re.findall(r"^(\d)\. ", ways, re.MULTILINE))) <= 8
+    for name, file in STEP.findall(ways):
+        source = (CHECKOUT / "dongfeng" / file).read_text(encoding="utf-8")
+        for part in name.split("."):
+            assert re.search(rf"\b(def|class) {part}\b", source), f"{name} is not in {file}"
+
+
+def test_every_room_is_on_the_page() -> None:
+    page = (CHECKOUT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in CHECKOUT.glob("dongfeng/*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE)) == rooms
+    assert len(rooms) <= 20

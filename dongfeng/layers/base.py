@@ -38,7 +38,7 @@ class LayerType(ABC):
         """Shape of each top; None stays None where a dimension is dynamic."""
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """Shape of each weight blob, in Caffe's order; None where it follows from an dynamic dimension."""
+        """Shape of each weight blob, in Caffe's order; None where it follows from a dynamic dimension."""
         return []
 
     def fillers(self) -> list[Message]:
