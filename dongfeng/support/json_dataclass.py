@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from os import PathLike, fspath
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -14,14 +15,14 @@ _PLAIN = {str: Node.string, int: Node.integer, float: Node.number, bool: Node.bo
 
 
 def as_json(value: object) -> Any:
-    """Return a value as `json.dumps` takes it: dataclasses become objects, sequences lists, at any depth."""
+    """Return a value as `json.dumps` takes it: dataclasses become objects, sequences lists, paths text; any depth."""
     if is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
-    return value
+    return fspath(value) if isinstance(value, PathLike) else value
 
 
 def read_as(class_: type[T], node: Node) -> T:

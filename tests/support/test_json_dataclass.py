@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -47,6 +48,7 @@ def test_what_was_written_is_read_again() -> None:
     assert as_json(VALUE)["parts"] == [{"name": "b", "share": None}, {"name": "c", "share": 1.0}]
     assert read(as_json(VALUE)) == VALUE
     assert read({"name": "a"}) == Outer("a")
+    assert as_json({"files": (Path("a/b"),)}) == {"files": [str(Path("a/b"))]}
 
 
 @pytest.mark.parametrize(
