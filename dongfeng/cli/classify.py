@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, positive
-from dongfeng.cli.inference import Row, add_arguments, over_images, report
-from dongfeng.runtime.inputs import Image, find_images
-
-if TYPE_CHECKING:
-    from dongfeng.runtime.results import Classification
+from dongfeng.cli.inference import ShownRun, add_arguments, model_options, print_failures
+from dongfeng.cli.output import print_json
 
 EPILOG = """\
 INPUT is an image, a folder (searched with all folders below it) or a pattern in quotes.
@@ -32,12 +28,12 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    from dongfeng.runtime.batch import batch
 
-    def describe(image: Image, result: Classification) -> tuple[Row, str]:
-        top = result.top(args.top)
-        classes = [{"index": index, "name": name, "probability": float(p)} for index, name, p in top]
-        shown = ", ".join(f"{name} {100 * p:.1f} %" for _, name, p in top)
-        return {"classes": classes}, f"{image.path}: {shown}"
-
-    images, problems = find_images(args.inputs)
-    return report(args, over_images(args, "classification", images, problems, describe), problems)
+    with ShownRun(quiet_stdout=args.json) as shown:
+        result = batch(args.inputs, model=args.model, top=args.top, progress=shown, **model_options(args))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if args.json:
+        print_json(result.to_json())
+    return print_failures(result.failures, f"{len(result.rows)} done")

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, add_shard, positive
-from dongfeng.cli.inference import Shown, add_arguments, over_images, report
-from dongfeng.runtime.batch_video import refuse_video, segment_video
-from dongfeng.runtime.inputs import Image, find_images, find_video, output_names
-from dongfeng.runtime.run_settings import run_settings
-from dongfeng.support.files import remove_leftovers
-
-if TYPE_CHECKING:
-    from dongfeng.runtime.results import Segmentation
+from dongfeng.cli.inference import ShownRun, add_arguments, model_options, print_failures
+from dongfeng.cli.interrupt import INTERRUPTED
+from dongfeng.cli.output import complain, print_json
 
 EPILOG = """\
 INPUT is an image, a folder (searched with all folders below it) or a pattern in quotes. Each image gives one PNG
@@ -55,57 +46,30 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    video = find_video(args.inputs)
-    if video is not None:
-        return segment_video(args, video)
-    refuse_video(args)
-    folder = Path(args.output)
-    images, problems = find_images(args.inputs, outside=folder)
-    images = [image for image in images if not _is_earlier_output(image, args.inputs, folder)]
-    names = output_names(images, ".png")
-    outputs = {image: folder / name for image, name in zip(images, names, strict=True)}
-    _refuse_overwriting(images, outputs.values())
-    part, parts = args.shard or (1, 1)
-    images = images[part - 1 :: parts]
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(outputs[image] for image in images)
-    return report(args, _segment(args, {image: outputs[image] for image in images}, problems), problems)
+    from dongfeng.runtime.batch import batch
+    from dongfeng.runtime.batch_results import SegmentedVideo
 
-
-def _segment(args: argparse.Namespace, outputs: Mapping[Image, Path], problems: list[str]) -> list[dict[str, object]]:
-    from dongfeng.datasets.label_png import png_form
-    from dongfeng.runtime.images.marked_png import is_whole_with_mark, write_marked_png
-
-    mark = json.dumps({**run_settings(args), "kind": args.kind})
-
-    def shown(image: Image, size_hw: tuple[int, ...], *, resumed: bool) -> Shown:
-        output = outputs[image]
-        row = {"output": str(output), "height": size_hw[0], "width": size_hw[1], "resumed": resumed}
-        return row, f"{image.path} -> {output}{' (already there)' if resumed else ''}"
-
-    def save(image: Image, result: Segmentation) -> Shown:
-        write_marked_png(outputs[image], result.picture_bgr(args.kind), mark)
-        return shown(image, result.labels.shape, resumed=False)
-
-    done: dict[Image, Shown] = {}
-    for image, output in outputs.items() if args.resume else ():
-        form = png_form(output)
-        if form is not None and is_whole_with_mark(output, mark):
-            row, line = shown(image, form.size_hw, resumed=True)
-            done[image] = {**row, "timing_ms": None}, line
-    return over_images(args, "segmentation", list(outputs), problems, save, done)
-
-
-def _is_earlier_output(image: Image, inputs: Iterable[str], folder: Path) -> bool:
-    """Whether an image that was found in the folder of the outputs is one of them."""
-    from dongfeng.runtime.images.marked_png import mark_of
-
-    is_inside = image.path.resolve().is_relative_to(folder.resolve()) and str(image.path) not in inputs
-    return is_inside and mark_of(image.path) is not None
-
-
-def _refuse_overwriting(images: Iterable[Image], outputs: Iterable[Path]) -> None:
-    inputs = {image.path.resolve() for image in images}
-    for output in outputs:
-        if output.resolve() in inputs:
-            raise FileExistsError(f"{output}: this output would overwrite an input; choose another folder for -o")
+    with ShownRun(quiet_stdout=args.json) as shown:
+        result = batch(
+            args.inputs,
+            args.output,
+            model=args.model,
+            kind=args.kind,
+            resume=args.resume,
+            shard=args.shard,
+            every=args.every,
+            progress=shown,
+            **model_options(args),
+        )
+    videos = [row for row in result.rows if isinstance(row, SegmentedVideo)]
+    if result.interrupted and not videos:
+        raise KeyboardInterrupt
+    if args.json:
+        print_json(result.to_json())
+    for video in videos:
+        if result.interrupted:
+            complain(f"interrupted: {video.out_holds} done until then")
+            return INTERRUPTED
+        if not args.json:
+            print(video)
+    return print_failures(result.failures, f"{len(result.rows)} done")

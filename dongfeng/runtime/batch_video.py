@@ -1,153 +1,152 @@
-"""`dongfeng segment` of a video or a camera, into a video or a folder of frames."""
+"""Segmenting a video or a camera, into a video or a folder of frames."""
 
 from __future__ import annotations
 
-import argparse
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.frame_progress import frame_progress
-from dongfeng.cli.inference import Row, open_model, report
-from dongfeng.cli.interrupt import INTERRUPTED, deferred_interrupt
-from dongfeng.cli.output import complain, print_json
 from dongfeng.errors import DongfengError, ImageError
+from dongfeng.runtime.batch_results import BatchResult, SegmentedFrame, SegmentedVideo
+from dongfeng.runtime.images.read import Image
+from dongfeng.runtime.images.video import Video, is_video, writing_video
+from dongfeng.runtime.inputs import Failure
+from dongfeng.runtime.model_choice import ModelChoice
+from dongfeng.runtime.results import Bytes, Kind, Segmentation, Timing
+from dongfeng.runtime.run_progress import RunProgress
+from dongfeng.support.files import remove_leftovers
 
 if TYPE_CHECKING:
-    from dongfeng.runtime.images.read import Image
-    from dongfeng.runtime.images.video import Video
     from dongfeng.runtime.model import Model
-    from dongfeng.runtime.results import Segmentation
 
-Write = Callable[[int, "Segmentation"], None]
-PICTURES = ("overlay", "color")
+Write = Callable[[int, Segmentation], None]
+KEPT_BY_COMPRESSION = ("overlay", "color")
 
 
-def refuse_video(args: argparse.Namespace) -> None:
-    """What is said of a video while the inputs are images.
+@dataclass(frozen=True, kw_only=True)
+class VideoRun:
+    """A video that is to be segmented; the arguments are those of `dongfeng.batch`.
 
-    Raises:
-        DongfengError: they would have to become a video, or `--every` is given.
+    Attributes:
+        source: The video file, or the number of a camera.
+        out: A video file, or the folder of the frames.
+        every: Only every N-th frame.
     """
-    if _is_video_name(Path(args.output)):
-        raise DongfengError(f"{args.output}: a video is made from one video or camera; give a folder for -o")
-    if args.every is not None:
-        raise DongfengError("--every: is for the frames of a video, and these inputs are images")
 
+    choice: ModelChoice
+    source: Path | int
+    out: Path
+    kind: Kind
+    every: int
+    progress: RunProgress[SegmentedFrame]
 
-def segment_video(args: argparse.Namespace, source: Path | int) -> int:
-    """Segment the frames of a video file, or of the camera of that number, and report; the exit status."""
-    from dongfeng.runtime.images.video import Video
+    def run(self) -> BatchResult[SegmentedVideo]:
+        """Segment all frames.
 
-    output, every = Path(args.output), args.every or 1
-    _check(args, source, output)
-    _silence_ffmpeg()
-    with Video(source) as video:
-        with (
-            open_model(args, "segmentation", count=video.count(every)) as model,
-            deferred_interrupt() as interrupted,
-            _sink(args, output, video) as write,
-        ):
-            row = _over_frames(args, video, model, write, interrupted)
-        problem = None if row["interrupted"] else video.problem()
-    frames = f"{row['frames']} frame{'s' if row['frames'] > 1 else ''}"
-    if row["interrupted"]:
-        if args.json:
-            print_json({"model": args.model, "rows": [row], "errors": ["interrupted"]})
-        complain(f"interrupted: {output} holds the {frames} done until then")
-        return INTERRUPTED
-    problems = [] if problem is None else [f"{problem}; {output} holds the {frames} that could be read"]
-    if not args.json:
-        print(f"{video.name} -> {output}: {frames}, {row['achieved_fps']:.1f} frames/s")
-    return report(args, [row], problems)
+        Raises:
+            DongfengError: the output cannot hold labels, or the model cannot be loaded.
+            ImageError: the input cannot be read, or the output not be written so.
+            OSError: the output cannot be written, or would overwrite the input.
+        """
+        if is_video(self.out) and self.kind not in KEPT_BY_COMPRESSION:
+            advice = "use --kind overlay or color, or give a folder for -o"
+            raise DongfengError(f"{self.out}: compression would change {self.kind}; {advice}")
+        if is_video(self.out) and isinstance(self.source, Path) and self.out.resolve() == self.source.resolve():
+            raise FileExistsError(f"{self.out}: this output would overwrite the input; choose another name for -o")
+        # FFmpeg reads this when OpenCV opens its first video; what it would print of a damaged file is in our error.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        rows, failures = list[SegmentedVideo](), list[Failure]()
+        with Video(self.source) as video:
+            count = video.count(self.every)
+            try:
+                with (
+                    self.choice.open("segmentation", count=count, otherwise="dongfeng classify") as model,
+                    self._output(video) as write,
+                ):
+                    rows.append(self._segment(video, model, write))
+            except _StoppedAtOnce:
+                pass
+            problem = video.problem()
+        interrupted = not rows or rows[0].interrupted
+        if problem is not None and not interrupted:
+            failures.append(Failure(video.name, f"{problem}; {rows[0].out_holds} that could be read"))
+        return BatchResult(model=self.choice.name, rows=tuple(rows), failures=tuple(failures), interrupted=interrupted)
 
-
-def _check(args: argparse.Namespace, source: Path | int, output: Path) -> None:
-    """Refuse what cannot be meant, before anything is opened or loaded."""
-    for option in ("resume", "shard"):
-        if getattr(args, option):
-            raise DongfengError(f"--{option}: is for images, and {args.inputs[0]} is a video")
-    if _is_video_name(output):
-        if args.kind not in PICTURES:
-            raise DongfengError(
-                f"{output}: compression would change {args.kind}; use --kind overlay or color, or give a folder for -o"
-            )
-        if isinstance(source, Path) and output.resolve() == source.resolve():
-            raise FileExistsError(f"{output}: this output would overwrite the input; choose another name for -o")
-
-
-def _is_video_name(output: Path) -> bool:
-    """Whether an output is to be a video file, rather than a folder."""
-    from dongfeng.runtime.images.video import is_video
-
-    return is_video(output)
-
-
-@contextmanager
-def _sink(args: argparse.Namespace, output: Path, video: Video) -> Iterator[Write]:
-    """Where the results go: a function that takes the number of a frame and its result."""
-    from dongfeng.runtime.images.video import writing_video
-    from dongfeng.support.files import remove_leftovers
-
-    every = args.every or 1
-    if _is_video_name(output):
-        with writing_video(output, video.fps / every) as write:
-            yield lambda _, result: write(result.picture_bgr(args.kind))
-    else:
-        output.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(_frame_path(output, index * every) for index in range(video.count(every) or 0))
-        yield lambda index, result: result.save(_frame_path(output, index), kind=args.kind)
-
-
-def _frame_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:06d}.png"
-
-
-def _over_frames(
-    args: argparse.Namespace, video: Video, model: Model, write: Write, interrupted: Callable[[], bool]
-) -> Row:
-    """Segment and write the frames, until there is none left or Ctrl-C; what is to be said of them."""
-    every, ahead = args.every or 1, deque[int]()
-    frames, size_hw, sums_ms, start = 0, (0, 0), dict[str, float](), perf_counter()
-
-    def images() -> Iterator[Image]:
-        for index, image in video.frames(every):
-            ahead.append(index)  # the results come in the same order
-            yield image
-
-    with closing(model.stream(images())) as results, frame_progress(video.name, video.count(every)) as step:
-        while not interrupted():
-            result = next(results, None)
-            if result is None:
-                break
-            write(ahead.popleft(), result)
-            frames, size_hw = frames + 1, result.labels.shape
-            sums_ms = {stage: sums_ms.get(stage, 0.0) + time_ms for stage, time_ms in result.timing.items()}
-            step()
+    @contextmanager
+    def _output(self, video: Video) -> Iterator[Write]:
+        """Open the output; a video appears at the end of the block."""
+        if is_video(self.out):
+            with writing_video(self.out, video.fps / self.every) as append:
+                yield _VideoFile(append, self.kind).write
         else:
-            if not frames:
-                raise KeyboardInterrupt
-    if not frames:
-        raise ImageError(f"{video.name}: holds no frame that can be read")
-    return {
-        "input": video.name,
-        "output": args.output,
-        "frames": frames,
-        "height": size_hw[0],
-        "width": size_hw[1],
-        "input_fps": video.fps,
-        "output_fps": video.fps / every,
-        "achieved_fps": frames / (perf_counter() - start),
-        "interrupted": interrupted(),
-        "timing_ms": {stage: total_ms / frames for stage, total_ms in sums_ms.items()},
-    }
+            folder = _FrameFolder(self.out, self.kind)
+            self.out.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder.path(index * self.every) for index in range(video.count(self.every) or 0))
+            yield folder.write
+
+    def _segment(self, video: Video, model: Model, write: Write) -> SegmentedVideo:
+        """Segment and write the frames, until there is none left or the caller ends the run."""
+        ahead, size_hw, interrupted = deque[int](), (0, 0), False
+        frames, sums_ms, start = 0, dict[str, float](), perf_counter()
+        with closing(model.stream(_images(video, self.every, ahead))) as results:
+            self.progress.start(video.name, video.count(self.every), "frame")
+            while not (interrupted := self.progress.should_stop()):
+                result = next(results, None)
+                if not isinstance(result, Segmentation):  # there is none left
+                    break
+                index = ahead.popleft()
+                write(index, result)
+                frames, size_hw = frames + 1, result.size_hw
+                sums_ms = {stage: sums_ms.get(stage, 0.0) + time_ms for stage, time_ms in result.timing.items()}
+                self.progress.step(SegmentedFrame(index))
+        if not frames:
+            raise _StoppedAtOnce if interrupted else ImageError(f"{video.name}: holds no frame that can be read")
+        return SegmentedVideo(
+            input=video.name,
+            output=self.out,
+            frames=frames,
+            height=size_hw[0],
+            width=size_hw[1],
+            input_fps=video.fps,
+            output_fps=video.fps / self.every,
+            achieved_fps=frames / (perf_counter() - start),
+            interrupted=interrupted,
+            timing_ms=Timing(**{stage: total_ms / frames for stage, total_ms in sums_ms.items()}),
+        )
 
 
-def _silence_ffmpeg() -> None:
-    """What FFmpeg prints of a damaged file is in our own error; it reads this when OpenCV opens its first video."""
-    import os
+class _StoppedAtOnce(Exception):
+    """The caller ended the run before its first frame, so no video is to be written."""
 
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+@dataclass(frozen=True)
+class _VideoFile:
+    append: Callable[[Bytes], None]
+    kind: Kind
+
+    def write(self, _: int, result: Segmentation) -> None:
+        self.append(result.picture_bgr(self.kind))
+
+
+@dataclass(frozen=True)
+class _FrameFolder:
+    folder: Path
+    kind: Kind
+
+    def path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.png"
+
+    def write(self, index: int, result: Segmentation) -> None:
+        result.save(self.path(index), kind=self.kind)
+
+
+def _images(video: Video, every: int, ahead: deque[int]) -> Iterator[Image]:
+    """Yield the frames, and put their numbers into `ahead`; the results come in the same order."""
+    for index, image in video.frames(every):
+        ahead.append(index)
+        yield image

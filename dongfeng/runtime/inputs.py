@@ -1,4 +1,4 @@
-"""From the inputs of a command line to images, and from an image to the name of its output."""
+"""Finds the images or the video that inputs stand for, and names the outputs of images."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from os.path import commonpath
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from dongfeng.errors import DongfengError, ImageError
+
+T = TypeVar("T")
+
+# One file, folder or glob pattern, or several.
+Inputs: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]]"
+
+Shard = tuple[int, int]  # part, from 1, and number of parts
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -20,63 +29,86 @@ class Image:
 
     Attributes:
         path: Where it is.
-        relative: Its place below the input it was found by: a folder, or the part of a pattern before its first star.
+        relative: Its path below the input it was found by: a folder, or the part of a pattern before its first star.
     """
 
     path: Path
     relative: Path
 
 
-def find_images(inputs: Sequence[str], *, outside: Path | None = None) -> tuple[list[Image], list[str]]:
+@dataclass(frozen=True)
+class Failure:
+    """An input, an image or a whole run that gave no result.
+
+    Attributes:
+        input: What failed: an image, or an input as it was given.
+        reason: One line, which names what is wrong.
+    """
+
+    input: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.input}: skipped"
+
+
+def as_texts(inputs: Inputs) -> list[str]:
+    """Inputs as a list of strings, whatever form they are given in."""
+    return [fspath(inputs)] if isinstance(inputs, str | PathLike) else [fspath(one) for one in inputs]
+
+
+def find_images(inputs: Inputs, *, outside: Path | None = None) -> tuple[list[Image], list[Failure]]:
     """Expand files, folders (with all folders below) and glob patterns, each file once.
 
     Args:
-        inputs: As given on the command line.
+        inputs: Files, folders and patterns.
         outside: Folder of the outputs; where it lies inside an input folder, what it holds is left out.
 
     Returns:
-        The images in order, and one line for each input that stands for none.
+        The images in order, and the inputs that stand for none.
     """
     found: dict[Path, Image] = {}
-    problems = []
-    for text in inputs:
+    failures = []
+    for text in as_texts(inputs):
         images = list(_expand(text, outside))
         for image in images:
             found.setdefault(image.path.resolve(), image)
         if not images:
-            problems.append(_why_none(text))
-    return list(found.values()), problems
+            failures.append(Failure(text, _why_none(text)))
+    return list(found.values()), failures
 
 
-def image_files(inputs: Sequence[str]) -> list[Path]:
-    """Returns the image files that inputs stand for, by name.
+def image_files(inputs: Inputs) -> list[Path]:
+    """Find the image files that inputs stand for, sorted by path.
 
     Raises:
         ImageError: an input stands for none.
     """
-    images, problems = find_images(inputs)
-    if problems:
-        raise ImageError(problems[0])
+    images, failures = find_images(inputs)
+    if failures:
+        raise ImageError(failures[0].reason)
     return sorted(image.path for image in images)
 
 
-def find_video(inputs: Sequence[str]) -> Path | int | None:
-    """The video file, or the number of the camera, that the inputs stand for; None where they are images.
+def find_video(inputs: Inputs) -> Path | int | None:
+    """Find the video file, or the number of the camera, that the inputs stand for; None where they are images.
 
     Raises:
         DongfengError: there is a video, and something else as well.
     """
     from dongfeng.runtime.images.video import is_video
 
-    def is_camera(text: str) -> bool:
-        return text.isascii() and text.isdigit() and not Path(text).exists()
-
-    for text in inputs:
-        if is_camera(text) or (is_video(Path(text)) and (Path(text).exists() or not glob.has_magic(text))):
-            if len(inputs) > 1:
-                raise DongfengError(f"{text}: a video or camera has to be the only INPUT; got {len(inputs)} of them")
-            return int(text) if is_camera(text) else Path(text)
+    texts = as_texts(inputs)
+    for text in texts:
+        if _is_camera(text) or (is_video(Path(text)) and (Path(text).exists() or not glob.has_magic(text))):
+            if len(texts) > 1:
+                raise DongfengError(f"{text}: a video or camera has to be the only INPUT; got {len(texts)} of them")
+            return int(text) if _is_camera(text) else Path(text)
     return None
+
+
+def _is_camera(text: str) -> bool:
+    return text.isascii() and text.isdigit() and not Path(text).exists()
 
 
 def _expand(text: str, outside: Path | None) -> Iterator[Image]:
@@ -111,7 +143,7 @@ def _is_inside(path: Path, folder: Path | None) -> bool:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before the first part with a wildcard."""
+    """Return the folders of a pattern before the first part with a wildcard."""
     for parent in pattern.parents:
         if not glob.has_magic(str(parent)):
             return parent
@@ -127,8 +159,20 @@ def _why_none(text: str) -> str:
     return f"{text}: no such file or folder"
 
 
+def of_shard(images: Sequence[T], shard: Shard | None) -> Sequence[T]:
+    """Return one part of the images, every N-th from the I-th on; all of them without a shard.
+
+    Raises:
+        DongfengError: the part is none of 1 to the number of parts.
+    """
+    part, parts = shard or (1, 1)
+    if not 1 <= part <= parts:
+        raise DongfengError(f"shard is {part}/{parts}; expected I/N with I from 1 to N, such as 2/4")
+    return images[part - 1 :: parts]
+
+
 def output_names(images: Sequence[Image], suffix: str) -> list[Path]:
-    """A relative path for the output of each image, no two the same.
+    """Name the output of each image by a relative path, no two the same.
 
     An image keeps its place and stem. Where two would meet (`a/x.png` and `b/x.png` given singly, `x.jpg` beside
     `x.png`), both keep their whole name below the folder they share: `a/x.png.png`.

@@ -78,6 +78,12 @@ class Segmentation:
     classes: str | None = "cityscapes"
 
     @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        height, width = self.labels.shape
+        return height, width
+
+    @property
     def label_ids(self) -> Bytes:
         """(H, W) uint8 label ids, as Cityscapes' evaluation server numbers its classes.
 
@@ -123,8 +129,7 @@ class Segmentation:
             OSError: the file cannot be written.
         """
         target = Path(path)
-        if kind not in KINDS:
-            raise ImageError(f'{target}: kind is "{kind}"; expected one of {", ".join(KINDS)}')
+        check_kind(kind, target)
         suffixes = PICTURES if kind in ("overlay", "color") else LOSSLESS
         if target.suffix.lower() not in suffixes:
             raise ImageError(
@@ -142,6 +147,12 @@ class Segmentation:
         if kind in ("overlay", "color"):
             return np.ascontiguousarray((self.overlay() if kind == "overlay" else self.color())[..., ::-1])
         return self.labels if kind == "labels" else self.label_ids
+
+
+def check_kind(kind: str, target: Path) -> None:
+    """Raise an `ImageError` that names the file where a kind is none of `KINDS`."""
+    if kind not in KINDS:
+        raise ImageError(f'{target}: kind is "{kind}"; expected one of {", ".join(KINDS)}')
 
 
 def encode(picture: Bytes, target: Path) -> bytes:

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from pathlib import Path
-from typing import Any
 
-from dongfeng.cli.inference import calibration_images
-from dongfeng.errors import UnknownModel
+from dongfeng.backends.registry import auto_backend
+from dongfeng.runtime.model_choice import ModelChoice
+from dongfeng.support.files import sha256_of
+
+Settings = dict[str, object]
 
 
-def run_settings(args: argparse.Namespace) -> dict[str, Any]:
+def run_settings(choice: ModelChoice) -> Settings:
     """Model, weights, size, backend and precision, in words that are the same on every machine that shares the work.
 
+    Returns:
+        Plain JSON.
+
     Raises:
-        DongfengError: the backend cannot be had, or there are no images to quantize with.
+        DongfengError: the backend cannot be had.
         OSError: a file cannot be read.
     """
-    from dongfeng.support.files import sha256_of
-    from dongfeng.zoo.models import model_info
-
-    try:
-        model = model_info(args.model).name
-    except UnknownModel:
-        model = Path(args.model).name
-    files = [Path(text) for text in (args.model, args.weights) if text and Path(text).is_file()]
-    weights = Path(args.weights).name if args.weights and Path(args.weights).is_file() else args.weights
-    settings = {
-        "model": model,
-        "weights": weights,
-        "size_hw": args.size and list(args.size),
-        **execution(args),
+    info, weights, size_hw = choice.zoo_info, choice.weights, choice.options.get("size")
+    files = [Path(text) for text in (choice.name, weights) if text and Path(text).is_file()]
+    settings: Settings = {
+        "model": Path(choice.name).name if info is None else info.name,
+        "weights": Path(weights).name if weights and Path(weights).is_file() else weights,
+        "size_hw": size_hw and list(size_hw),
+        **execution(choice),
         "sha256": [sha256_of(path) for path in files],
     }
-    images = calibration_images(args)
-    if images is None:
+    if choice.calibration_images is None:
         return settings
-    digests = "".join(sha256_of(path) for path in images)
+    digests = "".join(sha256_of(path) for path in choice.calibration_images)
     return settings | {"calibration_sha256": hashlib.sha256(digests.encode()).hexdigest()}
 
 
-def execution(args: argparse.Namespace) -> dict[str, str]:
+def execution(choice: ModelChoice) -> dict[str, str]:
     """Backend and precision, with what "auto" stands for where that is known without the model."""
-    from dongfeng.backends.registry import auto_backend
-
-    backend = auto_backend(args.precision) if args.backend == "auto" else args.backend
-    # A quantized file is run in eight bits; any other model in fp32.
-    is_dynamic = args.precision == "auto" and Path(args.model).suffix == ".onnx"
-    return {"backend": backend, "precision": "fp32" if args.precision == "auto" and not is_dynamic else args.precision}
+    backend, precision = choice.options.get("backend", "auto"), choice.precision
+    # An ONNX file may be quantized, which is run in eight bits; any other model is run in fp32.
+    is_known = precision != "auto" or Path(choice.name).suffix != ".onnx"
+    return {
+        "backend": auto_backend(precision) if backend == "auto" else backend,
+        "precision": "fp32" if precision == "auto" and is_known else precision,
+    }

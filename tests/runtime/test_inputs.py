@@ -61,7 +61,8 @@ def test_an_input_that_stands_for_no_image_is_reported(tree: Path, text: str, me
     images, problems = find_images([text, "z.bmp"])
     assert [image.path.name for image in images] == ["z.bmp"]
     assert len(problems) == 1
-    assert message in problems[0]
+    assert message in problems[0].reason
+    assert problems[0].input == text
 
 
 def test_outputs_of_an_earlier_run_inside_an_input_folder_are_no_inputs(tree: Path) -> None:

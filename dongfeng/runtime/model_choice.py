@@ -1,0 +1,112 @@
+"""Which model a run over images uses and how, before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, UnknownModel
+from dongfeng.runtime.inputs import Inputs, image_files
+from dongfeng.zoo.models import ModelInfo, model_info
+
+if TYPE_CHECKING:
+    from dongfeng.runtime.model import Model
+
+
+class ModelOptions(TypedDict, total=False):
+    """How a run loads its model: keywords of `dongfeng.batch` and `dongfeng.evaluate`.
+
+    They are what they are for `dongfeng.load`, but `calibration` names its images: files, folders or patterns.
+    """
+
+    weights: str | PathLike[str] | None
+    backend: str
+    precision: str
+    device: str
+    size: tuple[int, int] | None
+    threads: int | None
+    calibration: Inputs | None
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A zoo name or model file, and how to load it.
+
+    Raises:
+        BackendUnavailable: calibration images are missing for precision "int8", or given for another.
+        ImageError: a calibration input holds no images.
+    """
+
+    model: str | PathLike[str]
+    options: ModelOptions
+
+    def __post_init__(self) -> None:
+        if self.calibration_images and self.precision != "int8":
+            raise BackendUnavailable(f"--calibration: is for --precision int8; the precision is {self.precision}")
+        # An ONNX file may be quantized already.
+        if not self.calibration_images and self.precision == "int8" and Path(self.model).suffix != ".onnx":
+            raise BackendUnavailable(
+                "--precision int8: needs images to quantize with; give --calibration DIR, about ten such as it will see"
+            )
+
+    @property
+    def name(self) -> str:
+        """The model, as it was given."""
+        return fspath(self.model)
+
+    @property
+    def weights(self) -> str | None:
+        """The weights, as they were given."""
+        weights = self.options.get("weights")
+        return None if weights is None else fspath(weights)
+
+    @property
+    def precision(self) -> str:
+        """The precision, as it was given."""
+        return self.options.get("precision", "auto")
+
+    @cached_property
+    def calibration_images(self) -> list[Path] | None:
+        """The images to quantize with, sorted."""
+        inputs = self.options.get("calibration")
+        if inputs is None:
+            return None
+        try:
+            return image_files(inputs)
+        except ImageError as error:
+            raise ImageError(f"--calibration {error}") from None
+
+    @cached_property
+    def zoo_info(self) -> ModelInfo | None:
+        """What the zoo knows of the model; None for a model file."""
+        try:
+            return model_info(self.name)
+        except UnknownModel:
+            return None
+
+    def open(self, task: str, *, count: int | None, otherwise: str) -> Model:
+        """Load the model, ready to stream.
+
+        Args:
+            task: What the model has to be for, "segmentation" or "classification".
+            count: Number of images; None where it is not known.
+            otherwise: The command that takes a model for the other task.
+
+        Raises:
+            DongfengError: it cannot be loaded, or is for the other task.
+        """
+        from dongfeng.runtime.load import load_stream
+
+        options: ModelOptions = {**self.options, "calibration": self.calibration_images}
+        model = load_stream(self.name, count=count, **options)
+        if model.task != task:
+            model.close()
+            raise self.wrong_task(model.task, otherwise)
+        return model
+
+    def wrong_task(self, task: str, otherwise: str) -> DongfengError:
+        """Make the error that says which command takes a model for that task."""
+        return DongfengError(f"{self.name} is a model for {task}; use: {otherwise} --model {self.name}")
