@@ -1,28 +1,30 @@
-"""What a run over Cityscapes writes, and what an earlier run has left to go on from.
+"""The files that a run over Cityscapes writes, and those that an earlier run has left to go on from.
 
 `OUT/label_ids/SPLIT/CITY/*_leftImg8bit.png` is what the test server takes, packed as a zip; pictures have folders of
 their own beside it, because the server wants exactly one PNG per image. `OUT/run.json` says what made the files, so
-that a run is never continued with another model.
+that a run never goes on with another model.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dongfeng.datasets.cityscapes_folder import Frame
 from dongfeng.datasets.label_png import png_form, whole_png_form
 from dongfeng.errors import DongfengError
 from dongfeng.support.files import remove_leftovers, replacing
+from dongfeng.support.strict_json import JsonFormat
 
 Kind = Literal["label_ids", "color", "overlay"]
 LABEL_IDS: Kind = "label_ids"
 KINDS: tuple[Kind, ...] = (LABEL_IDS, "color", "overlay")
 
-Settings = Mapping[str, Any]
+Settings = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -40,30 +42,29 @@ class Outputs:
     kinds: tuple[Kind, ...]
 
     def path(self, frame: Frame, kind: Kind) -> Path:
-        """The file of one frame."""
+        """Return the file of one frame."""
         return self.folder / kind / self.split / frame.city / frame.path.name
 
     def done(self, frames: Sequence[Frame], settings: Settings) -> set[Frame]:
-        """The frames whose outputs are all there, whole and of the right form.
+        """Return the frames whose outputs are all there, whole and of the right form.
 
         Args:
             frames: The frames in question.
-            settings: What decides the outputs, as plain JSON.
+            settings: Model, weights and whatever else decides the outputs, as plain JSON.
 
         Raises:
-            DongfengError: the files in the folder are those of other settings.
+            DongfengError: the files in the folder are those of other settings, or of nobody knows which.
         """
         recorded = self._recorded()
         if recorded is not None and recorded != settings:
             keys = [key for key in {**recorded, **settings} if recorded.get(key) != settings.get(key)]
             raise DongfengError(
-                f"{self.folder}: was made with {_show(recorded, keys)}, this run has {_show(settings, keys)}; "
-                "choose another folder, or leave out --resume to start over"
+                f"{self.folder}: was made with {_show(recorded, keys)}, this run has {_show(settings, keys)}; {_ADVICE}"
             )
         return {frame for frame in frames if all(self._is_done(frame, kind) for kind in self.kinds)}
 
     def begin(self, frames: Sequence[Frame], settings: Settings, *, resume: bool) -> None:
-        """Make the folder, and write down what its files are going to be made with.
+        """Make the folder, and record what its files are going to be made with.
 
         Args:
             frames: All of the split, whichever part of them is to be done here.
@@ -75,8 +76,9 @@ class Outputs:
             OSError: the folder cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._recorded() == settings:
-            return
+        with suppress(DongfengError):  # of a damaged file, which is replaced
+            if self._recorded() == settings:
+                return
         if not resume:
             for frame in frames:
                 for kind in KINDS:
@@ -101,17 +103,22 @@ class Outputs:
             return False
         return form.bits == 8 and form.channels == (1 if kind == LABEL_IDS else 3)
 
-    def _recorded(self) -> dict[str, Any] | None:
+    def _recorded(self) -> Settings | None:
+        """What made the files in the folder; None where nothing says so.
+
+        Raises:
+            DongfengError: the file that says so is damaged.
+        """
         try:
-            value = json.loads((self.folder / _SETTINGS).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+            members = _FORMAT.read(self.folder / _SETTINGS).members()
+        except FileNotFoundError:
             return None
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        return {key: node.value for key, node in members.items()}
 
 
 _SETTINGS = "run.json"
+_ADVICE = "choose another folder, or leave out --resume to start over"
+_FORMAT = JsonFormat(DongfengError, _ADVICE)
 
 
 def _show(settings: Settings, keys: Iterable[str]) -> str:

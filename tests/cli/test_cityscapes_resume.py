@@ -186,3 +186,18 @@ def test_files_that_are_nobodys_are_trusted_when_resuming(folder: Path, monkeypa
     monkeypatch.setattr("dongfeng.runtime.load.load_stream", no_model)
     assert main([*GIVEN, *OPTIONS, "--out", "undisturbed", "--resume"]) == 0
     assert files(Path("undisturbed")) == expected
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": "a", "model": "b"}'])
+def test_a_damaged_record_is_one_line_and_starting_over_replaces_it(
+    text: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = files(Path("undisturbed"))
+    Path("undisturbed/run.json").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert main([*GIVEN, *OPTIONS, "--out", "undisturbed", "--resume"]) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: undisturbed/run.json:")
+    assert error.endswith("; choose another folder, or leave out --resume to start over")
+    assert main([*GIVEN, *OPTIONS, "--out", "undisturbed"]) == 0
+    assert files(Path("undisturbed")) == expected
