@@ -130,6 +130,7 @@ def test_cityscapes_scores_are_those_in_the_file(folder: Path) -> None:
     assert not Path("new/results.json").exists()
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_what_comes_back(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     source = """

@@ -96,7 +96,7 @@ def every_way(scores: Float, size_hw: tuple[int, int]) -> list[npt.NDArray[np.ui
     labels = []
     for is_dense, at_once in ((True, {}), (False, {}), (False, {"_SCORES_AT_ONCE": 20, "_VALUES_AT_ONCE": 50})):
         with (
-            patch.multiple(upsample, _dense_is_cheaper=lambda *args, path=is_dense: path, _FEW_PIXELS=0),
+            patch.multiple(upsample, _strips_are_cheaper=lambda *args, path=is_dense: path, _FEW_PIXELS=0),
             patch.multiple(upsample_cells, **at_once) if at_once else nullcontext(),
         ):
             labels.append(upsample_labels(scores, size_hw))
@@ -171,14 +171,14 @@ def test_labels_do_not_depend_on_the_magnitude_of_the_scores(exponent, size_hw):
 def test_both_paths_give_the_same_labels(make, path, monkeypatch):
     scores, size_hw = make((19, 24, 40)), (190, 321)
     expected = upsample_labels(scores, size_hw)
-    monkeypatch.setattr(upsample, "_dense_is_cheaper", lambda *args: path == "dense")
+    monkeypatch.setattr(upsample, "_strips_are_cheaper", lambda *args: path == "dense")
     np.testing.assert_array_equal(upsample_labels(scores, size_hw), expected)
 
 
 def test_noise_takes_the_dense_path_and_regions_do_not(monkeypatch):
     taken = []
-    dense = upsample._dense
-    monkeypatch.setattr(upsample, "_dense", lambda *args: taken.append(True) or dense(*args))
+    dense = upsample.fill_strips
+    monkeypatch.setattr(upsample, "fill_strips", lambda *args: taken.append(True) or dense(*args))
     upsample_labels(smooth((19, 64, 128)), (512, 1024))
     assert not taken
     upsample_labels(noise((19, 64, 128)), (512, 1024))

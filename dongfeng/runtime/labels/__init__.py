@@ -1,1 +1,1 @@
-"""Label maps from scores: half-pixel bilinear interpolation and argmax, computed only where labels change."""
+"""Label maps from class scores by half-pixel bilinear interpolation and argmax, computed only where labels change."""

@@ -1,4 +1,7 @@
-"""Label maps that are filled cell by cell, and the interpolation of a cell's pixels (its tile)."""
+"""Label maps that are filled cell by cell.
+
+A cell is the square between four neighbouring scores, and its tile the pixels in it, as in `axis`.
+"""
 
 from __future__ import annotations
 
@@ -13,38 +16,49 @@ _PRODUCTS_AT_ONCE = 1 << 18  # for larger matrices OpenBLAS wakes threads, which
 
 
 class Canvas(Protocol):
-    """A label map in which every cell has its corner's label, until tiles are written over it.
+    """A label map in which every pixel has the label of its cell's top left corner, until its tile is written.
 
-    A tile holds the pixels of a cell, row by row; cells are given by their rows and columns, (n,) each.
+    Methods take n cells by their rows `y` and columns `x`, (n,) each.
+
+    Attributes:
+        pixels: Number of pixels of a tile, which lie in it row by row.
+        value_cost: Time to interpolate one value here, where `fill_strips` takes 1.
     """
 
-    pixels: int  # of a tile
-    value_cost: float  # a value interpolated here takes as long as this many in the dense path
+    pixels: int
+    value_cost: float
 
     def interpolated(self, corners: Float, y: Index, x: Index) -> Float:
-        """(n, pixels) values from the (4, n) values at the corners of the cells."""
+        """Interpolate the (4, n) values at the corners of the cells to (n, pixels) values at their pixels."""
 
     def write(self, tiles: Labels, y: Index, x: Index) -> None:
-        """Set the labels of whole cells, (n, pixels)."""
+        """Write the labels of the cells, (n, pixels)."""
 
     def position(self, index: Index, y: Index, x: Index) -> tuple[Index, Index]:
-        """Row and column in the image of one pixel of each cell, by its index in the tile."""
+        """Return row and column in the image of one pixel of each cell, given by its (n,) index in the tile."""
 
     def labels(self) -> Labels:
-        """The label map."""
+        """Return the (H, W) label map."""
 
 
 def canvas(cell_labels: Labels, rows: Axis, columns: Axis) -> Canvas:
-    """The quickest canvas for a ratio; cell_labels are (h + 1, w + 1), the labels of the cells' top left corners."""
+    """Make the quickest canvas for the ratio of the sizes.
+
+    Args:
+        cell_labels: (h + 1, w + 1) labels of the cells' top left corners.
+        rows: The vertical axis.
+        columns: The horizontal axis.
+    """
     if len(rows.cell) % (len(rows.low) - 1) or len(columns.cell) % (len(columns.low) - 1):
         return _AnyRatio(cell_labels, rows, columns)
     return _WholeRatio(cell_labels, len(rows.cell), len(columns.cell))
 
 
 class _WholeRatio:
-    """All tiles have one size and the same weights; the border's reach beyond the image, and are cut off at the end.
+    """A canvas for sizes that are whole multiples of the scores', so that all tiles have one size and the same weights.
 
-    Tiles lie in the canvas at whole multiples of their size, so that their rows are written in words.
+    The tiles of the border reach beyond the image, and are cut off at the end. A tile lies at whole multiples of its
+    size, so that each of its rows is written as a few words of up to 8 bytes.
     """
 
     value_cost = 2.0
@@ -86,12 +100,12 @@ class _WholeRatio:
 
 
 def _phases(ratio: int) -> Double:
-    """(2, ratio) shares of the two sides for the pixels of a cell."""
+    """Return the (2, ratio) fractions of the near and the far side for the pixels of a cell."""
     return shares(2 * (ratio // 2 + np.arange(ratio)) + 1 - ratio, 2 * ratio)
 
 
 class _AnyRatio:
-    """Tiles are as large as the largest cell; in smaller cells their last rows and columns are the same pixels."""
+    """A canvas for any sizes; tiles are as large as the largest cell, and smaller cells repeat their last pixels."""
 
     value_cost = 4.0
 

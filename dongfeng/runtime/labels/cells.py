@@ -1,7 +1,8 @@
-"""Labels where most cells agree: only the cells that do not are interpolated, and only the classes that can win there.
+"""Labels of the cells whose four corners disagree about the largest class.
 
-What is interpolated, in float32, are differences to one class of the cell. Where they are within the error bound that
-docs/label-upsampling.md proves, float64 decides.
+In each of them only the classes that can be the largest somewhere are interpolated, in float32 and as differences to
+one of these classes. Where two classes are within the error bound that docs/label-upsampling.md proves, `exact_labels`
+computes the pixel again in float64.
 """
 
 from __future__ import annotations
@@ -10,37 +11,44 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dongfeng.runtime.labels.axis import TINY, Axis, Float, Index, Labels, Mask, corner_indices, settle
+from dongfeng.runtime.labels.axis import TINY, Axis, Float, Index, Labels, Mask, corner_indices, exact_labels
 from dongfeng.runtime.labels.canvas import Canvas
 
 _SCORES_AT_ONCE = 1 << 18
 _VALUES_AT_ONCE = 1 << 19
-_SETTLED_AT_ONCE = 1 << 12
+_EXACT_AT_ONCE = 1 << 12
 # Of the largest difference at a cell's corners: seven roundings of half an epsilon, and one to spare.
 _NEAR = np.float32(4 * np.finfo(np.float32).eps)
 _NEAR_IN_DOUBLE = 2.0**-48  # of the largest score: far above the roundings of float64 that decide near ties
 
 
 class Cells(NamedTuple):
-    """Cells whose corners disagree; corners in the order top left, top right, bottom left, bottom right."""
+    """Cells whose corners disagree; corners in the order top left, top right, bottom left, bottom right.
 
-    y: Index  # (n,)
-    x: Index  # (n,)
-    corner: Index  # (4, n) into flattened planes
-    winner: Labels  # (4, n)
+    Attributes:
+        y: (n,) rows of the cells.
+        x: (n,) columns of the cells.
+        corner: (4, n) indices of the corners' scores in a flattened plane.
+        winner: (4, n) class of the largest score at each corner.
+    """
+
+    y: Index
+    x: Index
+    corner: Index
+    winner: Labels
 
     def part(self, chosen: Index) -> Cells:
-        """Some of the cells."""
+        """Return the cells of the given indices."""
         corner, winner = np.take(self.corner, chosen, axis=1), np.take(self.winner, chosen, axis=1)
         return Cells(self.y[chosen], self.x[chosen], corner, winner)
 
     def first(self, count: int) -> Cells:
-        """The first cells."""
+        """Return the first cells."""
         return Cells(self.y[:count], self.x[:count], self.corner[:, :count], self.winner[:, :count])
 
 
 def disagreeing(corner_labels: Labels, rows: Axis, columns: Axis) -> tuple[Index, Index]:
-    """Rows and columns of the cells that hold pixels and whose corners differ.
+    """Return rows and columns of the cells that hold pixels and whose corners have different labels.
 
     Args:
         corner_labels: (h + 2, w + 2) labels of the scores, with the border repeated.
@@ -57,15 +65,18 @@ def disagreeing(corner_labels: Labels, rows: Axis, columns: Axis) -> tuple[Index
 
 
 def cells_at(corner_labels: Labels, rows: Axis, columns: Axis, y: Index, x: Index) -> Cells:
-    """The cells of the given rows and columns."""
+    """Make `Cells` of the given rows and columns; for the other arguments see `disagreeing`."""
     winner = np.stack([corner_labels[y + dy, x + dx] for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1))])
     return Cells(y, x, corner_indices(rows, columns, corner_labels.shape[1] - 2, y, x), winner)
 
 
 def possible_classes(scores: Float, cells: Cells) -> Mask:
-    """(C, n): which classes can be the largest somewhere in each cell.
+    """Tell which classes can be the largest somewhere in each cell.
 
-    A class is out if the winner of some corner is above it at all four corners.
+    A class cannot if the winner of some corner is above it at all four corners.
+
+    Returns:
+        (C, n) bool.
     """
     possible = np.empty((len(scores), len(cells.y)), bool)
     flat = scores.reshape(len(scores), -1)
@@ -87,7 +98,7 @@ def possible_classes(scores: Float, cells: Cells) -> Mask:
 
 
 def _below(corners: list[Float], limits: Float) -> Mask:
-    """(C, n): where a class is below a cell's limit at all four corners."""
+    """Tell where a class is below the limits of a cell at all four corners, (C, n)."""
     below: Mask = corners[0] < limits[0]
     for corner, limit in zip(corners[1:], limits[1:], strict=True):
         below &= corner < limit
@@ -95,19 +106,19 @@ def _below(corners: list[Float], limits: Float) -> Mask:
 
 
 def _at(scores: Float, classes: Index | Labels, corner: Index) -> Float:
-    """(4, n) scores of one class for each cell."""
+    """Return the (4, n) scores of one class of each cell at its corners, indexed by `corner`."""
     values: Float = np.take(scores.reshape(-1), classes.astype(np.int64) * scores[0].size + corner)
     return values
 
 
 class CellFiller:
-    """Writes the labels of disagreeing cells.
+    """Computes and writes the labels of disagreeing cells.
 
     Args:
         scores: (C, h, w) float32, at most 2^126, so that no difference overflows.
         rows: The vertical axis.
         columns: The horizontal axis.
-        canvas: What is written to.
+        canvas: The label map to write to.
         largest: The largest absolute score.
     """
 
@@ -117,7 +128,7 @@ class CellFiller:
         self._step = max(1, _VALUES_AT_ONCE // canvas.pixels)
 
     def fill(self, cells: Cells) -> None:
-        """Interpolate and write."""
+        """Interpolate and write the cells."""
         possible = possible_classes(self._scores, cells)
         counts = possible.sum(axis=0, dtype=np.uint16).astype(np.int64)
         pairs, rest = np.flatnonzero(counts == 2), np.flatnonzero(counts != 2)
@@ -131,7 +142,7 @@ class CellFiller:
             self._fill_several(cells.part(rest[block]), classes, last[block], counts[rest[block]])
 
     def _fill_pairs(self, cells: Cells) -> None:
-        """Cells in which only the winners of the corners can win, and these are two: a sign decides."""
+        """Fill cells in which two classes can win, the winners of the corners: the sign of their difference decides."""
         lower, higher = cells.winner.min(axis=0), cells.winner.max(axis=0)
         corners = _at(self._scores, higher, cells.corner) - _at(self._scores, lower, cells.corner)
         values = self._canvas.interpolated(corners, cells.y, cells.x)
@@ -142,7 +153,14 @@ class CellFiller:
         self._write(cells, tiles, np.abs(values, out=values) < near[:, None])
 
     def _fill_several(self, cells: Cells, classes: Index, last: Index, counts: Index) -> None:
-        """Cells with more classes, most first; `classes[last]` is the largest of a cell, the ones before it follow."""
+        """Fill cells in which more than two classes can win.
+
+        Args:
+            cells: The cells, those with most classes first.
+            classes: The possible classes of all cells, cell after cell, ascending.
+            last: (n,) index in `classes` of each cell's last one; the others of the cell stand before it.
+            counts: (n,) number of each cell's classes.
+        """
         base = classes[last]
         base_corners = _at(self._scores, base, cells.corner)
         shape = len(last), self._canvas.pixels
@@ -163,14 +181,15 @@ class CellFiller:
         self._write(cells, tiles, best - second < 2 * self._near(largest)[:, None])
 
     def _near(self, largest: Float) -> Float:
-        """(n,) what a value may be wrong by, from the largest difference at the corners."""
+        """Return how much a value may be wrong by, (n,), from the largest difference at the corners of its cell."""
         return np.asarray(_NEAR * largest + self._absolute)
 
     def _write(self, cells: Cells, tiles: Labels, doubtful: Mask) -> None:
+        """Write tiles, (n, pixels), after computing their doubtful pixels again."""
         flat, where = tiles.reshape(-1), np.flatnonzero(doubtful)
-        for start in range(0, len(where), _SETTLED_AT_ONCE):
-            pixels = where[start : start + _SETTLED_AT_ONCE]
+        for start in range(0, len(where), _EXACT_AT_ONCE):
+            pixels = where[start : start + _EXACT_AT_ONCE]
             cell, index = np.divmod(pixels, self._canvas.pixels)
             y, x = self._canvas.position(index, cells.y[cell], cells.x[cell])
-            flat[pixels] = settle(self._scores, self._rows, self._columns, y, x)
+            flat[pixels] = exact_labels(self._scores, self._rows, self._columns, y, x)
         self._canvas.write(tiles, cells.y, cells.x)

@@ -1,17 +1,26 @@
-"""Labels where few cells agree (noise): every class at every pixel, a strip of rows at a time."""
+"""Labels by interpolating every class at every pixel, a strip of rows at a time: for scores that are mostly noise."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dongfeng.runtime.labels.axis import TINY, Axis, Double, Float, Index, Labels, Mask, settle
+from dongfeng.runtime.labels.axis import TINY, Axis, Double, Float, Index, Labels, Mask, exact_labels
 
 _ROWS_AT_ONCE = 32
-_SETTLED_AT_ONCE = 1 << 12
+_EXACT_AT_ONCE = 1 << 12
 
 
 def fill_strips(scores: Float, rows: Axis, columns: Axis) -> Labels:
-    """(H, W) labels; near ties of float32 are settled in float64."""
+    """Label all pixels in float32, and those whose two best classes are too near again with `exact_labels`.
+
+    Args:
+        scores: (C, h, w) float32.
+        rows: The vertical axis.
+        columns: The horizontal axis.
+
+    Returns:
+        (H, W) uint8.
+    """
     labels = np.empty((len(rows.cell), len(columns.cell)), np.uint8)
     left, right = columns.low[columns.cell], columns.high[columns.cell]
     weight_x = (columns.weight / columns.unit).astype(np.float32)
@@ -26,14 +35,14 @@ def fill_strips(scores: Float, rows: Axis, columns: Axis) -> Labels:
         wide += np.take(part, right, axis=2) * weight_x
         doubtful = _argmax_of_mix(mix, wide, near, out=labels[strip])
         y, x = np.nonzero(doubtful)
-        for begin in range(0, len(y), _SETTLED_AT_ONCE):
-            block = slice(begin, begin + _SETTLED_AT_ONCE)
-            labels[start + y[block], x[block]] = settle(scores, rows, columns, start + y[block], x[block])
+        for begin in range(0, len(y), _EXACT_AT_ONCE):
+            block = slice(begin, begin + _EXACT_AT_ONCE)
+            labels[start + y[block], x[block]] = exact_labels(scores, rows, columns, start + y[block], x[block])
     return labels
 
 
 def _row_mix(rows: Axis, weight: Double, cell: Index) -> tuple[Index, Float]:
-    """The score rows that a strip of pixel rows uses, and the matrix (pixel rows, score rows) that mixes them."""
+    """Return the score rows that a strip of pixel rows uses, and their weights, (pixel rows, score rows)."""
     low, high = rows.low[cell], rows.high[cell]
     used = np.unique(np.concatenate([low, high]))
     mix = np.zeros((len(cell), len(used)))
@@ -44,7 +53,7 @@ def _row_mix(rows: Axis, weight: Double, cell: Index) -> tuple[Index, Float]:
 
 
 def _argmax_of_mix(mix: Float, wide: Float, near: np.float32, out: Labels) -> Mask:
-    """Write the largest class of `mix @ wide[c]`; return where the two largest values are within `near`."""
+    """Write the class c of the largest `mix @ wide[c]` to `out`; return where the two largest are within `near`."""
     best = mix @ wide[0]
     second = np.full_like(best, -np.inf)
     value, larger = np.empty_like(best), np.empty(best.shape, bool)
@@ -55,6 +64,6 @@ def _argmax_of_mix(mix: Float, wide: Float, near: np.float32, out: Labels) -> Ma
         np.copyto(out, np.uint8(index), where=larger)
         np.maximum(second, np.minimum(value, best), out=second)
         np.maximum(best, value, out=best)
-    with np.errstate(over="ignore"):  # infinitely far is not near
+    with np.errstate(over="ignore"):  # a difference that overflows is not near
         doubtful: Mask = best - second <= near
     return doubtful

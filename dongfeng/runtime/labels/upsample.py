@@ -15,21 +15,21 @@ from dongfeng.errors import DongfengError, ShapeError
 from dongfeng.runtime.labels.axis import Axis, Float, Index, Labels, axis
 from dongfeng.runtime.labels.canvas import Canvas, canvas
 from dongfeng.runtime.labels.cells import CellFiller, cells_at, disagreeing, possible_classes
-from dongfeng.runtime.labels.strips import fill_strips as _dense
+from dongfeng.runtime.labels.strips import fill_strips
 
 __all__ = ["argmax_last", "upsample_labels", "upsample_nearest"]
 
 _SAMPLED_CELLS = 1024
-_FEW_PIXELS = 4  # per score: fewer are not worth looking at cells for
-_CLASS_COST = 15  # telling whether one class can win in a cell takes as long as this many values in the dense path
+_FEW_PIXELS = 4  # per score; with fewer, finding the cells takes longer than it saves
+_CLASS_COST = 15  # time to tell whether a class can win in a cell, where `fill_strips` takes 1 for a value
 _LARGEST = 2.0**126  # differences of larger scores could overflow
 
 
 def upsample_labels(scores: npt.ArrayLike, size_hw: tuple[int, int]) -> Labels:
-    """Labels of half-pixel bilinear interpolation followed by argmax; ties go to the largest class.
+    """Interpolate scores half-pixel bilinearly, and return the largest class of each pixel, of equal ones the last.
 
-    Source positions are clamped to the border. Every label is the one that the full computation in float64 gives,
-    with whole numbers as weights, so that equal classes stay equal; most labels are found without it.
+    Beyond the outermost scores the border is repeated. Every label is the one that the full computation in float64
+    gives, with whole numbers as weights, so that equal classes stay equal; most labels are found without it.
 
     Args:
         scores: (C, h, w) float32, finite, at most 256 classes.
@@ -50,19 +50,19 @@ def upsample_labels(scores: npt.ArrayLike, size_hw: tuple[int, int]) -> Labels:
         return argmax_last(scores)
     rows, columns = axis(scores.shape[1], size_hw[0]), axis(scores.shape[2], size_hw[1])
     if size_hw[0] * size_hw[1] <= _FEW_PIXELS * scores[0].size or largest > _LARGEST:
-        return _dense(scores, rows, columns)
+        return fill_strips(scores, rows, columns)
     corner_labels = np.pad(argmax_last(scores), 1, mode="edge")
     cell_y, cell_x = disagreeing(corner_labels, rows, columns)
     result = canvas(corner_labels[:-1, :-1], rows, columns)
-    if _dense_is_cheaper(scores, corner_labels, rows, columns, cell_y, cell_x, result):
-        return _dense(scores, rows, columns)
+    if _strips_are_cheaper(scores, corner_labels, rows, columns, cell_y, cell_x, result):
+        return fill_strips(scores, rows, columns)
     cells = cells_at(corner_labels, rows, columns, cell_y, cell_x)
     CellFiller(scores, rows, columns, result, largest).fill(cells)
     return result.labels()
 
 
 def upsample_nearest(labels: Labels, size_hw: tuple[int, int]) -> Labels:
-    """A label map enlarged or reduced by nearest neighbour (pixel centres).
+    """Enlarge or reduce a label map by nearest neighbour (pixel centres).
 
     Args:
         labels: (h, w) uint8.
@@ -79,7 +79,7 @@ def upsample_nearest(labels: Labels, size_hw: tuple[int, int]) -> Labels:
 
 
 def argmax_last(scores: Float) -> Labels:
-    """Index of the largest score along the first axis; of equal ones the last, as in Caffe.
+    """Return the index of the largest score along the first axis; of equal ones the last, as in Caffe.
 
     Args:
         scores: (C, ...) float32, at most 256 classes, no NaN.
@@ -107,8 +107,8 @@ def _checked(scores: npt.ArrayLike, size_hw: tuple[int, int]) -> Float:
 
 
 def _largest(scores: Float) -> float:
-    """The largest absolute score; NaN and infinity are refused."""
-    largest = max(float(scores.max()), -float(scores.min()))  # NaN is what both give where there is one
+    """Return the largest absolute score; raise a DongfengError where one is NaN or infinite."""
+    largest = max(float(scores.max()), -float(scores.min()))  # both are NaN where a score is
     if not np.isfinite(largest):
         wrong = int(np.count_nonzero(~np.isfinite(scores)))
         raise DongfengError(
@@ -118,15 +118,15 @@ def _largest(scores: Float) -> float:
     return largest
 
 
-def _dense_is_cheaper(
+def _strips_are_cheaper(
     scores: Float, corner_labels: Labels, rows: Axis, columns: Axis, cell_y: Index, cell_x: Index, result: Canvas
 ) -> bool:
-    """Whether so many cells disagree about so many classes (noise) that computing everything is quicker."""
-    classes, dense = len(scores), len(scores) * len(rows.cell) * len(columns.cell)
+    """Estimate whether so many cells disagree about so many classes (noise) that `fill_strips` is quicker."""
+    classes, strips = len(scores), len(scores) * len(rows.cell) * len(columns.cell)
     fixed = _CLASS_COST * classes * len(cell_y)
-    if fixed + result.value_cost * classes * len(cell_y) * result.pixels <= dense:
+    if fixed + result.value_cost * classes * len(cell_y) * result.pixels <= strips:
         return False
     step = max(1, len(cell_y) // _SAMPLED_CELLS)
     sample = cells_at(corner_labels, rows, columns, cell_y[::step], cell_x[::step])
     candidates = step * np.count_nonzero(possible_classes(scores, sample))
-    return bool(fixed + result.value_cost * candidates * result.pixels > dense)
+    return bool(fixed + result.value_cost * candidates * result.pixels > strips)
