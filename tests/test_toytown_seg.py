@@ -19,7 +19,7 @@ from dongfeng.cli.main import main
 from dongfeng.datasets.cityscapes import CLASSES, LABEL_IDS, to_label_ids
 from dongfeng.datasets.synthetic import HELD_OUT_SEED
 from dongfeng.datasets.toytown import Scene, draw_scene
-from tests.cli.drawn_cityscapes import write
+from tests.cli.synthetic_cityscapes import write
 
 MIN_MIOU = 0.80
 MIN_CLASS_IOU = 0.40
@@ -206,7 +206,7 @@ def test_a_folder_of_scenes_is_segmented_and_resumed(
     assert [path.read_bytes() for path in paths] == first
 
 
-def test_df_cityscapes_evaluates_a_drawn_cityscapes(
+def test_df_cityscapes_evaluates_a_synthetic_cityscapes(
     folder: Path, scenes: list[Scene], capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw_cityscapes(folder / "cs", scenes)

@@ -19,7 +19,7 @@ examples:
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
+    """Add the command to those of `dongfeng`."""
     parser = add_command(commands, "classify", "name what images show, in ImageNet's 1000 classes", EPILOG)
     parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes per image (default: 5)")
     add_arguments(parser, model="df1")

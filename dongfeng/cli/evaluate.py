@@ -19,7 +19,7 @@ examples:
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
+    """Add the command to those of `dongfeng`."""
     parser = add_command(commands, "evaluate", "measure the accuracy of a classifier on ImageNet's images", EPILOG)
     parser.add_argument("folder", metavar="IMAGENET_VAL", help="folder of the images")
     parser.add_argument("--labels", metavar="FILE", help='list of images and classes, "NAME INDEX" a line')

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the file in hand."""
+"""Delays Ctrl-C until the file in hand is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let the block decide when to stop: the first Ctrl-C is only remembered, the second interrupts at once.
+    """Remember the first Ctrl-C during the block instead of raising it; the second interrupts at once.
 
     Outside the main thread, and where Ctrl-C is ignored or handled by someone else, nothing is changed.
 

@@ -28,7 +28,7 @@ examples:
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
+    """Add the command to those of `dongfeng`."""
     parser = add_command(commands, "segment", "tell road, cars, people and 16 more classes apart in images", EPILOG)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the outputs, or a video file")
     parser.add_argument(

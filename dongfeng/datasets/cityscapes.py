@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 IGNORE = 255  # train id of a pixel that counts for nothing
-UNLABELED = 0  # label id of the same
+UNLABELED = 0  # label id of such a pixel
 
 CATEGORIES = ("void", "flat", "construction", "object", "nature", "sky", "human", "vehicle")
 
@@ -62,7 +62,7 @@ PALETTE: npt.NDArray[np.uint8] = _frozen([row[3:] for row in _TRAIN_CLASSES])
 
 
 def to_label_ids(train_ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Label ids of a map of train ids; whatever is no class (255 above all) becomes 0, unlabelled.
+    """Convert train ids to label ids; whatever is no class (255 above all) becomes 0, unlabelled.
 
     Args:
         train_ids: Any shape, uint8.
@@ -80,7 +80,7 @@ def to_label_ids(train_ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def to_train_ids(label_ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Train ids of a map of label ids; labels outside the 19 classes become 255, ignored.
+    """Convert label ids to train ids; labels outside the 19 classes become 255, ignored.
 
     Args:
         label_ids: Any shape, uint8.

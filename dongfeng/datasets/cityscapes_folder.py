@@ -18,7 +18,7 @@ class Frame:
     Attributes:
         path: The image.
         city: Its folder.
-        name: What images and labels of this frame begin with, such as "frankfurt_000000_000294".
+        name: Beginning of the names of its image and labels, such as "frankfurt_000000_000294".
     """
 
     path: Path
@@ -28,7 +28,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the labels of a split are.
+    """The files of the labels of a split.
 
     Attributes:
         folder: `gtFine/SPLIT`.
@@ -39,19 +39,19 @@ class Truth:
     has_instances: bool
 
     def label_ids(self, frame: Frame) -> Path:
-        """The file of a frame's label ids, 8 bits."""
+        """Return the file of a frame's label ids, 8 bits."""
         return self._file(frame, "labelIds")
 
     def instance_ids(self, frame: Frame) -> Path | None:
-        """The file of a frame's instance ids, 16 bits; None where the data set has none at all."""
+        """Return the file of a frame's instance ids, 16 bits; None where the data set has none at all."""
         return self._file(frame, "instanceIds") if self.has_instances else None
 
-    def _file(self, frame: Frame, kind: str) -> Path:
-        return self.folder / frame.city / f"{frame.name}_{LABELS}_{kind}.png"
+    def _file(self, frame: Frame, labels: str) -> Path:
+        return self.folder / frame.city / f"{frame.name}_{LABELS}_{labels}.png"
 
 
 def find_frames(root: Path, split: str) -> list[Frame]:
-    """All images of a split, sorted by city and name.
+    """Find all images of a split, sorted by city and name.
 
     Args:
         root: The folder that holds `leftImg8bit`.
@@ -69,7 +69,7 @@ def find_frames(root: Path, split: str) -> list[Frame]:
 
 
 def find_truth(root: Path, split: str, frames: Sequence[Frame]) -> Truth:
-    """The labels of a split.
+    """Find the labels of a split.
 
     Raises:
         DongfengError: the folder is missing, or holds labels of none of the frames.
@@ -82,24 +82,24 @@ def find_truth(root: Path, split: str, frames: Sequence[Frame]) -> Truth:
     return Truth(truth.folder, has_instances=any(file is not None and file.is_file() for file in files))
 
 
-def _split_folder(root: Path, kind: str, split: str) -> Path:
+def _split_folder(root: Path, name: str, split: str) -> Path:
     if not root.is_dir():
         raise DongfengError(f"{root}: no such folder; expected the one that holds {IMAGES} and {LABELS}")
-    folder = root / kind
+    folder = root / name
     if not folder.is_dir():
-        raise DongfengError(f"{root}: holds no folder {kind}{_advice(root, kind)}")
+        raise DongfengError(f"{root}: holds no folder {name}{_advice(root, name)}")
     if not (folder / split).is_dir():
         there = sorted(path.name for path in folder.iterdir() if path.is_dir())
         raise DongfengError(f'{folder}: holds no split "{split}"; it has {", ".join(there) or "no folders at all"}')
     return folder / split
 
 
-def _advice(root: Path, kind: str) -> str:
-    """What to do about a root that is too deep, not deep enough, or incomplete."""
-    if kind == LABELS and (root / IMAGES).is_dir():
+def _advice(root: Path, name: str) -> str:
+    """Say what to do about a root that is too deep, not deep enough, or incomplete."""
+    if name == LABELS and (root / IMAGES).is_dir():
         return "; evaluation needs the labels of the package gtFine_trainvaltest"
     above = [folder.parent for folder in (root.absolute(), *root.absolute().parents) if folder.name in (IMAGES, LABELS)]
-    below = sorted(folder.parent for folder in root.glob(f"*/{kind}") if folder.is_dir())
+    below = sorted(folder.parent for folder in root.glob(f"*/{name}") if folder.is_dir())
     for right in (*above, *below):
         return f"; the root is {right}"
     return f"; the root is the folder that holds {IMAGES} and {LABELS}"

@@ -14,7 +14,7 @@ _WNID = re.compile(r"n\d{8}")
 
 
 def read_class_folders(folder: Path) -> dict[Path, int]:
-    """All images in folders that are named after their class: `n01440764/*.JPEG`.
+    """Find all images in folders that are named after their class: `n01440764/*.JPEG`.
 
     Args:
         folder: The folder of these folders; it need not have all of them.
@@ -43,10 +43,10 @@ def read_class_folders(folder: Path) -> dict[Path, int]:
 
 
 def read_list(folder: Path, labels: Path) -> dict[Path, int]:
-    """The images of a list whose lines are "NAME INDEX", as Caffe's val.txt.
+    """Read a list of images whose lines are "NAME INDEX", as Caffe's val.txt.
 
     Args:
-        folder: What names are relative to.
+        folder: The folder that the names are relative to.
         labels: The list; indices are 0 to 999, in the order of the classes' WordNet ids.
 
     Returns:
@@ -92,7 +92,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def images_in(folder: Path) -> Sequence[Path]:
-    """The images that lie in a folder, by name."""
+    """Return the images that lie in a folder, sorted by name."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )

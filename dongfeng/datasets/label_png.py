@@ -1,4 +1,4 @@
-"""PNG files of labels: reading them, and telling whole files from broken ones."""
+"""Reads PNG files of labels, and tells whole files from broken ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dongfeng.errors import ImageError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type, of those without a palette
-_HEAD_BYTES = 26  # the signature and what is used here of the first chunk
+_HEAD_BYTES = 26  # the signature and the first fields of the first chunk
 
 
 class Form(NamedTuple):
-    """What a PNG says of itself.
+    """Size and pixel format of a PNG.
 
     Attributes:
         size_hw: Height and width in pixels.
@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
 
 def png_form(path: Path) -> Form | None:
-    """The form of a PNG by its first bytes; None where it is no PNG or cannot be read."""
+    """Read size and format of a PNG from its first bytes; None where it is no PNG or cannot be read."""
     try:
         with path.open("rb") as file:
             return _form(file.read(_HEAD_BYTES))
@@ -41,7 +41,7 @@ def png_form(path: Path) -> Form | None:
 
 
 def whole_png_form(path: Path) -> Form | None:
-    """The form of a PNG of which no byte is missing or wrong, by its checksums; None for anything else."""
+    """Read size and format of a PNG whose bytes all match its checksums; None for anything else."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -52,8 +52,8 @@ def whole_png_form(path: Path) -> Form | None:
         end = at + 8 + length
         if end + 4 > len(data) or unpack_from(">I", data, end)[0] != zlib.crc32(memoryview(data)[at + 4 : end]):
             return None
-        kind, at = data[at + 4 : at + 8], end + 4
-        if kind == b"IEND":
+        chunk, at = data[at + 4 : at + 8], end + 4
+        if chunk == b"IEND":
             return _form(data) if at == len(data) else None
     return None
 
@@ -78,10 +78,13 @@ def read_label_png(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_instance_png(path: Path) -> npt.NDArray[np.uint16]:
-    """The same for a PNG of 16 bits, or of 8 where no number needs more.
+    """Read a PNG of one 16-bit number per pixel, or of 8 bits where no number needs more.
 
     Returns:
         (H, W) uint16.
+
+    Raises:
+        ImageError: as for `read_label_png`.
     """
     return np.asarray(_read(path, (8, 16)), np.uint16)
 
@@ -95,8 +98,8 @@ def _read(path: Path, bits: tuple[int, ...]) -> npt.NDArray[Any]:
     if form is None:
         raise ImageError(f"{path}: is no PNG, or is damaged")
     if form.channels != 1 or form.bits not in bits:
-        kind = f"{form.channels} x {form.bits} bits per pixel" if form.channels else "a palette"
-        raise ImageError(f"{path}: has {kind}; expected one number of {bits[-1]} bits per pixel")
+        found = f"{form.channels} x {form.bits} bits per pixel" if form.channels else "a palette"
+        raise ImageError(f"{path}: has {found}; expected one number of {bits[-1]} bits per pixel")
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ImageError(f"{path}: is damaged")

@@ -9,14 +9,14 @@ from dongfeng.errors import DongfengError
 
 
 class TopK:
-    """How often the true class is the most probable one, and how often among the five most probable.
+    """Counts how often the true class is the most probable one, and how often among the five most probable.
 
     Of equal scores the largest index is first, as in Caffe.
 
     Attributes:
-        images: How many were added.
-        top1: Of how many the true class came first.
-        top5: Of how many it came among the first five.
+        images: Number of images added.
+        top1: Number of those whose true class came first.
+        top5: Number of those whose true class came among the first five.
 
     Example:
         >>> metric = TopK()
@@ -37,7 +37,7 @@ class TopK:
             label: Index of the true class.
 
         Returns:
-            The place of the true class, 1 for the best.
+            Rank of the true class, 1 for the most probable.
 
         Raises:
             DongfengError: a score is NaN.

@@ -21,7 +21,7 @@ class SegmentedImage:
         height: Of both, in pixels.
         width: Of both, in pixels.
         resumed: Whether an earlier run had written the output.
-        timing_ms: Where the time went; None where nothing was left to do.
+        timing_ms: Time taken by each stage; None where nothing was left to do.
     """
 
     input: Path
@@ -60,7 +60,7 @@ class SegmentedVideo:
         output_fps: Frames per second of the output.
         achieved_fps: Frames segmented per second.
         interrupted: Whether the caller ended the run before the last frame.
-        timing_ms: Where the time went, the mean of all frames.
+        timing_ms: Time taken by each stage, the mean of all frames.
     """
 
     input: str

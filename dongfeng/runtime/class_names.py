@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_GOLDEN = 0.618033988749895  # steps around the colour circle that never come close to each other
+_GOLDEN = 0.618033988749895  # of the colour circle: such steps never come close to an earlier one
 
 
 class Classes(NamedTuple):
-    """What a model's classes are.
+    """The classes of a model.
 
     Attributes:
-        known: "cityscapes" or "imagenet"; None where the classes are not known.
+        known: "cityscapes" or "imagenet"; None for any other classes.
         names: Name of each class.
         palette: (C, 3) uint8, RGB: colour of each class.
     """
@@ -26,11 +26,11 @@ class Classes(NamedTuple):
 
 
 def classes_of(task: str, known: str | None, count: int) -> Classes:
-    """Names and colours of `count` classes.
+    """Choose names and colours for `count` classes.
 
     Args:
         task: "segmentation" or "classification".
-        known: What the model's file says the classes are; None: guessed by their number.
+        known: The classes by the model's file; None to guess them from their number.
         count: Number of classes.
 
     Returns:

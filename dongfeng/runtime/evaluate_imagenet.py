@@ -29,8 +29,8 @@ class RankedImage:
     Attributes:
         input: The image.
         label: Index of its true class.
-        place: Place of the true class among all, 1 for the most probable.
-        timing_ms: Where the time went.
+        place: Rank of the true class among all, 1 for the most probable.
+        timing_ms: Time taken by each stage.
     """
 
     input: Path

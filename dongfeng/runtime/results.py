@@ -1,4 +1,4 @@
-"""What a model says about an image."""
+"""The results of a model for an image: `Segmentation` and `Classification`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dongfeng.errors import DongfengError, ImageError
 
 Kind = Literal["overlay", "color", "labels", "label_ids"]
 KINDS: tuple[Kind, ...] = ("overlay", "color", "labels", "label_ids")
-LOSSLESS = (".png", ".tif", ".tiff", ".bmp")  # where a label keeps its number
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")  # formats that keep every label
 PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".webp")
 
 Bytes = npt.NDArray[np.uint8]
@@ -24,7 +24,7 @@ Float = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Timing(Mapping[str, float]):
-    """Where the time went, in milliseconds; read as attributes or as a mapping.
+    """Time taken by each stage, in milliseconds; attributes that are readable as a mapping too.
 
     Attributes:
         decode: Reading and decoding the image.
@@ -40,7 +40,7 @@ class Timing(Mapping[str, float]):
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Sum of all stages."""
         return sum(self.values())
 
     def __getitem__(self, stage: str) -> float:
@@ -62,7 +62,7 @@ class Segmentation:
     Attributes:
         labels: (H, W) uint8 class indices at the image's size; for Cityscapes models train ids, 0..18.
         scores: (C, h, w) float32, unscaled, at the network's score resolution.
-        timing: Where the time went, in ms.
+        timing: Time taken by each stage, in ms.
         image_bgr: (H, W, 3) uint8, BGR: the image, upright.
         class_names: Name of each class.
         palette: (C, 3) uint8, RGB: colour of each class.
@@ -85,7 +85,7 @@ class Segmentation:
 
     @property
     def label_ids(self) -> Bytes:
-        """(H, W) uint8 label ids, as Cityscapes' evaluation server numbers its classes.
+        """Convert to (H, W) uint8 label ids, as Cityscapes' evaluation server numbers its classes.
 
         Raises:
             DongfengError: the classes are not those of Cityscapes.
@@ -97,14 +97,14 @@ class Segmentation:
         return to_label_ids(self.labels)
 
     def color(self) -> Bytes:
-        """(H, W, 3) uint8, RGB: every pixel in the colour of its class."""
+        """Colour every pixel by its class: (H, W, 3) uint8, RGB."""
         return np.take(self.palette, self.labels, axis=0)
 
     def overlay(self, alpha: float = 0.5) -> Bytes:
-        """(H, W, 3) uint8, RGB: the colours over the image.
+        """Blend the colours of the classes with the image: (H, W, 3) uint8, RGB.
 
         Args:
-            alpha: Share of the colours, 0 (only the image) to 1 (only the colours).
+            alpha: Weight of the colours, 0 (only the image) to 1 (only the colours).
 
         Raises:
             ImageError: `alpha` is outside 0..1.
@@ -143,7 +143,7 @@ class Segmentation:
             temporary.write_bytes(encoded)
 
     def picture_bgr(self, kind: Kind) -> Bytes:
-        """The pixels that `save` writes, in OpenCV's order: (H, W, 3) uint8, BGR, or (H, W) uint8 for labels."""
+        """Return the pixels that `save` writes, in OpenCV's order: (H, W, 3) uint8, BGR, or (H, W) uint8 for labels."""
         if kind in ("overlay", "color"):
             return np.ascontiguousarray((self.overlay() if kind == "overlay" else self.color())[..., ::-1])
         return self.labels if kind == "labels" else self.label_ids
@@ -156,14 +156,14 @@ def check_kind(kind: str, target: Path) -> None:
 
 
 def encode(picture: Bytes, target: Path) -> bytes:
-    """The content of an image file.
+    """Encode the content of an image file.
 
     Args:
         picture: (H, W, 3) uint8, BGR, or (H, W) uint8.
-        target: Where it is to go; the suffix decides the format.
+        target: The file that it is for; the suffix decides the format.
 
     Raises:
-        ImageError: OpenCV cannot write it so.
+        ImageError: OpenCV cannot write this size in this format.
     """
     import cv2
 
@@ -179,11 +179,11 @@ def encode(picture: Bytes, target: Path) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What an image shows.
+    """A score for each class an image may show.
 
     Attributes:
         logits: (C,) float32, unscaled.
-        timing: Where the time went, in ms.
+        timing: Time taken by each stage, in ms.
         class_names: Name of each class.
     """
 
@@ -192,7 +192,7 @@ class Classification:
     class_names: tuple[str, ...] = field(repr=False)
 
     def top(self, k: int = 5) -> list[tuple[int, str, float]]:
-        """The k most probable classes, the most probable first; of equal ones the largest index, as in Caffe.
+        """Return the k most probable classes, the most probable first; of equal ones the largest index, as in Caffe.
 
         Returns:
             (class index, name, probability by softmax) for each.

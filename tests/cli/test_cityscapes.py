@@ -18,7 +18,7 @@ import dongfeng
 from dongfeng.cli.cityscapes import main, parser
 from dongfeng.datasets.cityscapes import to_label_ids
 from dongfeng.runtime.load import load_stream
-from tests.cli.drawn_cityscapes import draw, files, write
+from tests.cli.synthetic_cityscapes import draw, files, write
 
 MODEL = ["--model", "pl1a_seg", "--weights", "random", "--size", "64x128"]
 GIVEN = ["--root", "cs", *MODEL, "--out", "out"]

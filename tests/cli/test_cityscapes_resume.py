@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dongfeng.cli.cityscapes import main
-from tests.cli.drawn_cityscapes import draw, files
+from tests.cli.synthetic_cityscapes import draw, files
 
 FRAMES = 6
 GIVEN = ["--root", "cs", "--model", "pl1a_seg", "--weights", "random", "--size", "64x128"]

@@ -1,4 +1,4 @@
-"""`dongfeng evaluate`: top-1 and top-5 on a drawn ImageNet."""
+"""`dongfeng evaluate`: top-1 and top-5 on a synthetic ImageNet."""
 
 from __future__ import annotations
 

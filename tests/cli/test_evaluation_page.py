@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dongfeng.cli import cityscapes, main
-from tests.cli.drawn_cityscapes import draw
+from tests.cli.synthetic_cityscapes import draw
 from tests.conftest import CHECKOUT
 from tests.test_docs import blocks
 

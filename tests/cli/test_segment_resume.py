@@ -16,7 +16,7 @@ import pytest
 
 import dongfeng
 from dongfeng.cli.main import main
-from tests.cli.drawn_cityscapes import files
+from tests.cli.synthetic_cityscapes import files
 from tests.cli.test_cityscapes_resume import DIE_AFTER, no_model
 
 IMAGES = 12

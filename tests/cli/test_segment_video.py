@@ -16,7 +16,7 @@ import pytest
 import dongfeng
 from dongfeng.cli.main import main
 from dongfeng.runtime.model import Model
-from tests.cli.drawn_cityscapes import files
+from tests.cli.synthetic_cityscapes import files
 from tests.cli.test_segment_resume import start
 from tests.runtime.test_video import SUFFIXES, read
 

@@ -18,8 +18,8 @@ from dongfeng.runtime.batch_results import SegmentedFrame, SegmentedVideo
 from dongfeng.runtime.evaluate import evaluate
 from dongfeng.runtime.model_choice import ModelOptions
 from dongfeng.runtime.run_progress import RunProgress
-from tests.cli.drawn_cityscapes import draw as draw_cityscapes
-from tests.cli.drawn_cityscapes import files
+from tests.cli.synthetic_cityscapes import draw as draw_cityscapes
+from tests.cli.synthetic_cityscapes import files
 from tests.cli.test_segment_video import draw as draw_video
 
 OPTIONS: ModelOptions = {"weights": "random", "size": (64, 128)}

@@ -1,1 +1,1 @@
-"""Images, videos and folders in and out."""
+"""Reading and writing images and videos."""

@@ -1,4 +1,4 @@
-"""One picture of many results: image, truth, prediction and overlay in each row, the classes and their IoU below."""
+"""Draws one picture of many results: image, truth, prediction, overlay in each row, classes and their IoU below."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PAPER, _INK, _PENCIL = (252, 252, 252), (40, 36, 33), (120, 114, 108)  # BGR
 
 @dataclass(frozen=True)
 class Judged:
-    """A result and what it should have been.
+    """A segmentation and its ground truth.
 
     Attributes:
-        result: What the model says.
+        result: The segmentation.
         truth: (H, W) uint8 train ids at the result's size; 255 counts for nothing.
     """
 
@@ -36,7 +36,7 @@ class Judged:
 
     @property
     def accuracy(self) -> float:
-        """Share of the pixels that are right, 0..1; NaN where none counts."""
+        """Fraction of the pixels that are right, 0..1; NaN where none counts."""
         counted = self.truth != 255
         right = (self.result.labels == self.truth) & counted
         return float(right.sum() / counted.sum()) if counted.any() else float("nan")
@@ -46,10 +46,10 @@ def contact_sheet(rows: Sequence[Judged], iou: Mapping[str, float], *, title: st
     """Draw the sheet.
 
     Args:
-        rows: What is shown, all of one size, at least one.
+        rows: The results to show, all of one size, at least one.
         iou: IoU of each class, 0..1 or NaN, by its name, in the order of the palette.
-        title: Large, on top.
-        subtitle: Small, below it.
+        title: Large text on top.
+        subtitle: Small text below it.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -83,7 +83,7 @@ def contact_sheet(rows: Sequence[Judged], iou: Mapping[str, float], *, title: st
 
 
 def _tiles(row: Judged) -> tuple[Bytes, ...]:
-    """The pictures of a row in the order of `COLUMNS`, BGR."""
+    """Return the pictures of a row in the order of `COLUMNS`, BGR."""
     result = row.result
     colours = np.zeros((256, 3), np.uint8)  # what counts for nothing is black
     colours[: len(result.palette)] = result.palette[:, ::-1]
@@ -91,7 +91,7 @@ def _tiles(row: Judged) -> tuple[Bytes, ...]:
 
 
 def _draw_legend(sheet: Bytes, top: int, iou: Mapping[str, float], colours: Bytes) -> None:
-    """A swatch, the name and the IoU of each class, in lines."""
+    """Draw a swatch, the name and the IoU of each class, in lines."""
     step = (sheet.shape[1] - 2 * _MARGIN) // _LEGEND_COLUMNS
     height, width = _SWATCH_HW
     for index, ((name, value), colour) in enumerate(zip(iou.items(), colours, strict=True)):
@@ -103,7 +103,7 @@ def _draw_legend(sheet: Bytes, top: int, iou: Mapping[str, float], colours: Byte
         _write(sheet, "-" if np.isnan(value) else f"{100 * value:.1f} %", (x + width + 210, y), _LEGEND, colour=_PENCIL)
 
 
-def _write(  # noqa: PLR0913 - what a line of text looks like
+def _write(  # noqa: PLR0913 - the looks of a line of text
     sheet: Bytes,
     text: str,
     corner_xy: tuple[int, int],
@@ -113,7 +113,7 @@ def _write(  # noqa: PLR0913 - what a line of text looks like
     thickness: int = 1,
     colour: tuple[int, int, int] = _INK,
 ) -> None:
-    """One line of text, in the middle of a line of that height whose upper left corner is given."""
+    """Write one line of text, centred vertically in a line of that height below the given corner."""
     import cv2
 
     font = cv2.FONT_HERSHEY_SIMPLEX if thickness == 1 else cv2.FONT_HERSHEY_DUPLEX

@@ -1,7 +1,7 @@
-"""PNG files that say what they were made with, so that a later run knows which of them it need not make again.
+"""PNG files marked with the settings that made them, so that a later run knows which of them to keep.
 
-The words are in a text chunk behind the header, which pictures may have and readers skip. As they are in the file
-itself, files of several models, or copied from several machines, can share a folder and are never taken for each other.
+The mark is a text chunk behind the header, which readers of pictures skip. As it is in the file itself, files of
+several models, or copied from several machines, can share a folder and are never taken for each other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def write_marked_png(path: Path, pixels: Bytes, mark: str) -> None:
     Args:
         path: The file.
         pixels: (H, W, 3) uint8, BGR, or (H, W) uint8.
-        mark: What it was made with, ASCII.
+        mark: The settings that made it, ASCII.
 
     Raises:
         ImageError: OpenCV cannot encode it.
@@ -38,7 +38,7 @@ def write_marked_png(path: Path, pixels: Bytes, mark: str) -> None:
 
 
 def mark_of(path: Path) -> str | None:
-    """What a PNG says it was made with; None where it says nothing, is none, or cannot be read."""
+    """Return the mark of a PNG; None where it has none, is no PNG, or cannot be read."""
     try:
         with path.open("rb") as file:
             start = file.read(_MOST_BYTES)
@@ -52,7 +52,7 @@ def mark_of(path: Path) -> str | None:
 
 
 def is_whole_with_mark(path: Path, mark: str) -> bool:
-    """Whether a file is a PNG with that mark of which no byte is missing or wrong, by its checksums."""
+    """Tell whether a file is a PNG with that mark, and by its checksums no byte of it is missing or wrong."""
     return mark_of(path) == mark and whole_png_form(path) is not None
 
 

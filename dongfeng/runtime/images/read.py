@@ -1,4 +1,4 @@
-"""Whatever a user calls an image, as (H, W, 3) uint8 in BGR order."""
+"""Reads paths, arrays and PIL images as (H, W, 3) uint8 in BGR order."""
 
 from __future__ import annotations
 

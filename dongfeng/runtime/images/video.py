@@ -1,4 +1,4 @@
-"""Frames out of a video file or a camera, and frames into a video file."""
+"""Reads frames from a video file or a camera, and writes frames into a video file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 # MPEG-4 Part 2, which OpenCV's own packages can write everywhere; the four letters that players expect in each.
 CODECS = {".avi": "XVID", ".mkv": "mp4v", ".mov": "mp4v", ".mp4": "mp4v"}
 USUAL_FPS = 30.0
-_MOST_FPS = 240.0  # what is above is the tick of a clock, as browsers write it for want of a frame rate
-_ROUNDING_FRAMES = 2  # a container that only knows its duration tells the number of frames no better
-_PATIENCE_FRAMES = 1000  # behind so many damaged ones nothing is expected any more
+_MOST_FPS = 240.0  # a higher number is the tick of a clock, which browsers write for want of a frame rate
+_ROUNDING_FRAMES = 2  # error of the number of frames, where a container knows only its duration
+_PATIENCE_FRAMES = 1000  # after so many damaged ones in a row the video is taken to be over
 
 
 class Video:
     """A video file or a camera, read frame by frame; a context manager, not for several threads at once.
 
     Attributes:
-        name: What to call it.
-        fps: Frames per second; `USUAL_FPS` where it does not say.
-        frame_count: Number of frames, as the file says; None where it does not, and for a camera.
+        name: The file, or "camera N".
+        fps: Frames per second; `USUAL_FPS` where they are unknown.
+        frame_count: Number of frames by the file's header; None where it is unknown, and for a camera.
     """
 
     def __init__(self, source: Path | int) -> None:
@@ -56,16 +56,16 @@ class Video:
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.frame_count = int(count) if not self._is_camera and is_known and count > 0 else None
         self._grabbed, self._last, self._last_ms = 0, -1, 0.0
-        self._missing: int | None = None  # the first frame that is
+        self._missing: int | None = None  # index of the first frame that is missing
 
     def frames(self, every: int = 1) -> Iterator[tuple[int, Image]]:
-        """The frames in order, lazily; a damaged one is left out, and `problem` tells of it.
+        """Read the frames in order, lazily; damaged ones are left out, and `problem` reports them.
 
         Args:
             every: Only every N-th frame, from the first on.
 
         Yields:
-            Number of the frame, from 0, and the frame: (H, W, 3) uint8, BGR, upright.
+            Index of the frame, from 0, and the frame: (H, W, 3) uint8, BGR, upright.
         """
         import cv2
 
@@ -80,22 +80,22 @@ class Video:
             elif index >= (self.frame_count or 0) or index - self._last > _PATIENCE_FRAMES:
                 return
             elif self._missing is None:
-                self._missing = index  # and go on: behind a damaged frame the next may be whole
+                self._missing = index  # and go on: the frame after a damaged one may be whole
             index += 1
 
     def count(self, every: int) -> int | None:
-        """How many frames `frames` gives, as the file says; None where it does not."""
+        """Return how many frames `frames` yields, by the file's header; None where it is unknown."""
         return None if self.frame_count is None else -(-self.frame_count // every)
 
     def problem(self) -> str | None:
-        """What was wrong with the frames, once all were read; None if nothing was."""
+        """Describe what was wrong with the frames, once all were read; None if nothing was."""
         if self._is_camera:
             return f"{self.name}: gives no more frames"
         if self.frame_count is None or self._missing is None:
             return None
         missing, at_end = self.frame_count - self._grabbed, self.frame_count - 1 - self._last
         if self.frame_count - 1 - self._last_ms * self.fps / 1000 < _ROUNDING_FRAMES:
-            missing -= at_end  # the file's time is over: these never were
+            missing -= at_end  # the last frame read ends the file's duration, so these never existed
         if missing <= 0:
             return None
         return (
@@ -117,7 +117,7 @@ class Video:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is to be read as a video, by its suffix."""
+    """Tell by its suffix whether a file is a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
@@ -152,7 +152,7 @@ def writing_video(path: Path, fps: float) -> Iterator[Callable[[Bytes], None]]:
 
 
 class _Writer:
-    """The file while it is being written."""
+    """Writes a video's temporary file."""
 
     def __init__(self, path: Path, temporary: Path, fps: float) -> None:
         import cv2
@@ -178,7 +178,7 @@ class _Writer:
         self._writer.release()
 
     def check(self) -> None:
-        """The library does not say when it cannot write: the frames in the file are counted, without decoding them."""
+        """Count the frames in the file, without decoding them: OpenCV does not report when it cannot write."""
         import cv2
 
         if not self._frames:
@@ -222,7 +222,7 @@ def _check_is_file(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV's own words about a file or camera that it cannot open are in our error."""
+    """Silence OpenCV while it opens a file or camera; our own error says what is wrong."""
     import cv2
 
     logging = cv2.utils.logging

@@ -1,4 +1,4 @@
-"""A small Cityscapes, drawn: images, labels and instances in the official layout."""
+"""A small synthetic Cityscapes: images, labels and instances in the official layout."""
 
 from __future__ import annotations
 
