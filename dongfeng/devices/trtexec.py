@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import Any, NamedTuple
 
+from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer, read_trtexec
 from dongfeng.devices.fusion import NamedKernel, named_kernels
-from dongfeng.devices.journal import is_time
 from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, averaged, with_fitted_roofline
 from dongfeng.devices.roofline import Roofline
 from dongfeng.errors import DeviceError
 from dongfeng.net.graph import Net
 
 _BETWEEN_NAMES = re.compile(r"[\s+|,(){}\[\]]+")  # "Conv_0 + PWN(Clip_3)", "a || b"
-_TIMES = ("medianMs", "averageMs")  # the first that is there
-_FORMAT = 'expected what "trtexec --exportProfile" writes'
-
-
-class TrtexecLayer(NamedTuple):
-    """A line of the profile: TensorRT's name for a fused layer, and its milliseconds per run."""
-
-    name: str
-    ms: float
-
-
-def read_trtexec(path: str | PathLike[str]) -> list[TrtexecLayer]:
-    """The layers of a profile that `trtexec --exportProfile` wrote, of any generation.
-
-    Raises:
-        DeviceError: it is no such file.
-    """
-    path = Path(path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"{path}: {error.strerror}; {_FORMAT}") from error
-    except (ValueError, RecursionError) as error:
-        raise DeviceError(f"{path}: not JSON; {_FORMAT}") from error
-    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
-        raise DeviceError(f"{path}: not a list of layers; {_FORMAT}")
-    layers = [_layer(row, f"{path}: [{index}]") for index, row in enumerate(document) if "count" not in row]
-    if not layers:
-        raise DeviceError(f"{path}: no layers in it; {_FORMAT}")
-    return layers
 
 
 def profile_from_trtexec(
@@ -130,12 +97,3 @@ def _named(text: str, layers: Mapping[str, int]) -> list[str]:
         if layer in layers:
             found.append(layer)
     return found
-
-
-def _layer(row: Mapping[str, Any], where: str) -> TrtexecLayer:
-    name, ms = row.get("name"), next((row[key] for key in _TIMES if key in row), None)
-    if not isinstance(name, str):
-        raise DeviceError(f'{where}: "name" is not a text; {_FORMAT}')
-    if not is_time(ms):
-        raise DeviceError(f'{where}: "averageMs" is no time in milliseconds; {_FORMAT}')
-    return TrtexecLayer(name, float(ms))

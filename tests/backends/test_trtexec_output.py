@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dongfeng.backends.tensorrt.trtexec.output import Latency, last_error, parse_timing, version_of
-from dongfeng.devices.trtexec import read_trtexec
+from dongfeng.backends.tensorrt.trtexec.profile import read_trtexec
 from dongfeng.errors import DeviceError
 
 TEXTS = ("trt7.txt", "trt8_2.txt", "trt8_4.txt", "trt10.txt")

@@ -361,7 +361,7 @@ def test_garbage_in_place_of_a_profile(board: Board, shared: Path, profile: str)
     said.write_text(profile)
     board.stand_in(shared / "research/trtexec/trt8_4.txt", said)
     message = fails(board)
-    assert "model_fp16_profile.json: " in message
+    assert "model_fp16_profile.json:" in message
     assert "--exportProfile" in message
 
 

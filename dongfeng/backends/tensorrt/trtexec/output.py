@@ -2,7 +2,7 @@
 
 Five generations of text are known. 5 and 6 print an average of every ten runs; 7 prints blocks with one figure a line;
 8.0 to 8.3 a summary with one quantity a line, among them an end-to-end latency; 8.4 leaves that out; 8.5 and later give
-three percentiles. The layers' times, `--exportProfile`, are read by `dongfeng.devices.trtexec`.
+three percentiles. The layers' times, `--exportProfile`, are read by `profile`.
 
 Source: logs in NVIDIA's public issues; NVIDIA TensorRT, samples/common/sampleReporting.cpp.
 """
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from dongfeng.devices.trtexec import TrtexecLayer
+from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer
 from dongfeng.errors import DeviceError
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"

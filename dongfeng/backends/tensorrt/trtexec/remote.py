@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from dongfeng.backends.tensorrt.trtexec.boards import BOARDS, TRTEXEC, Board, commands
 from dongfeng.backends.tensorrt.trtexec.output import TrtexecTiming, last_error, parse_timing
+from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer, parse_trtexec
 from dongfeng.backends.tensorrt.trtexec.ssh import CopyError, Remote
-from dongfeng.devices.trtexec import TrtexecLayer, read_trtexec
 from dongfeng.errors import DeviceError, DongfengWarning
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -268,9 +268,9 @@ class _Session:
             local = Path(folder) / file
             self._remote.get(f"{self._folder}/{file}", local)
             try:
-                return tuple(read_trtexec(local))
+                return tuple(parse_trtexec(local.read_bytes(), source=file))
             except DeviceError as error:
-                self._fail(str(error).replace(f"{folder}/", ""))
+                self._fail(str(error))
 
 
 def _exported(arguments: Sequence[str]) -> str:
