@@ -137,7 +137,7 @@ def test_the_sidecar_says_all_there_is_to_know(small: onnx.ModelProto, tmp_path:
     assert (found.inputs["data"].shape, found.inputs["data"].dtype) == ((1, 3, 16, 16), "float32")
     assert (found.outputs["out"].shape, found.outputs["out"].dtype) == ((1, 4, 16, 16), "float32")
     assert json.loads(found.metadata["dongfeng.recipe"])["mean_bgr"] == [1.0, 2.0, 3.0]
-    assert found.audit["source"] == "builder"
+    assert found.audit.source == "builder"
     assert found.rebuild == (
         f"dongfeng convert df1seg -o {tmp_path}/m.engine --precision fp16 --target tensorrt_rtx "
         "--compute-capability 8.6 --compute-capability 12.0"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Source = Literal["builder", "inspector"]
@@ -96,11 +96,6 @@ class Audit:
         line = f"{count} of {len(self.layers)} layers with weights in {self.asked}, by {where}"
         others = "; ".join(f"{layer.name} in {layer.precision} ({layer.reason})" for layer in self.exceptions)
         return f"{line}; not: {others}" if others else line
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it comes back from JSON."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return values
 
 
 def parse_builder(text: str) -> list[Kernel]:

@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from dongfeng.backends.tensorrt import built_here
 from dongfeng.backends.tensorrt.audit import Audit, Kernel, Source, audit, parse_builder, parse_inspector
 from dongfeng.backends.tensorrt.library import TARGETS, import_library
 from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
-from dongfeng.backends.tensorrt.sidecar import Port, Sidecar, sidecar_path
+from dongfeng.backends.tensorrt.sidecar import Sidecar, sidecar_path
 from dongfeng.backends.tensorrt.worker import Job, Result
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning
 from dongfeng.passes.head import Head
@@ -182,14 +182,14 @@ def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Pat
             result=str(folder / "result.json"),
             tf32=wanted.tf32,
             workspace_mb=wanted.workspace_mb,
-            compute_capability=list(wanted.compute_capabilities),
-            dynamic=None if wanted.dynamic is None else list(wanted.dynamic),
+            compute_capability=wanted.compute_capabilities,
+            dynamic=wanted.dynamic,
         )
-        (folder / "job.json").write_text(json.dumps(asdict(job)), encoding="utf-8")
+        job.write(folder / "job.json")
         command = [sys.executable, "-m", "dongfeng.backends.tensorrt.worker", str(folder / "job.json")]
         done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
         if Path(job.result).is_file():
-            result = Result(**json.loads(Path(job.result).read_text(encoding="utf-8")))
+            result = Result.read(Path(job.result))
             if not result.problem:
                 return result
             problem = result.problem
@@ -260,10 +260,6 @@ def _sidecar(
     metadata: Mapping[str, str],
     rebuild: str,
 ) -> Sidecar:
-    ports = [
-        {name: Port(tuple(port["shape"]), port["dtype"]) for name, port in side.items()}
-        for side in (result.inputs, result.outputs)
-    ]
     return Sidecar(
         target=wanted.target,
         library_version=result.library_version,
@@ -275,10 +271,10 @@ def _sidecar(
         onnx_sha256=onnx_sha256,
         plan_sha256=hashlib.sha256(plan).hexdigest(),
         plan_bytes=len(plan),
-        inputs=ports[0],
-        outputs=ports[1],
+        inputs=result.inputs,
+        outputs=result.outputs,
         dynamic=wanted.dynamic,
         rebuild=rebuild,
         metadata=metadata,
-        audit=found.as_dict(),
+        audit=found,
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
+from dongfeng.backends.tensorrt.audit import Audit
 from dongfeng.errors import EngineMismatch
+from dongfeng.support.json_dataclass import as_json, read_as
+from dongfeng.support.strict_json import JsonFormat
 
 SCHEMA = 1
+_FORMAT = JsonFormat(EngineMismatch, "build the engine again")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Port:
     """An input or output of an engine.
 
     Attributes:
-        shape: Its shape, -1 where open.
+        shape: Its shape, -1 where dynamic.
         dtype: NumPy's name of its type.
     """
 
@@ -27,11 +30,12 @@ class Port:
     dtype: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sidecar:
     """What is known of an engine file.
 
     Attributes:
+        schema: Version of this form.
         target: "tensorrt_rtx" or "tensorrt".
         library_version: Version of the library that built it, which alone can run it.
         dongfeng_version: Version of dongfeng that had it built.
@@ -47,9 +51,10 @@ class Sidecar:
         dynamic: Least, best and largest batch; None where the batch is fixed.
         rebuild: The command that builds it again.
         metadata: The ONNX file's, which says how images become its input and what its scores mean.
-        audit: What the engine computes in; see `dongfeng.backends.tensorrt.audit.Audit`.
+        audit: What the engine computes in.
     """
 
+    schema: int = SCHEMA
     target: str
     library_version: str
     dongfeng_version: str
@@ -64,41 +69,30 @@ class Sidecar:
     outputs: Mapping[str, Port]
     dynamic: tuple[int, int, int] | None
     rebuild: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    audit: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str]
+    audit: Audit
 
     def to_json(self) -> str:
-        """The text of the file."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
+        """Return the text of the file."""
+        return json.dumps(as_json(self), indent=1) + "\n"
 
 
 def sidecar_path(engine: str | PathLike[str]) -> Path:
-    """Where the sidecar of an engine file is."""
+    """Return the path of an engine file's sidecar."""
     return Path(f"{Path(engine)}.json")
 
 
 def read_sidecar(engine: str | PathLike[str]) -> Sidecar | None:
-    """The sidecar of an engine file; None where there is none.
+    """Read the sidecar of an engine file; None where there is none.
 
     Raises:
         EngineMismatch: it is damaged, or of another version of dongfeng.
     """
-    path = sidecar_path(engine)
     try:
-        values = json.loads(path.read_bytes())
-        if values["schema"] != SCHEMA:
-            raise EngineMismatch(f"{path}: has schema {values['schema']}, expected {SCHEMA}; build the engine again")
-        values |= {key: _ports(values[key]) for key in ("inputs", "outputs")}
-        values["compute_capabilities"] = tuple(map(str, values["compute_capabilities"]))
-        if values["dynamic"] is not None:
-            least, best, most = map(int, values["dynamic"])
-            values["dynamic"] = (least, best, most)
-        return Sidecar(**{key.name: values[key.name] for key in fields(Sidecar)})
+        document = _FORMAT.read(sidecar_path(engine))
     except FileNotFoundError:
         return None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EngineMismatch(f"{path}: is damaged ({type(error).__name__}: {error}); build the engine again") from error
-
-
-def _ports(values: Mapping[str, Mapping[str, Any]]) -> dict[str, Port]:
-    return {name: Port(tuple(map(int, port["shape"])), str(port["dtype"])) for name, port in values.items()}
+    schema = document.member("schema").integer()
+    if schema != SCHEMA:
+        document.fail(f"has schema {schema}, expected {SCHEMA}")
+    return read_as(Sidecar, document)

@@ -9,20 +9,36 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from dongfeng.backends.tensorrt.library import configure, import_library, logger, network_flags
+from dongfeng.backends.tensorrt.sidecar import Port
 from dongfeng.errors import ConversionError, DongfengError
+from dongfeng.support.json_dataclass import as_json, read_as
+from dongfeng.support.strict_json import JsonFormat
 
+_FORMAT = JsonFormat(ConversionError, "build again")
 _SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to build, and where to put it."""
+    """What to build, and where to put it.
+
+    Attributes:
+        target: "tensorrt_rtx" or "tensorrt".
+        onnx: File to read.
+        plan: File to write: the engine.
+        log: File to write: every message of the library.
+        result: File to write: JSON of `Result`.
+        tf32: Whether what is fp32 may be computed in TF32.
+        workspace_mb: Most scratch memory, in MiB; None: the library's own limit.
+        compute_capability: GPUs to build for; empty: the library's default.
+        dynamic: Least, best and largest batch; None where the batch is fixed.
+    """
 
     target: str
     onnx: str
@@ -31,25 +47,57 @@ class Job:
     result: str
     tf32: bool
     workspace_mb: int | None
-    compute_capability: list[str]
-    dynamic: list[int] | None
+    compute_capability: tuple[str, ...]
+    dynamic: tuple[int, int, int] | None
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read a job from its file."""
+        return read_as(cls, _FORMAT.read(path))
+
+    def write(self, path: Path) -> None:
+        """Write the job to a file."""
+        path.write_text(json.dumps(as_json(self)), encoding="utf-8")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Result:
-    """What came of it; `problem` is empty where there is a plan."""
+    """What came of a job.
+
+    Attributes:
+        problem: Why there is no plan; empty where there is one.
+        library_version: Version of the library.
+        layers: The builder's list of kernels.
+        inspector: The engine's own list, JSON; empty where there is no GPU.
+        built_on: Compute capability of the GPU; None where there is none.
+        inputs: By name.
+        outputs: By name.
+    """
 
     problem: str = ""
     library_version: str = ""
-    layers: str = ""  # the builder's list of kernels
-    inspector: str = ""  # the engine's own, where there is a GPU
-    built_on: str | None = None  # compute capability of that GPU
-    inputs: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
+    layers: str = ""
+    inspector: str = ""
+    built_on: str | None = None
+    inputs: Mapping[str, Port] = field(default_factory=dict)
+    outputs: Mapping[str, Port] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read a result from its file.
+
+        Raises:
+            ConversionError: it is damaged.
+        """
+        return read_as(cls, _FORMAT.read(path))
+
+    def write(self, path: Path) -> None:
+        """Write the result to a file."""
+        path.write_text(json.dumps(as_json(self)), encoding="utf-8")
 
 
 class _Log:
-    """Every message into a file; what the result needs of them is kept."""
+    """Writes every message to a file, and keeps those that the result needs."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -70,15 +118,15 @@ class _Log:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build what the job says; that it failed is said in the result."""
-    job = Job(**json.loads(Path(argv[0]).read_text(encoding="utf-8")))
+    """Build what the job says; a failure is part of the result."""
+    job = Job.read(Path(argv[0]))
     result = Result()
     with Path(job.log).open("w", encoding="utf-8") as file:
         try:
             _build(job, _Log(file), result)
         except DongfengError as error:
             result.problem = str(error)
-    Path(job.result).write_text(json.dumps(asdict(result)), encoding="utf-8")
+    result.write(Path(job.result))
     return 0
 
 
@@ -123,11 +171,11 @@ def _parse(library: Any, network: Any, onnx: Path, log: _Log) -> None:
     raise ConversionError(f"the parser refused the model: {'; '.join(said) or log.last_error()}")
 
 
-def _set_batch(builder: Any, network: Any, config: Any, dynamic: list[int] | None) -> None:
-    """Say how large a dynamic batch may be; the library itself only warns of what does not fit.
+def _set_batch(builder: Any, network: Any, config: Any, dynamic: Sequence[int] | None) -> None:
+    """Set how large a dynamic batch may be; the library itself only warns of what does not fit.
 
     Raises:
-        ConversionError: the batch is open and its size not given, or the other way round, or more than the batch is.
+        ConversionError: the batch is dynamic and its size not given, or the other way round, or more than the batch is.
     """
     inputs, outputs = _inputs(network), _outputs(network)
     is_dynamic = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)]
@@ -158,14 +206,14 @@ def _outputs(network: Any) -> list[Any]:
     return [network.get_output(index) for index in range(network.num_outputs)]
 
 
-def _port(library: Any, tensor: Any) -> dict[str, Any]:
+def _port(library: Any, tensor: Any) -> Port:
     import numpy as np
 
-    return {"shape": list(tensor.shape), "dtype": np.dtype(library.nptype(tensor.dtype)).name}
+    return Port(tuple(tensor.shape), np.dtype(library.nptype(tensor.dtype)).name)
 
 
 def _inspected(library: Any, plan: bytes, log: _Log) -> tuple[str, str | None]:
-    """The engine's own list of layers, as JSON, and the GPU's compute capability, where there is a GPU."""
+    """Return the engine's own list of layers, as JSON, and the GPU's compute capability; empty and None without one."""
     from dongfeng.backends.tensorrt.gpu import compute_capability
 
     capability = compute_capability()
