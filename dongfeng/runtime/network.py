@@ -57,7 +57,7 @@ class Network:
     def __init__(self, model: Path | bytes | Engine, backend_type: BackendType, execution: Execution) -> None:
         self.model = model
         self._type, self._execution = backend_type, execution
-        self._single: Backend | None = backend_type(model, execution)
+        self._single: Backend | None = _open(model, backend_type, execution)
         self._streamed: Lease | None = None
         self._lock = threading.Lock()
 
@@ -121,7 +121,7 @@ class Network:
             is_short = isinstance(images, Sized) and len(images) < _MANY
             if is_short or streams == 1 or self._execution.streams > 1 or backend.device != "cpu":
                 return Lease(backend, threading.Semaphore(backend.streams))
-            backend = self._type(self.model, replace(self._execution, streams=streams))
+            backend = _open(self.model, self._type, replace(self._execution, streams=streams))
             self._streamed = Lease(backend, threading.Semaphore(backend.streams))
             return self._streamed
 
@@ -133,3 +133,11 @@ class Network:
         for backend in closing:
             if backend is not None:
                 backend.close()
+
+
+def _open(model: Path | bytes | Engine, backend_type: BackendType, execution: Execution) -> Backend:
+    if isinstance(model, Path | bytes):
+        return backend_type(model, execution)
+    from dongfeng.backends.tensorrt.backend import open_engine
+
+    return open_engine(model, execution)

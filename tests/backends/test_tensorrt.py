@@ -73,7 +73,7 @@ def flipped(plan: bytes, index: int) -> bytes:
 
 def test_an_engine_built_here_is_read(engine: Path) -> None:
     found = read_engine(engine)
-    assert bytes(found) == engine.read_bytes()
+    assert found.content == engine.read_bytes()
     assert (found.path, found.target, found.sidecar) == (engine, "tensorrt_rtx", read_sidecar(engine))
 
 
@@ -167,9 +167,8 @@ def test_an_engine_for_other_gpus_is_refused(
 ) -> None:
     sidecar = read_sidecar(engine)
     assert isinstance(sidecar, Sidecar)
-    found = read_engine(engine)
-    found.sidecar = replace(sidecar, **changes)
-    found.target = found.sidecar.target
+    sidecar = replace(sidecar, **changes)
+    found = replace(read_engine(engine), sidecar=sidecar, target=sidecar.target)
     if words is None:
         check_gpu(found, capability)
     else:
@@ -582,6 +581,15 @@ def test_an_onnx_model_becomes_an_engine_once(
     built[0].write_bytes(b"damaged")
     backend = TensorRtRtx(content, Execution(precision="fp16"))
     assert (len(built), backend.precision) == (2, "fp16")
+
+
+def test_a_cache_that_cannot_be_written_only_costs_the_build(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DONGFENG_HOME", str(tmp_path / "file"))
+    content = to_onnx(three_numbers(), opset=13).SerializeToString()
+    assert wrong_numbers(TensorRtRtx(content, Execution(precision="fp16"))) is None
 
 
 def test_a_model_loaded_on_the_gpu_gives_a_result(stand_in: StandIn, tmp_path: Path) -> None:

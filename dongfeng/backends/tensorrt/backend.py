@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
 from dongfeng.backends.registry import not_a_choice
-from dongfeng.backends.tensorrt.cuda import Buffer, Stream, why_no_gpu
+from dongfeng.backends.tensorrt.cuda import CudaBuffer, why_no_gpu
 from dongfeng.backends.tensorrt.engine_cache import engine_of
 from dongfeng.backends.tensorrt.engine_file import SUFFIXES, Engine, check_gpu, read_engine
 from dongfeng.backends.tensorrt.gpu import compute_capability
-from dongfeng.backends.tensorrt.library import TARGETS, how_to_install, import_library, logger
-from dongfeng.errors import BackendUnavailable, EngineMismatch, ShapeError
+from dongfeng.backends.tensorrt.library import TARGETS, how_to_install, import_library
+from dongfeng.backends.tensorrt.session import EngineSession
+from dongfeng.errors import BackendUnavailable
 
-_OLDEST = {"tensorrt_rtx": 7.5, "tensorrt": 5.0}  # GPUs that no version of the library runs on are older
+_OLDEST = {"tensorrt_rtx": 7.5, "tensorrt": 5.0}  # compute capability that some version of the library runs on
 
 
 class TensorRtRtx:
@@ -32,7 +32,7 @@ class TensorRtRtx:
     prefers_images = True
     streams = 1
 
-    def __init__(self, model: Path | bytes, execution: Execution, *, cuda_graph: bool = False) -> None:
+    def __init__(self, model: Path | bytes | Engine, execution: Execution, *, cuda_graph: bool = False) -> None:
         """Threads and streams are of no use to a GPU; `cuda_graph` queues the whole network as one piece of work."""
         precision = execution.precision
         if (reason := self.why_unavailable(precision, execution.device)) is not None:
@@ -48,7 +48,7 @@ class TensorRtRtx:
         self.device = f"cuda:{index}"
         self.metadata: Mapping[str, str] = {} if sidecar is None else dict(sidecar.metadata)
         self._lock = threading.Lock()
-        self._session: _Session | None = _Session(import_library(self.name), engine, index, cuda_graph)
+        self._session: EngineSession | None = EngineSession(import_library(self.name), engine, index, cuda_graph)
         self.inputs: Mapping[str, Tensor] = self._session.tensors(is_input=True)
         self.outputs: Mapping[str, Tensor] = self._session.tensors(is_input=False)
 
@@ -79,7 +79,7 @@ class TensorRtRtx:
         with self._lock:
             return partial(self._run_placed, self._opened().place(inputs), output)
 
-    def _run_placed(self, buffers: Mapping[str, Buffer], output: str) -> Buffer:
+    def _run_placed(self, buffers: Mapping[str, CudaBuffer], output: str) -> CudaBuffer:
         with self._lock:
             self._opened().run_placed(buffers)
         return buffers[output]
@@ -94,7 +94,7 @@ class TensorRtRtx:
             if session is not None:
                 session.close()
 
-    def _opened(self) -> _Session:
+    def _opened(self) -> EngineSession:
         if self._session is None:
             raise BackendUnavailable("this model is closed; load it again")
         return self._session
@@ -137,8 +137,8 @@ class TensorRtRtx:
         finally:
             backend.close()
 
-    def _engine(self, model: Path | bytes, precision: str, capability: str) -> Engine:
-        """The engine of what was given: one that is checked already, a file of one, or an ONNX model."""
+    def _engine(self, model: Path | bytes | Engine, precision: str, capability: str) -> Engine:
+        """Return the engine of a model: itself where it is checked already, read from its file, or built from ONNX."""
         if isinstance(model, Engine):
             return model
         if isinstance(model, Path) and model.suffix in SUFFIXES:
@@ -153,138 +153,14 @@ class TensorRt(TensorRtRtx):
     name = "tensorrt"
 
 
-class _Session:
-    """An engine on its GPU, and the memory of its inputs and outputs."""
+def open_engine(engine: Engine, execution: Execution) -> TensorRtRtx:
+    """Open an engine file on the backend that it is for.
 
-    def __init__(self, library: Any, engine: Engine, index: int, cuda_graph: bool) -> None:
-        self._library, self._wants_graph = library, cuda_graph
-        self._said: list[str] = []
-        self._logger = logger(library, self._listen)
-        self._stream = Stream(index)
-        self._runtime: Any = library.Runtime(self._logger)
-        self._engine: Any = self._runtime.deserialize_cuda_engine(bytes(engine))
-        self._context: Any = self._engine and self._engine.create_execution_context()
-        if self._context is None:
-            self._stream.close()
-            raise EngineMismatch(f"{engine.path}: {TARGETS[engine.target]} cannot load it: {self._reason()}")
-        self._names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        self._buffers: dict[str, Buffer] = {}
-        self._is_recorded = False
-
-    def tensors(self, *, is_input: bool) -> dict[str, Tensor]:
-        """Name, shape and type of the inputs, or of the outputs."""
-        return {
-            name: Tensor(
-                tuple(None if dim < 0 else dim for dim in self._engine.get_tensor_shape(name)),
-                self._dtype(name) == np.float32,
-            )
-            for name in self._names
-            if self._is_input(name) == is_input
-        }
-
-    def run(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Compute some outputs, each in the engine's own type."""
-        self._place(inputs)
-        self._enqueue()
-        for output in outputs:
-            self._buffers[output].to_host()
-        self._stream.wait()
-        return {output: self._buffers[output].host.copy() for output in outputs}
-
-    def place(self, inputs: Array) -> Mapping[str, Buffer]:
-        """Copy an input to the GPU; the memory of all inputs and outputs, for `run_placed`."""
-        self._place(inputs)
-        self._stream.wait()
-        return self._buffers
-
-    def run_placed(self, buffers: Mapping[str, Buffer]) -> None:
-        """Compute the outputs of what is in that memory, and leave them there.
-
-        Raises:
-            BackendUnavailable: the memory has been freed for inputs of another shape.
-        """
-        if buffers is not self._buffers:
-            raise BackendUnavailable("the engine has since run on another shape; bind its input again")
-        self._stream.use()
-        self._enqueue()
-        self._stream.wait()
-
-    def close(self) -> None:
-        """Give everything back."""
-        self._stream.use()
-        self._stream.close()
-        self._free()
-        self._context = self._engine = self._runtime = None
-
-    def _place(self, inputs: Array) -> None:
-        """Queue the copy of an input to the GPU."""
-        self._stream.use()
-        (name,) = (name for name in self._names if self._is_input(name))
-        if name not in self._buffers or self._buffers[name].host.shape != inputs.shape:
-            self._prepare(name, tuple(inputs.shape))
-        if inputs.dtype != self._buffers[name].host.dtype:
-            raise ShapeError(f'the engine takes "{name}" as {self._buffers[name].host.dtype}, not {inputs.dtype}')
-        np.copyto(self._buffers[name].host, inputs)
-        self._buffers[name].to_device()
-
-    def _prepare(self, name: str, shape: tuple[int, ...]) -> None:
-        """Memory for inputs of another shape."""
-        self._stream.forget()
-        self._is_recorded = False
-        self._free()
-        fixed = tuple(self._engine.get_tensor_shape(name))
-        fits = len(fixed) == len(shape) and all(a in (-1, b) for a, b in zip(fixed, shape, strict=True))
-        if not fits or not self._context.set_input_shape(name, shape):
-            raise ShapeError(f'the engine takes "{name}" as {fixed}, not {shape}{self._profile(name, fixed)}')
-        try:
-            for tensor in self._names:
-                buffer = Buffer(self._stream, tuple(self._context.get_tensor_shape(tensor)), self._dtype(tensor))
-                self._buffers[tensor] = buffer
-                self._context.set_tensor_address(tensor, buffer.device)
-        except BackendUnavailable:
-            self._free()  # all of them or none: the next call begins anew
-            raise
-
-    def _profile(self, name: str, shape: tuple[int, ...]) -> str:
-        """How large a dynamic batch may be."""
-        if -1 not in shape:
-            return ""
-        least, _, most = self._engine.get_tensor_profile_shape(name, 0)
-        return f"; the batch may be {least[0]} to {most[0]}"
-
-    def _enqueue(self) -> None:
-        """Queue the network; where a graph is wanted it is recorded behind the first run, which may still allocate."""
-        if self._is_recorded:
-            self._stream.replay()
-            return
-        self._execute()
-        if self._wants_graph:
-            self._stream.wait()
-            self._stream.record(self._execute)
-            self._is_recorded = True
-
-    def _execute(self) -> None:
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise BackendUnavailable(f"the engine failed on cuda:{self._stream.index}: {self._reason()}")
-
-    def _free(self) -> None:
-        for buffer in self._buffers.values():
-            buffer.free()
-        self._buffers = {}
-
-    def _is_input(self, name: str) -> bool:
-        return bool(self._engine.get_tensor_mode(name) == self._library.TensorIOMode.INPUT)
-
-    def _dtype(self, name: str) -> np.dtype[Any]:
-        kind: np.dtype[Any] = np.dtype(self._library.nptype(self._engine.get_tensor_dtype(name)))
-        return kind
-
-    def _listen(self, severity: str, message: str) -> None:
-        if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._said.append(" ".join(message.split()))
-
-    def _reason(self) -> str:
-        return self._said[-1] if self._said else "it gave no reason"
+    Raises:
+        BackendUnavailable: that cannot run here.
+        EngineMismatch: the engine is for another GPU.
+    """
+    return (TensorRt if engine.target == TensorRt.name else TensorRtRtx)(engine, execution)
 
 
 def _index(device: str) -> int:

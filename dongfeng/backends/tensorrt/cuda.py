@@ -8,16 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from dongfeng.backends.base import Array
 from dongfeng.backends.tensorrt.gpu import cuda_runtime
 from dongfeng.errors import BackendUnavailable
 
-Array = npt.NDArray[Any]
-
 
 def why_no_gpu(index: int, install: str) -> str | None:
-    """Why there is no such GPU here, in one line; None if there is.
+    """Say why there is no such GPU here, in one line; None if there is.
 
     Args:
         index: Number of the GPU.
@@ -34,13 +32,14 @@ def why_no_gpu(index: int, install: str) -> str | None:
     if int(error) == 100 or (int(error) == 0 and count == 0):
         return "CUDA finds no GPU here (nvidia-smi shows those there are)"
     if int(error) != 0:
-        return f"CUDA cannot start: {_said(runtime, error)}; install or update the GPU's driver (nvidia-smi shows it)"
+        reason = _error_text(runtime, error)
+        return f"CUDA cannot start: {reason}; install or update the GPU's driver (nvidia-smi shows it)"
     if index >= count:
         return f'there is no device "cuda:{index}"; the last of {count} is "cuda:{count - 1}"'
     return None
 
 
-class Buffer:
+class CudaBuffer:
     """One array, pinned in the host's memory, and its place on the GPU.
 
     Attributes:
@@ -48,7 +47,7 @@ class Buffer:
         device: Address on the GPU.
     """
 
-    def __init__(self, stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, stream: CudaStream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._stream = stream
         size = max(1, int(np.prod(shape, dtype=np.int64))) * dtype.itemsize
         self.device = int(stream.call("cudaMalloc", size))
@@ -78,7 +77,7 @@ class Buffer:
                 self._stream.call("cudaFreeHost", self._pinned)
 
 
-class Stream:
+class CudaStream:
     """Work for one GPU, done in the order it is queued.
 
     Attributes:
@@ -99,14 +98,14 @@ class Stream:
         self.call("cudaSetDevice", self.index)
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call a function of CUDA's runtime; what it gives, without the error.
+        """Call a function of CUDA's runtime, and return its values without the error code.
 
         Raises:
             BackendUnavailable: it fails, for want of memory for instance.
         """
         error, *values = getattr(self._runtime, name)(*arguments)
         if int(error) != 0:
-            raise BackendUnavailable(f'device "cuda:{self.index}": {name} failed: {_said(self._runtime, error)}')
+            raise BackendUnavailable(f'device "cuda:{self.index}": {name} failed: {_error_text(self._runtime, error)}')
         return values[0] if len(values) == 1 else tuple(values)
 
     def copy(self, target: int, source: int, size: int, kind: str) -> None:
@@ -148,6 +147,6 @@ class Stream:
             self.call("cudaStreamDestroy", self._stream)
 
 
-def _said(runtime: Any, error: Any) -> str:
+def _error_text(runtime: Any, error: Any) -> str:
     _, text = runtime.cudaGetErrorString(error)
     return text.decode() if isinstance(text, bytes) else str(text)

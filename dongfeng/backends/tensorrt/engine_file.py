@@ -1,22 +1,18 @@
-"""Engine files: whether one is whole, fits this machine and may be run; and those that are made on first use.
+"""Engine files: whether one is whole, fits this machine and may be run.
 
-The libraries notice neither a flipped byte nor a plan that is cut short, so size and hash stand in the sidecar. An
+The libraries notice neither a flipped byte nor a plan that is cut short, so the sidecar holds size and hash. An
 engine is a program, for the GPU and for its host: loading one from a stranger is running the stranger's program.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from dongfeng.backends.tensorrt.built_here import is_built_here
-from dongfeng.backends.tensorrt.library import (
-    TARGETS,
-    header_complaint,
-    import_library,
-    is_installed,
-)
+from dongfeng.backends.tensorrt.library import TARGETS, header_complaint, import_library, is_installed
 from dongfeng.backends.tensorrt.sidecar import Sidecar, read_sidecar, sidecar_path
 from dongfeng.errors import BackendUnavailable, EngineMismatch, UnknownModel
 
@@ -26,15 +22,18 @@ _MAGIC = b"trt"  # second to fourth byte of every plan
 _SMALLEST = 64  # bytes of a plan's header
 
 
-class Engine(bytes):
-    """The content of an engine file that has been checked.
+@dataclass(frozen=True)
+class Engine:
+    """An engine file that has been checked.
 
     Attributes:
+        content: The library's plan.
         path: The file.
         target: "tensorrt_rtx" or "tensorrt".
         sidecar: What stands beside it; None where nothing does.
     """
 
+    content: bytes
     path: Path
     target: str
     sidecar: Sidecar | None
@@ -43,7 +42,7 @@ class Engine(bytes):
 def read_engine(path: str | PathLike[str], *, trust: bool = False, backend: str = "auto") -> Engine:
     """Read an engine file, if it is whole, is for the library that is here, and may be run.
 
-    Whether it fits the GPU is told by `check_gpu`: everything else can be told without one.
+    Whether it fits the GPU is for `check_gpu`; everything else can be checked without one.
 
     Args:
         path: The file.
@@ -81,9 +80,7 @@ def read_engine(path: str | PathLike[str], *, trust: bool = False, backend: str 
     reason = _library_problem(plan, target, sidecar)
     if reason is not None:
         raise _mismatch(path, rebuild, reason)
-    engine = Engine(plan)
-    engine.path, engine.target, engine.sidecar = path, target, sidecar
-    return engine
+    return Engine(plan, path, target, sidecar)
 
 
 def check_gpu(engine: Engine, capability: str) -> None:
@@ -114,7 +111,7 @@ def check_gpu(engine: Engine, capability: str) -> None:
 
 
 def _damage(plan: bytes, sidecar: Sidecar | None, sha256: str) -> str | None:
-    """What is wrong with the file itself."""
+    """Return what is wrong with the file itself; None if nothing is."""
     if sidecar is not None and len(plan) != sidecar.plan_bytes:
         what = "cut short" if len(plan) < sidecar.plan_bytes else "too long"
         return f"is {what}: {len(plan)} bytes, its sidecar says {sidecar.plan_bytes}"
@@ -127,7 +124,7 @@ def _damage(plan: bytes, sidecar: Sidecar | None, sha256: str) -> str | None:
 
 
 def _library_problem(plan: bytes, target: str, sidecar: Sidecar | None) -> str | None:
-    """Why the library that is here cannot run it.
+    """Return why the library that is here cannot run it; None if it can.
 
     Raises:
         BackendUnavailable: the library is not here.
