@@ -18,6 +18,7 @@ from dongfeng.layers.infer import WeightShapes, weight_shapes
 from dongfeng.layers.layer import Array, Shape, fits, frozen, show
 from dongfeng.net.graph import Net
 from dongfeng.net.sharing import Place, owners
+from dongfeng.support.wording import listed
 
 _LISTED = 8  # names an error spells out before it counts the rest
 
@@ -125,7 +126,7 @@ def _assigned(
         if require_all and not problems:
             problems = [f"no weights for {_some(unmatched)}"]
     if problems:
-        raise WeightsMismatch(f"{source}: {'; '.join(problems[:_LISTED])}{_rest(len(problems) - _LISTED)}")
+        raise WeightsMismatch(f"{source}: {listed(problems, _LISTED, separator='; ')}")
     if unmatched:
         warnings.warn(
             f"{source}: no weights for {_some(unmatched)}; Caffe's constant or bilinear fillers stand in",
@@ -220,11 +221,4 @@ def bilinear(shape: tuple[int, ...]) -> Array:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    if not listed:
-        return "no weights at all"
-    return ", ".join(f'"{name}"' for name in listed[:_LISTED]) + _rest(len(listed) - _LISTED)
-
-
-def _rest(count: int) -> str:
-    return f" and {count} more" if count > 0 else ""
+    return listed([f'"{name}"' for name in names], _LISTED) or "no weights at all"

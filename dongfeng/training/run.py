@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import UnknownModel, WeightsUnavailable
+from dongfeng.support.wording import listed
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.data_sets import open_data
 from dongfeng.training.log import LogEntry
@@ -100,7 +101,8 @@ def _with_weights(net: Net, weights: str, seed: int, note: Note | None) -> Net:
     path = _weight_file(weights)
     initialized = initialize_weights(net, caffemodel.read(path), seed=seed, source=str(path))
     if note is not None:
-        note(f"{path}: weights for {len(initialized.loaded)} layers; random ones for {_listed(initialized.random)}")
+        others = listed(initialized.random, _LISTED) or "none"
+        note(f"{path}: weights for {len(initialized.loaded)} layers; random ones for {others}")
     return initialized.net
 
 
@@ -115,9 +117,3 @@ def _weight_file(weights: str) -> Path:
         return fetch_weights(model_info(weights))
     except UnknownModel as error:
         raise WeightsUnavailable(f"{weights}: no such file; weights is a .caffemodel or a name of the zoo") from error
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    rest = len(names) - _LISTED
-    return (", ".join(names[:_LISTED]) or "none") + (f" and {rest} more" if rest > 0 else "")
