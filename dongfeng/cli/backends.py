@@ -1,4 +1,4 @@
-"""`dongfeng backends`: what can run networks on this machine."""
+"""`dongfeng backends`: lists the backends that work on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dongfeng cache`: what has been downloaded and converted."""
+"""`dongfeng cache`: lists or deletes downloaded and converted files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     entries = clear_cache() if args.action else list_cache()
     total_bytes = sum(entry.size_bytes for entry in entries)
-    rows = [{"kind": e.kind, "size_bytes": e.size_bytes, "path": str(e.path)} for e in entries]
+    rows = [{"kind": e.content, "size_bytes": e.size_bytes, "path": str(e.path)} for e in entries]
     if args.json:
         what = {"folder": str(cache_root()), "deleted": bool(args.action), "total_bytes": total_bytes}
         print_json(what | {"rows": rows})

@@ -1,4 +1,4 @@
-"""`dongfeng fetch`: weights into the cache."""
+"""`dongfeng fetch`: puts weights into the cache."""
 
 from __future__ import annotations
 
@@ -29,23 +29,17 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command: every file that can be had is fetched, whatever happens to the others."""
-    from dongfeng.errors import WeightsUnavailable
-    from dongfeng.zoo.fetch import fetch_files
-    from dongfeng.zoo.models import model_info
+    """Run the command."""
+    from dongfeng.zoo.fetch import fetch_models
 
-    rows, problems = [], []
-    for info in [model_info(name) for name in args.names]:
-        try:
-            paths = fetch_files(info)
-        except WeightsUnavailable as error:
-            problems.append(str(error))
-            continue
-        rows += [{"model": info.name, "path": str(path), "size_bytes": path.stat().st_size} for path in paths]
-        if not args.json:
-            print(*paths, sep="\n", flush=True)
+    models = []
+    for model in fetch_models(args.names):
+        models.append(model)
+        if not args.json and model.problem is None:
+            print(*model.paths, sep="\n", flush=True)
     if args.json:
-        print_json({"rows": rows})
+        print_json({"rows": [row for model in models for row in model.to_json()]})
+    problems = [str(model.problem) for model in models if model.problem is not None]
     for problem in problems:
         complain(problem)
     return 1 if problems else 0

@@ -1,4 +1,4 @@
-"""`dongfeng info`: what a network is made of, and what it costs."""
+"""`dongfeng info`: shows layers, shapes and cost of a network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from dongfeng.cli.arguments import NETWORK_HELP, WEIGHTS_HELP, Commands, add_com
 from dongfeng.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from dongfeng.layers.infer import LayerCost
-    from dongfeng.layers.layer import Shape
-    from dongfeng.net.graph import Net
     from dongfeng.net.preprocessing import Preprocessing
+    from dongfeng.net.summary import NetSummary
     from dongfeng.zoo.models import ModelInfo
 
 EPILOG = """\
@@ -38,49 +36,45 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.layers.infer import infer_shapes
+    from dongfeng.net.summary import summarize
     from dongfeng.runtime.source import ZooSource, find_net
 
     source = find_net(args.net, args.weights)
     info = source.info if isinstance(source, ZooSource) else None
-    # What a zoo name stands for is known without its weights.
+    # The structure of a zoo model is known without its weights.
     net = source.structure(args.size) if info is not None and source.given is None else source.net(args.size)
-    shapes = infer_shapes(net.inputs, net.layers)
-    costs = None if net.is_dynamic else net.cost()
+    summary = summarize(net)
     if args.json:
-        print_json(_as_json(net, info, shapes, costs))
+        print_json(_as_json(summary, info))
         return 0
-    _print(net, shapes, costs)
+    _print(summary)
     if info is not None:
         _print_zoo(info)
-    if costs is None:
+    if net.is_dynamic:
         note("the input size is dynamic: give --size HxW for shapes and cost")
     return 0
 
 
-def _print(net: Net, shapes: dict[str, Shape], costs: list[LayerCost] | None) -> None:
+def _print(summary: NetSummary) -> None:
     from dongfeng.layers.layer import show
 
-    def tops(blobs: tuple[str, ...]) -> str:
-        return ", ".join(show(shapes[blob]) for blob in blobs)
-
-    if costs is None:
-        print_table(("layer", "type", "output"), [(at.name, at.type, tops(at.tops)) for at in net.layers])
+    rows = [(at.layer.name, at.layer.type, ", ".join(map(show, at.output_shapes)), at.cost) for at in summary.layers]
+    if summary.net.is_dynamic:
+        print_table(("layer", "type", "output"), [row[:3] for row in rows])
     else:
-        rows = zip(net.layers, costs, strict=True)
         print_table(
             ("layer", "type", "output", "MACs", "parameters"),
-            [(layer.name, layer.type, tops(layer.tops), cost.macs, cost.parameters) for layer, cost in rows],
+            [(*row, cost.macs, cost.parameters) for *row, cost in rows if cost is not None],
         )
     print()
-    for title, blobs in (("input", tuple(net.inputs)), ("output", net.outputs)):
-        for blob in blobs:
-            print(f"{title:12}{blob} {show(shapes[blob])}")
-    if costs is not None:
-        print(f"{'MACs':12}{sum(cost.macs for cost in costs):,}")
-        print(f"{'parameters':12}{sum(cost.parameters for cost in costs):,}")
-    if net.preprocessing is not None:
-        _print_preprocessing(net.preprocessing)
+    for title, blobs in (("input", summary.net.inputs), ("output", summary.outputs)):
+        for blob, shape in blobs.items():
+            print(f"{title:12}{blob} {show(shape)}")
+    if summary.macs is not None:
+        print(f"{'MACs':12}{summary.macs:,}")
+        print(f"{'parameters':12}{summary.parameters:,}")
+    if summary.net.preprocessing is not None:
+        _print_preprocessing(summary.net.preprocessing)
 
 
 def _print_preprocessing(preprocessing: Preprocessing) -> None:
@@ -110,26 +104,16 @@ def _print_zoo(info: ModelInfo) -> None:
     print_table(columns, rows)
 
 
-def _as_json(
-    net: Net, info: ModelInfo | None, shapes: dict[str, Shape], costs: list[LayerCost] | None
-) -> dict[str, Any]:
-    from dongfeng.cli.published import published_rows
-
+def _as_json(summary: NetSummary, info: ModelInfo | None) -> dict[str, Any]:
+    net = summary.net
     preprocessing = info.preprocessing if info is not None else net.preprocessing
-    rows = [
-        {"layer": layer.name, "type": layer.type, "output_shapes": [list(shapes[top]) for top in layer.tops]}
-        for layer in net.layers
-    ]
-    if costs is not None:
-        for row, cost in zip(rows, costs, strict=True):
-            row |= {key: value for key, value in asdict(cost).items() if key not in ("name", "type")}
     return {
         "net": net.name,
         "inputs": {blob: list(shape) for blob, shape in net.inputs.items()},
-        "outputs": {blob: list(shapes[blob]) for blob in net.outputs},
-        "macs": None if costs is None else sum(cost.macs for cost in costs),
-        "parameters": None if costs is None else sum(cost.parameters for cost in costs),
+        "outputs": {blob: list(shape) for blob, shape in summary.outputs.items()},
+        "macs": summary.macs,
+        "parameters": summary.parameters,
         "preprocessing": None if preprocessing is None else asdict(preprocessing),
-        "published": [] if info is None else published_rows(info),
-        "rows": rows,
+        "published": [] if info is None else [result.to_json() for result in info.published],
+        "rows": [layer.to_json() for layer in summary.layers],
     }

@@ -1,15 +1,17 @@
-"""`dongfeng models`: what the zoo holds."""
+"""`dongfeng models`: lists the zoo."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import Commands, add_command, add_json
 from dongfeng.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
     from dongfeng.zoo.models import ModelInfo
+
+_ACCURACIES = (("top1", "val", "top-1"), ("miou", "val", "mIoU val"), ("miou", "test", "mIoU test"))
 
 EPILOG = """\
 examples:
@@ -29,36 +31,22 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.cli.published import HEADLINES, accuracies
     from dongfeng.zoo.models import list_models, model_info
 
     models = [model_info(name) for name in list_models(args.pattern)]
     if args.json:
-        print_json({"rows": [_row(info) for info in models]})
+        print_json({"rows": [info.to_json() for info in models]})
         return 0
     if not models:
         note(f"no model is called like {args.pattern!r}")
     print_table(
-        ("model", "task", "input", *(f"{label} %" for *_, label in HEADLINES)),
-        [(info.name, info.task, "{}x{}".format(*info.size_hw), *accuracies(info)) for info in models],
+        ("model", "task", "input", *(f"{label} %" for *_, label in _ACCURACIES)),
+        [(info.name, info.task, "{}x{}".format(*info.size_hw), *_percentages(info)) for info in models],
     )
     return 0
 
 
-def _row(info: ModelInfo) -> dict[str, Any]:
-    from dongfeng.cli.published import published_rows
-
-    return {
-        "model": info.name,
-        "task": info.task,
-        "architecture": info.architecture,
-        "height": info.size_hw[0],
-        "width": info.size_hw[1],
-        "classes": info.classes,
-        "weights": [
-            {"file": file.name, "format": file.format, "size_bytes": file.size_bytes, "sha256": file.sha256}
-            | {"licence": file.licence, "shipped": file.shipped, "urls": list(file.urls)}
-            for file in info.weights
-        ],
-        "published": published_rows(info),
-    }
+def _percentages(info: ModelInfo) -> list[float | None]:
+    """Return the published value of each of `_ACCURACIES`, in percent."""
+    results = [info.result(metric, split=split) for metric, split, _ in _ACCURACIES]
+    return [None if result is None else round(100 * result.value, 1) for result in results]

@@ -1,4 +1,4 @@
-"""What lies in the cache folder, and emptying it."""
+"""Listing and emptying the cache folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dongfeng.zoo.fetch import INCOMPLETE
 from dongfeng.zoo.manifest import manifest
 from dongfeng.zoo.paths import engines_folder, onnx_folder, weights_folder
 
-Kind = Literal["weights", "incomplete", "onnx", "engine"]
+Content = Literal["weights", "incomplete", "onnx", "engine"]
 
 
 @dataclass(frozen=True)
@@ -20,43 +20,43 @@ class CacheEntry:
     """One file of the cache.
 
     Attributes:
-        path: Where it is.
-        kind: "weights", "incomplete" (an unfinished download), "onnx" (a converted model) or "engine" (what
-            TensorRT made of one).
+        path: Its path.
+        content: "weights", "incomplete" (an unfinished download), "onnx" (a converted model) or "engine" (a model
+            that TensorRT built).
         size_bytes: Its size.
     """
 
     path: Path
-    kind: Kind
+    content: Content
     size_bytes: int
 
 
 def list_cache() -> list[CacheEntry]:
-    """Every file in the cache that dongfeng put there or would use; other files are not mentioned."""
-    return [CacheEntry(path, kind, path.stat().st_size) for path, kind in _files() if path.is_file()]
+    """List every file in the cache that dongfeng put there or would use; other files are left out."""
+    return [CacheEntry(path, content, path.stat().st_size) for path, content in _files() if path.is_file()]
 
 
-def clear_cache(kinds: tuple[Kind, ...] = ("weights", "incomplete", "onnx", "engine")) -> list[CacheEntry]:
-    """Delete what `list_cache` lists; a download that is going on is left alone.
+def clear_cache(contents: tuple[Content, ...] = ("weights", "incomplete", "onnx", "engine")) -> list[CacheEntry]:
+    """Delete the files that `list_cache` lists; a running download is left alone.
 
     Returns:
-        What was deleted.
+        The deleted files.
 
     Raises:
         OSError: a file cannot be deleted.
     """
     removed = []
     for entry in list_cache():
-        if entry.kind not in kinds or (entry.kind == "incomplete" and _is_in_use(entry.path)):
+        if entry.content not in contents or (entry.content == "incomplete" and _is_in_use(entry.path)):
             continue
         entry.path.unlink(missing_ok=True)
-        if entry.kind == "weights":
+        if entry.content == "weights":
             checksum_path(entry.path).unlink(missing_ok=True)
         removed.append(entry)
     return removed
 
 
-def _files() -> Iterator[tuple[Path, Kind]]:
+def _files() -> Iterator[tuple[Path, Content]]:
     for file in manifest().files.values():
         if not file.shipped:
             yield weights_folder() / file.name, "weights"
@@ -65,12 +65,12 @@ def _files() -> Iterator[tuple[Path, Kind]]:
             yield path, "incomplete"
     for path in sorted(onnx_folder().rglob("*")):
         yield path, "onnx"
-    for path in sorted(engines_folder().glob("*")):  # the hashes of engines that are elsewhere are below it
+    for path in sorted(engines_folder().glob("*")):  # its folders hold the hashes of engines that are elsewhere
         yield path, "engine"
 
 
 def _is_in_use(path: Path) -> bool:
-    """Whether some process holds the lock of this unfinished download."""
+    """Tell whether a process holds the lock of this unfinished download."""
     from filelock import FileLock, Timeout
 
     owner = next((name for name in manifest().files if path.name.startswith(name)), None)

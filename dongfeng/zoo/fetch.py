@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from dongfeng.errors import WeightsUnavailable
@@ -17,6 +18,7 @@ from dongfeng.zoo.checksums import remember_checksum, remembered_checksum
 from dongfeng.zoo.drive import DriveTransfer
 from dongfeng.zoo.http import HttpTransfer
 from dongfeng.zoo.manifest import FileInfo, ModelInfo
+from dongfeng.zoo.models import model_info
 from dongfeng.zoo.paths import weights_folder
 from dongfeng.zoo.shipped import shipped_file, shipped_path
 from dongfeng.zoo.transfer import Transfer, TransferError, one_line
@@ -52,6 +54,45 @@ def local_weights(info: ModelInfo) -> Path | None:
 def fetch_files(info: ModelInfo, *, progress: bool = True) -> tuple[Path, ...]:
     """Return all released files of a model, downloaded on first use; see `fetch_weights`."""
     return tuple(_fetch(file, info, progress) for file in info.weights)
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """The outcome of fetching a model.
+
+    Attributes:
+        model: Its name.
+        paths: Its files; none where one of them is not to be had.
+        problem: Why that is so.
+    """
+
+    model: str
+    paths: tuple[Path, ...]
+    problem: WeightsUnavailable | None = None
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return a JSON object for each file."""
+        return [{"model": self.model, "path": str(path), "size_bytes": path.stat().st_size} for path in self.paths]
+
+
+def fetch_models(names: Iterable[str], *, progress: bool = True) -> Iterator[FetchedModel]:
+    """Fetch all released files of some models, each whatever happens to the others.
+
+    Args:
+        names: Zoo names.
+        progress: As for `fetch_weights`.
+
+    Yields:
+        Each model when it is done.
+
+    Raises:
+        UnknownModel: there is no such model; nothing is fetched then.
+    """
+    for info in [model_info(name) for name in names]:
+        try:
+            yield FetchedModel(info.name, fetch_files(info, progress=progress))
+        except WeightsUnavailable as error:
+            yield FetchedModel(info.name, (), error)
 
 
 def fetch_file(file: FileInfo, verify: Callable[[Path], None], *, progress: bool = True) -> Path:

@@ -1,14 +1,14 @@
-"""`weights_manifest.json` as frozen dataclasses; the file is the only source, and is read strictly."""
+"""`weights_manifest.json` as frozen dataclasses, strictly read; the file is their only source."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from dongfeng.errors import ManifestError
 from dongfeng.net.preprocessing import Preprocessing
@@ -23,11 +23,11 @@ Head = Literal["x8", "d8"]
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One released file.
+    """A released file.
 
     Attributes:
         name: Its name, in the release and in the cache.
-        urls: Where it can be had, best first.
+        urls: Its addresses, best first.
         format: "caffemodel" or "ncnn".
         size_bytes: Exact size; None where unknown.
         sha256: Hexadecimal digest; None where unknown (such a file is verified by its content).
@@ -43,20 +43,32 @@ class FileInfo:
     licence: str | None = None
     shipped: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        return {
+            "file": self.name,
+            "format": self.format,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "licence": self.licence,
+            "shipped": self.shipped,
+            "urls": list(self.urls),
+        }
+
 
 @dataclass(frozen=True)
 class Published:
-    """One result as its authors published it.
+    """A result as its authors published it.
 
     Attributes:
         metric: "top1", "top5", "miou", "mniou" (instance-level IoU), "fps", "latency", "gpu_memory" or "flops".
         value: In `unit`; for results with `per_class`, their mean as published.
         unit: "fraction" (0..1), "frames/s", "ms", "MB" or "count".
-        source: Where it stands: the release's README or logs, or the paper.
+        source: The release's README or logs, or the paper.
         dataset: "imagenet" or "cityscapes".
         split: "val" or "test".
-        device: What it was measured on.
-        framework: What ran it.
+        device: The device it was measured on.
+        framework: The framework that ran it.
         size_hw: Input height and width in pixels.
         batch: Images per pass.
         group: For IoU, "class" or "category".
@@ -76,16 +88,23 @@ class Published:
     group: str | None = None
     per_class: dict[str, float] = field(default_factory=dict, hash=False)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object, with the value under a key that ends in its unit."""
+        row = asdict(self)
+        height, width = row.pop("size_hw") or (None, None)
+        unit = row.pop("unit").replace("frames/s", "frames_per_s").lower()
+        return row | {"height": height, "width": width, f"value_{unit}": row.pop("value")}
+
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One model of the zoo.
+    """A model of the zoo.
 
     Attributes:
-        name: Its name, or that of the alias it was asked for by where the alias has files of its own.
+        name: Its name, or that of an alias that has files of its own.
         task: "classification" or "segmentation".
         architecture: Name for `dongfeng.architectures.build`.
-        folded: Whether the weights are those of the net with BatchNorm folded in.
+        folded: Whether BatchNorm is folded into the weights.
         prototxt: File name in `prototxt/`.
         weights: The released files; the first alone holds all weights.
         head: "x8": scores are interpolated to full size before argmax; "d8": argmax at 1/8; None: classification.
@@ -110,7 +129,7 @@ class ModelInfo:
     published: tuple[Published, ...] = ()
 
     def result(self, metric: str, **where: object) -> Published | None:
-        """The first published result of that metric whose fields equal `where`; None where there is none.
+        """Find the first published result of a metric whose fields equal `where`; None where there is none.
 
         Example:
             >>> from dongfeng.zoo.models import model_info
@@ -121,6 +140,19 @@ class ModelInfo:
             if result.metric == metric and all(getattr(result, key) == value for key, value in where.items()):
                 return result
         return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object, with every published result."""
+        return {
+            "model": self.name,
+            "task": self.task,
+            "architecture": self.architecture,
+            "height": self.size_hw[0],
+            "width": self.size_hw[1],
+            "classes": self.classes,
+            "weights": [file.to_json() for file in self.weights],
+            "published": [result.to_json() for result in self.published],
+        }
 
 
 @dataclass(frozen=True)
@@ -139,13 +171,13 @@ class Manifest:
 
 
 def canonical(name: str) -> str:
-    """A name as lookup compares it: case, `-` and `_` do not matter."""
+    """Reduce a name to what lookup compares: case, `-` and `_` do not matter."""
     return name.lower().replace("-", "").replace("_", "")
 
 
 @cache
 def manifest() -> Manifest:
-    """The manifest that belongs to this installation, read once.
+    """Return the manifest of this installation, read once.
 
     Raises:
         ManifestError: it is missing or damaged.
@@ -250,7 +282,7 @@ def _preprocessing(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Prep
 
 
 def _alias(name: str, node: Node, model: ModelInfo, files: Mapping[str, FileInfo]) -> ModelInfo:
-    """The model itself, or with the files that the alias names instead."""
+    """Return the model itself, or the model with the files that the alias names instead."""
     fields = node.fields((), ("merged", "prototxt", "weights"))
     if not fields:
         return model

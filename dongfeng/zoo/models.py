@@ -13,7 +13,7 @@ __all__ = ["ModelInfo", "list_models", "model_info"]
 
 
 def model_info(name: str) -> ModelInfo:
-    """What the zoo knows of a model.
+    """Look up a model.
 
     Args:
         name: A zoo name (`list_models`) or the name of a released file, such as "df1seg_mergebn"; case, `-` and `_`
@@ -37,7 +37,7 @@ def model_info(name: str) -> ModelInfo:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the zoo's models, in the manifest's order.
+    """List the names of the zoo's models, in the manifest's order.
 
     Args:
         pattern: Shell pattern such as "df1*"; case, `-` and `_` do not matter.

@@ -1,4 +1,4 @@
-"""Where dongfeng's own data files lie, and where it keeps what it downloads."""
+"""Folders of dongfeng's own data files, and of downloaded and converted ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_root() -> Path:
-    """The folder that holds `weights_manifest.json` and `prototxt/`.
+    """Return the folder that holds `weights_manifest.json` and `prototxt/`.
 
     That is `dongfeng/data` in an installed wheel, else the checkout (an editable install).
 
@@ -28,15 +28,15 @@ def data_root() -> Path:
 
 
 def weights_folder() -> Path:
-    """Where verified weight files are, each under its released name; a file may be put here by hand."""
+    """Return the folder of verified weight files, each under its released name; a file may be put here by hand."""
     return cache_root() / "weights"
 
 
 def onnx_folder() -> Path:
-    """Where converted models are."""
+    """Return the folder of converted models."""
     return cache_root() / "onnx"
 
 
 def engines_folder() -> Path:
-    """Where engines of converted models are."""
+    """Return the folder of engines of converted models."""
     return cache_root() / "engines"

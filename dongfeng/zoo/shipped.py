@@ -12,19 +12,19 @@ from dongfeng.zoo.verify import Rejected, check_file
 
 
 def shipped_path(file: FileInfo) -> Path:
-    """Where a shipped file is, in a wheel, an installed sdist and a checkout alike."""
+    """Return the path of a shipped file, in a wheel, an installed sdist and a checkout alike."""
     return data_root() / "prototxt" / file.name
 
 
 def shipped_file(file: FileInfo) -> Path:
-    """A shipped file, checked against the manifest; neither network nor cache is needed.
+    """Return the path of a shipped file, checked against the manifest; neither network nor cache is needed.
 
     Raises:
         WeightsUnavailable: it is missing or damaged; the message says to reinstall.
     """
     path = shipped_path(file)
     try:
-        # Its hash is always known, so its content is never asked.
+        # Its hash is always known, so its content needs no check.
         check_file(path, file, sha256_of(path), None, lambda _: None)
     except FileNotFoundError as error:
         raise WeightsUnavailable(f"{path}: no such file; it ships with the package: reinstall dongfeng") from error

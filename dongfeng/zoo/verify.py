@@ -1,4 +1,4 @@
-"""What a file must satisfy before it may enter the cache, or be used from it."""
+"""Checks of a file before it may enter the cache, or be used from it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _HEAD_BYTES = 4096
 
 
 class Rejected(Exception):
-    """Why a file is not the released one, as a clause that fits into a one-line message."""
+    """A file is not the released one; the message is a clause that fits into a line."""
 
 
 def check_file(path: Path, file: FileInfo, sha256: str, remembered: str | None, verify: Callable[[Path], None]) -> bool:
     """Check a complete file against all that is known of it.
 
     Args:
-        path: Where the file is.
-        file: What the manifest says.
+        path: The file.
+        file: Its entry in the manifest.
         sha256: The file's hash.
         remembered: The hash remembered from its first use, if any.
         verify: Checks the content where the manifest has no hash and none is remembered.

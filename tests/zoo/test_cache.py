@@ -26,7 +26,7 @@ def test_empty_cache_that_does_not_exist() -> None:
 
 def test_list(cache: Path) -> None:
     fill(cache)
-    assert [(entry.path.name, entry.kind, entry.size_bytes) for entry in list_cache()] == [
+    assert [(entry.path.name, entry.content, entry.size_bytes) for entry in list_cache()] == [
         ("df1.caffemodel", "weights", 5),
         ("df2.caffemodel.part", "incomplete", 3),
         ("df1.onnx", "onnx", 7),
@@ -44,13 +44,13 @@ def test_clear_removes_what_was_listed_and_nothing_else(cache: Path) -> None:
 
 def test_clear_one_kind(cache: Path) -> None:
     fill(cache)
-    assert [entry.kind for entry in clear_cache(("onnx",))] == ["onnx"]
-    assert [entry.kind for entry in list_cache()] == ["weights", "incomplete"]
+    assert [entry.content for entry in clear_cache(("onnx",))] == ["onnx"]
+    assert [entry.content for entry in list_cache()] == ["weights", "incomplete"]
 
 
 def test_clear_leaves_a_running_download_alone(cache: Path) -> None:
     fill(cache)
     with FileLock(cache / INCOMPLETE / "df2.caffemodel.lock"):
-        assert "incomplete" not in {entry.kind for entry in clear_cache()}
+        assert "incomplete" not in {entry.content for entry in clear_cache()}
         assert (cache / INCOMPLETE / "df2.caffemodel.part").exists()
-    assert [entry.kind for entry in clear_cache()] == ["incomplete"]
+    assert [entry.content for entry in clear_cache()] == ["incomplete"]
