@@ -1,1 +1,1 @@
-"""ONNX to ONNX: input arithmetic and labels in the graph, quantization."""
+"""Passes from ONNX model to ONNX model: input arithmetic and labels in the graph, quantization."""

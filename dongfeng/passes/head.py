@@ -1,24 +1,28 @@
-"""What stands before and after a network, in its ONNX model: 8-bit images in, label maps out.
+"""`Head`: input arithmetic and label maps as parts of an ONNX model.
 
-A device then gets an image's bytes and gives one byte per pixel back, and everything between happens there.
+A device then takes the bytes of an image and returns one byte per pixel; all arithmetic between happens there.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dongfeng.errors import ConversionError, ShapeError
 from dongfeng.net.preprocessing import Preprocessing
+from dongfeng.passes.graph import copied
 
 if TYPE_CHECKING:
     import onnx
 
 Layout = Literal["NHWC", "NCHW"]
+Dim = int | str  # its size, or its name where it is dynamic
+Attribute = int | str | list[int]
 IMAGE, LABELS = "image", "labels"  # names of the input and the output
 METADATA_IMAGE, METADATA_LABELS = "dongfeng.image_input", "dongfeng.labels_output"
 SCOPE = "dongfeng.head/"  # every node's name begins with it
@@ -27,14 +31,14 @@ _MOST_LABELS = 256  # a label is one byte
 
 @dataclass(frozen=True)
 class Head:
-    """What to put on a network.
+    """Input arithmetic and label map that a model gets.
 
     Attributes:
-        preprocessing: How an image becomes the network's input, for an input of 8-bit images; None: the input stays.
-        layout: Of the images, "NHWC" as images are in memory, or "NCHW".
-        labels_hw: Height and width of label maps; None: there are none.
-        scores: The output that the labels are made from; None: the only one.
-        keep_scores: Whether the scores are an output still.
+        preprocessing: Arithmetic of the input, which then is an 8-bit image; None: the input stays.
+        layout: Layout of the images: "NHWC", as images are in memory, or "NCHW".
+        labels_hw: Height and width of the label map; None: the model gets none.
+        scores: Name of the output with the scores that labels are computed from; None: the only one.
+        keep_scores: Whether the scores stay an output.
     """
 
     preprocessing: Preprocessing | None = None
@@ -44,7 +48,7 @@ class Head:
     keep_scores: bool = False
 
     def put_on(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """A copy of a model with the head; see `with_image_input` and `with_labels`."""
+        """Return a copy of a model with the head; see `with_image_input` and `with_labels`."""
         if self.preprocessing is not None:
             model = with_image_input(model, self.preprocessing, layout=self.layout)
         if self.labels_hw is not None:
@@ -55,12 +59,12 @@ class Head:
 def with_image_input(
     model: onnx.ModelProto, preprocessing: Preprocessing, *, layout: Layout = "NHWC"
 ) -> onnx.ModelProto:
-    """A copy of a model whose input is an 8-bit image of the network's size: `(image - mean) * scale` is in the graph.
+    """Return a copy of a model whose input is an 8-bit image; `(image - mean) * scale` is in the graph.
 
     Args:
         model: A model of one float32 input, (N, 3, H, W).
-        preprocessing: Its mean and scale; resizing and cropping stay outside.
-        layout: "NHWC" or "NCHW"; channels in BGR order.
+        preprocessing: Mean and scale of the arithmetic; the image has to have the network's size already.
+        layout: Layout of the image; its channels are in BGR order.
 
     Returns:
         The model; its input is `image`, uint8.
@@ -70,11 +74,11 @@ def with_image_input(
     """
     from onnx import TensorProto, helper
 
-    graph = _Graph(model, IMAGE)
+    graph = _GraphEditor(model, IMAGE)
     name, dims = graph.only_input()
     if len(dims) != 4 or dims[1] != 3:
         raise ShapeError(f'input "{name}" has shape {tuple(dims)}; expected an image (N, 3, H, W)')
-    # The cast comes first: TensorRT moves no 8-bit values about.
+    # The cast comes first: TensorRT transposes no 8-bit values.
     graph.before("Cast", [IMAGE], f"{IMAGE}@float", to=TensorProto.FLOAT)
     planes = f"{IMAGE}@float"
     if layout == "NHWC":
@@ -90,32 +94,33 @@ def with_image_input(
 def with_labels(
     model: onnx.ModelProto, size_hw: tuple[int, int], *, scores: str | None = None, keep_scores: bool = False
 ) -> onnx.ModelProto:
-    """A copy of a model that computes a label map: half-pixel bilinear resizing and the largest class of each pixel.
+    """Return a copy of a model with a label map: half-pixel bilinear resizing, then the best class of each pixel.
 
-    The labels are those of `dongfeng.runtime.labels.upsample` but where two classes are within float32's rounding of
-    each other. Of equal classes it is the largest index, as in Caffe.
+    The labels are those of `dongfeng.runtime.labels.upsample`, except where two classes are within float32's rounding
+    of each other. Of equal classes the one of the largest index wins, as in Caffe.
 
     Args:
         model: A model whose scores are float32, (N, C, h, w), at most 256 classes, h and w known.
         size_hw: Height and width of the label map.
-        scores: The output that holds the scores; None: the only one.
-        keep_scores: Whether they stay an output.
+        scores: Name of the output that holds the scores; None: the only one.
+        keep_scores: Whether the scores stay an output.
 
     Returns:
         The model; its output `labels` is (N, H, W) uint8.
 
     Raises:
         ConversionError: there is no such output, or more than one to choose from.
-        ShapeError: the scores have another shape, or their batch is open and the ratio of sizes is not whole.
+        ShapeError: the scores have another shape, or their batch is dynamic and the ratio of sizes is not whole.
     """
     from onnx import TensorProto, helper
 
-    graph = _Graph(model, LABELS)
+    graph = _GraphEditor(model, LABELS)
     name, dims = graph.output(scores)
-    if len(dims) != 4 or not all(isinstance(side, int) for side in dims[1:]) or dims[1] > _MOST_LABELS:
+    known = [side for side in dims[1:] if isinstance(side, int)]
+    if len(dims) != 4 or len(known) != 3 or known[0] > _MOST_LABELS:
         raise ShapeError(f'output "{name}" has shape {tuple(dims)}; expected scores (N, C, h, w), C at most 256')
-    batch, classes, *small = dims
-    # The first of equal classes wins where classes are in reverse; not every runtime can be told to take the last.
+    batch, (classes, *small) = dims[0], known
+    # ArgMax takes the first of equal classes, and not every runtime can take the last: the classes are reversed.
     order = graph.constant("reverse", np.arange(classes - 1, -1, -1, dtype=np.int64))
     reverse = graph.after("Gather", [name, order], f"{LABELS}@reverse", axis=1)
     large = graph.after("Resize", [reverse, *_size(graph, batch, classes, small, size_hw)], f"{LABELS}@scores",
@@ -130,8 +135,8 @@ def with_labels(
     return graph.finished({METADATA_LABELS: LABELS})
 
 
-def _size(graph: _Graph, batch: Any, classes: int, small: list[int], size_hw: tuple[int, int]) -> list[str]:
-    """Further inputs of Resize: factors where they are whole, which leave the batch alone, else the size."""
+def _size(graph: _GraphEditor, batch: Dim, classes: int, small: list[int], size_hw: tuple[int, int]) -> list[str]:
+    """Return the further inputs of Resize: factors where they are whole, which suit any batch, else the size."""
     if all(large % side == 0 for large, side in zip(size_hw, small, strict=True)):
         factors = [1, 1, *(large / side for large, side in zip(size_hw, small, strict=True))]
         return ["", graph.constant("factors", np.array(factors, np.float32))]
@@ -143,27 +148,33 @@ def _size(graph: _Graph, batch: Any, classes: int, small: list[int], size_hw: tu
     return ["", "", graph.constant("size", np.array([batch, classes, *size_hw], np.int64))]
 
 
-class _Graph:
-    """A copy of a model, and what is put before and after it."""
+class _GraphEditor:
+    """A copy of a model, and the nodes that come before and after it.
 
-    def __init__(self, model: onnx.ModelProto, new: str) -> None:
-        import onnx
+    Args:
+        model: The model.
+        name: Name of the new input or output.
 
-        self.model = onnx.ModelProto()
-        self.model.CopyFrom(model)
+    Raises:
+        ConversionError: the model has a value of that name.
+    """
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self.model = copied(model)
         self._before: list[onnx.NodeProto] = []
-        taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
-        if new in taken:
-            raise ConversionError(f'the model has a value of its own called "{new}"; rename that')
+        if any(name in (*node.input, *node.output) for node in model.graph.node):
+            raise ConversionError(f'the model has a value of its own called "{name}"; rename that')
 
-    def only_input(self) -> tuple[str, list[Any]]:
+    def only_input(self) -> tuple[str, list[Dim]]:
+        """Name and dimensions of the one input."""
         weights = {tensor.name for tensor in self.model.graph.initializer}
         inputs = [value for value in self.model.graph.input if value.name not in weights]
         if len(inputs) != 1:
             raise ConversionError(f"the model has {len(inputs)} inputs; expected one image")
         return inputs[0].name, _dims(inputs[0])
 
-    def output(self, name: str | None) -> tuple[str, list[Any]]:
+    def output(self, name: str | None) -> tuple[str, list[Dim]]:
+        """Name and dimensions of an output, or of the only one."""
         outputs = {value.name: value for value in self.model.graph.output}
         if name not in outputs and (name is not None or len(outputs) != 1):
             raise ConversionError(f"say which output holds the scores: {', '.join(outputs)}; got {name}")
@@ -171,30 +182,35 @@ class _Graph:
         return chosen, _dims(outputs[chosen])
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
+        """Add a constant; return its full name."""
         from onnx import numpy_helper
 
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{SCOPE}{name}"))
         return f"{SCOPE}{name}"
 
-    def before(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def before(self, op_type: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
+        """Add a node before the model; return the name of its output."""
         self._before.append(_node(op_type, inputs, output, attributes))
         return output
 
-    def after(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+    def after(self, op_type: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
+        """Add a node behind the model; return the name of its output."""
         self.model.graph.node.append(_node(op_type, inputs, output, attributes))
         return output
 
     def replace_input(self, name: str, value: onnx.ValueInfoProto) -> None:
+        """Put another input in the place of one."""
         index = next(index for index, old in enumerate(self.model.graph.input) if old.name == name)
         self.model.graph.input[index].CopyFrom(value)
 
     def drop_output(self, name: str) -> None:
+        """Make an output an inner value."""
         index = next(index for index, old in enumerate(self.model.graph.output) if old.name == name)
         self.model.graph.value_info.append(self.model.graph.output[index])
         del self.model.graph.output[index]
 
-    def finished(self, metadata: dict[str, Any]) -> onnx.ModelProto:
-        """The model, with entries of its metadata that say what is on it."""
+    def finished(self, metadata: Mapping[str, object]) -> onnx.ModelProto:
+        """Return the model with all its nodes, and with further entries in its metadata."""
         nodes = [*self._before, *self.model.graph.node]
         copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
         del self.model.graph.node[:]
@@ -204,13 +220,15 @@ class _Graph:
         return self.model
 
 
-def _node(op_type: str, inputs: list[str], output: str, attributes: dict[str, Any]) -> onnx.NodeProto:
+def _node(op_type: str, inputs: list[str], output: str, attributes: Mapping[str, Attribute]) -> onnx.NodeProto:
     from onnx import helper
 
-    return helper.make_node(op_type, inputs, [output], name=f"{SCOPE}{output}", **attributes)
+    node = helper.make_node(op_type, inputs, [output], name=f"{SCOPE}{output}")
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in sorted(attributes.items()))
+    return node
 
 
-def _dims(value: onnx.ValueInfoProto) -> list[Any]:
-    """A dimension's size, or its name where it is open."""
+def _dims(value: onnx.ValueInfoProto) -> list[Dim]:
+    """Return the size of each dimension, or its name where it is dynamic."""
     dims = value.type.tensor_type.shape.dim
     return [dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims]

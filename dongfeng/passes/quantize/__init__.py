@@ -1,14 +1,14 @@
-"""Eight-bit networks by calibration (post-training quantization), and 16-bit floats.
+"""Post-training quantization: eight-bit models by calibration, and models in 16-bit floats.
 
-`quantize` starts from a float ONNX model and arrays such as the network shall see:
+`quantize` starts from a float ONNX model and arrays like those that the network will get:
 
-1. `equalize`: rewritings that change nothing in exact arithmetic but leave less to lose; `shuffle` and `cpu`: those for
-   which CPU runtimes are faster;
-2. `ranges`: what each activation covers on the calibration inputs; the method is chosen by the error of the scores;
-3. sensitivity: each layer is quantized alone, and those that make too much of the noise stay in float, unless
-   that of all is small;
-4. `rounding`: weights are rounded for the inputs they meet;
-5. `qdq`: QuantizeLinear and DequantizeLinear are put in.
+1. `equalize` rewrites the model, exactly but for rounding, so that eight bits lose less; `shuffle` and `cpu`
+   rewrite it so that CPU runtimes are faster;
+2. `ranges` finds the range of each activation on the calibration inputs; the error of the scores decides the method;
+3. `calibrate` quantizes each layer alone, and leaves those in float that make much of the noise, unless that of all is
+   small;
+4. `rounding` rounds weights for the inputs they meet;
+5. `qdq` inserts QuantizeLinear and DequantizeLinear.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Concatenations, splits and channel shuffles, as few copies as they can be: layers take channels in any order."""
+"""Absorption of channel shuffles, splits and concatenations into the weights that read their channels."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dongfeng.passes.graph import Graph, attribute, constant, is_dense, is_depth
 if TYPE_CHECKING:
     import onnx
 
-_ANY_ORDER = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool", "Relu", "Resize"})  # each channel on its own
+_CHANNELWISE = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool", "Relu", "Resize"})
 
 
 class _Channel(NamedTuple):
-    """One channel, by its number before the rewriting, of a tensor that is computed."""
+    """One channel of a computed tensor, by its number before the rewriting."""
 
     tensor: str
     number: int
 
 
 def absorb_shuffles(model: onnx.ModelProto) -> int:
-    """Leave out channel shuffles (Reshape, Transpose, Reshape), each with the splits and concatenations around it.
+    """Remove channel shuffles (Reshape, Transpose, Reshape), each with the splits and concatenations around it.
 
     The weights that read shuffled channels are put into another order instead. Outputs of convolutions come in an order
     in which channels that are read together lie together: each is split once, and each reader's channels are
@@ -31,17 +31,17 @@ def absorb_shuffles(model: onnx.ModelProto) -> int:
     takes them in any order.
 
     Returns:
-        The number of shuffles.
+        The number of shuffles that were removed.
     """
-    moves = _Moves(Graph(model))
-    if not moves.shuffles or not moves.can_be_absorbed():
+    absorption = _Absorption(Graph(model))
+    if not absorption.shuffles or not absorption.is_possible():
         return 0
-    replace_nodes(model, moves.rewritten())
-    return moves.shuffles
+    replace_nodes(model, absorption.rewritten())
+    return absorption.shuffles
 
 
-class _Moves:
-    """What each tensor holds in terms of computed channels; and the rewriting.
+class _Absorption:
+    """Contents of each tensor in terms of computed channels, and the rewriting that follows from them.
 
     Attributes:
         shuffles: Number of channel shuffles.
@@ -51,20 +51,20 @@ class _Moves:
         self.graph = graph
         self.shuffles = 0
         self._counts = graph.channel_counts()
-        self._holds: dict[str, list[_Channel]] = {}  # of tensors that only hold channels of others
-        self._gone: set[str] = set()
+        self._contents: dict[str, list[_Channel]] = {}  # of tensors that only hold channels of others
+        self._removed: set[str] = set()  # names of nodes
         for node in graph.nodes:
             self._follow(node)
-        self._kept = [node for node in graph.nodes if node.name not in self._gone]
-        self._needs = self._find_needs()
-        self._orders: dict[str, list[int]] = {}  # of computed tensors: the channels in the order they now come in
+        self._kept = [node for node in graph.nodes if node.name not in self._removed]
+        self._read_together = self._find_read_together()
+        self._orders: dict[str, list[int]] = {}  # new order of the channels of computed tensors
         self._parts: dict[str, list[tuple[str, list[int]]]] = {}
-        self._made: dict[frozenset[_Channel], tuple[str, list[_Channel]]] = {}
+        self._gathered: dict[frozenset[_Channel], tuple[str, list[_Channel]]] = {}
         self._nodes: list[onnx.NodeProto] = []
 
-    def can_be_absorbed(self) -> bool:
-        """Whether every tensor that changes its order is read by layers that do not mind."""
-        changed = set(self._holds) | {channel.tensor for need in self._needs for channel in need}
+    def is_possible(self) -> bool:
+        """Whether every tensor that changes its order is read by layers that take any order."""
+        changed = set(self._contents) | {channel.tensor for group in self._read_together for channel in group}
         for node in self._kept:
             touched = [name for name in node.input if name in changed]
             plain = _takes_any_order(self.graph, node)
@@ -75,42 +75,43 @@ class _Moves:
         return not changed.intersection(self.graph.outputs)
 
     def rewritten(self) -> list[onnx.NodeProto]:
-        """The nodes, in the new order of channels."""
-        for tensor in dict.fromkeys(channel.tensor for need in self._needs for channel in need):
+        """Rewrite the nodes for the new order of channels."""
+        for tensor in dict.fromkeys(channel.tensor for group in self._read_together for channel in group):
             self._order_outputs(tensor)
         for node in self._kept:
-            order = self._read(node)
+            order = self._rewire(node)
             if order != sorted(order):
                 self._reorder_inputs(node, order)
             self._nodes.append(node)
         return self._nodes
 
     def _channels(self, name: str) -> list[_Channel]:
-        return self._holds.get(name) or [_Channel(name, index) for index in range(self._counts.get(name, 0))]
+        """List the computed channels that a tensor holds; none where that is not known."""
+        return self._contents.get(name) or [_Channel(name, index) for index in range(self._counts.get(name, 0))]
 
     def _follow(self, node: onnx.NodeProto) -> None:
-        """Note what a node that only moves channels makes."""
-        if node.name in self._gone:
+        """Note the contents of the outputs of a node that only moves channels."""
+        if node.name in self._removed:
             return
         if node.op_type == "Concat" and attribute(node, "axis", 0) == 1 and all(map(self._channels, node.input)):
-            self._holds[node.output[0]] = [channel for name in node.input for channel in self._channels(name)]
+            self._contents[node.output[0]] = [channel for name in node.input for channel in self._channels(name)]
         elif node.op_type == "Split" and attribute(node, "axis", 0) == 1 and len(node.input) == 2:
             channels = self._channels(node.input[0])
             ends = np.cumsum(constant(self.graph, node.input[1])).tolist()
             for name, start, end in zip(node.output, [0, *ends], ends, strict=False):
-                self._holds[name] = channels[start:end]
+                self._contents[name] = channels[start:end]
         elif (shuffle := self._shuffle(node)) is not None:
             groups, chain = shuffle
             order = np.arange(len(self._channels(node.input[0]))).reshape(groups, -1).T.ravel()
-            self._holds[chain[-1].output[0]] = [self._channels(node.input[0])[index] for index in order]
-            self._gone.update(one.name for one in chain)
+            self._contents[chain[-1].output[0]] = [self._channels(node.input[0])[index] for index in order]
+            self._removed.update(one.name for one in chain)
             self.shuffles += 1
         else:
             return
-        self._gone.add(node.name)
+        self._removed.add(node.name)
 
     def _shuffle(self, node: onnx.NodeProto) -> tuple[int, list[onnx.NodeProto]] | None:
-        """The number of groups and the three nodes, where a channel shuffle begins here."""
+        """Return the number of groups and the three nodes of a channel shuffle that begins at a node."""
         chain = [node]
         while len(chain) < 3 and len(readers := self.graph.readers.get(chain[-1].output[0], [])) == 1:
             chain.append(readers[0])
@@ -122,20 +123,21 @@ class _Moves:
         same = self._counts.get(chain[2].output[0]) == channels and len(shape) > 2 and shape[1] * shape[2] == channels
         return (int(shape[1]), chain) if swapped and same else None
 
-    def _find_needs(self) -> list[frozenset[_Channel]]:
-        """The sets of channels that are read together."""
-        names = (name for node in self._kept for name in node.input if name in self._holds)
-        return list(dict.fromkeys(frozenset(self._holds[name]) for name in names))
+    def _find_read_together(self) -> list[frozenset[_Channel]]:
+        """List the sets of channels that are read together."""
+        names = (name for node in self._kept for name in node.input if name in self._contents)
+        return list(dict.fromkeys(frozenset(self._contents[name]) for name in names))
 
     def _readers(self, channel: _Channel) -> list[int]:
-        return [number for number, need in enumerate(self._needs) if channel in need]
+        """Number the sets in which a channel is read."""
+        return [number for number, group in enumerate(self._read_together) if channel in group]
 
     def _order_outputs(self, tensor: str) -> None:
-        """Let a convolution's output channels come so that those with the same readers lie together."""
-        makers = {name: node for node in self._kept for name in node.output}
-        node = makers.get(tensor)
+        """Order a convolution's output channels so that those with the same readers lie together."""
+        producers = {name: node for node in self._kept for name in node.output}
+        node = producers.get(tensor)
         if node is not None and node.op_type == "Relu":
-            node = makers[node.input[0]]
+            node = producers[node.input[0]]
         indices = list(range(self._counts[tensor]))
         if node is not None and is_dense(self.graph, node) and self.graph.activation(node) == tensor:
             indices.sort(key=lambda index: (self._readers(_Channel(tensor, index)), index))
@@ -144,37 +146,37 @@ class _Moves:
             self._orders[node.output[0]] = indices
         self._orders[tensor] = indices
 
-    def _read(self, node: onnx.NodeProto) -> list[int]:
-        """Let a node read its channels where they are; the order that they have there."""
+    def _rewire(self, node: onnx.NodeProto) -> list[int]:
+        """Let a node read its channels where they are now; return the order that they have there."""
         name = node.input[0] if node.input else ""
-        if name not in self._holds:
+        if name not in self._contents:
             return self._orders.get(name, [])
-        position = {channel: index for index, channel in enumerate(self._holds[name])}
-        node.input[0], channels = self._gathered(name)
+        position = {channel: index for index, channel in enumerate(self._contents[name])}
+        node.input[0], channels = self._gather(name)
         return [position[channel] for channel in channels]
 
-    def _gathered(self, name: str) -> tuple[str, list[_Channel]]:
-        """A tensor of the channels that `name` holds, in any order, and which order it is."""
+    def _gather(self, name: str) -> tuple[str, list[_Channel]]:
+        """Provide a tensor of the channels that `name` holds, in any order; return its name and that order."""
         from onnx import helper
 
-        need = frozenset(self._holds[name])
-        if need not in self._made:
-            found = [
+        wanted = frozenset(self._contents[name])
+        if wanted not in self._gathered:
+            parts = [
                 (part, [_Channel(tensor, index) for index in indices])
-                for tensor in dict.fromkeys(channel.tensor for channel in self._holds[name])
+                for tensor in dict.fromkeys(channel.tensor for channel in self._contents[name])
                 for part, indices in self._split(tensor)
-                if _Channel(tensor, indices[0]) in need
+                if _Channel(tensor, indices[0]) in wanted
             ]
-            made = found[0][0]
-            if len(found) > 1:
-                made = f"{name}@gathered"
-                parts = [part for part, _ in found]
-                self._nodes.append(helper.make_node("Concat", parts, [made], name=f"{name}@Concat", axis=1))
-            self._made[need] = made, [channel for _, channels in found for channel in channels]
-        return self._made[need]
+            result = parts[0][0]
+            if len(parts) > 1:
+                result = f"{name}@gathered"
+                inputs = [part for part, _ in parts]
+                self._nodes.append(helper.make_node("Concat", inputs, [result], name=f"{name}@Concat", axis=1))
+            self._gathered[wanted] = result, [channel for _, channels in parts for channel in channels]
+        return self._gathered[wanted]
 
     def _split(self, tensor: str) -> list[tuple[str, list[int]]]:
-        """A tensor's parts, each of the channels that have the same readers."""
+        """Split a tensor into parts of channels that have the same readers; return their names and channels."""
         from onnx import helper, numpy_helper
 
         if tensor not in self._parts:
@@ -192,7 +194,7 @@ class _Moves:
         return self._parts[tensor]
 
     def _reorder_inputs(self, node: onnx.NodeProto, order: Sequence[int]) -> None:
-        """Let a node take its input channels in another order; those that keep them apart hand the order on."""
+        """Let a node take its input channels in another order; channelwise nodes hand the order on."""
         if is_dense(self.graph, node):
             self.graph.set_weight(node.input[1], self.graph.weight(node.input[1])[:, order])
             return
@@ -203,11 +205,11 @@ class _Moves:
 
 
 def _takes_any_order(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether a node, its weights once in another order, does not mind that of its input channels."""
+    """Whether a node computes the same from input channels in another order, once its weights are in that order."""
     if node.op_type == "Pad":
         pads = constant(graph, node.input[1])
         return pads.size == 8 and not pads[[0, 1, 4, 5]].any()
-    if node.op_type == "Mul":  # of what an average has missed at the border
+    if node.op_type == "Mul":  # corrects an average at the border
         factors = constant(graph, node.input[1])
         return factors.ndim == 4 and factors.shape[1] == 1
-    return node.op_type in _ANY_ORDER or is_dense(graph, node) or is_depthwise(graph, node)
+    return node.op_type in _CHANNELWISE or is_dense(graph, node) or is_depthwise(graph, node)
