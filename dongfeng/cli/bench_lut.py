@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import positive, size_hw
@@ -28,7 +27,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command."""
+    """Return the parser of the command."""
     root = new_parser("lut", "Measure a device profile of this machine, or take one from a board's trtexec.", EPILOG)
     root.add_argument("-o", "--output", required=True, metavar="FILE", help="the profile (.json)")
     root.add_argument("--name", metavar="NAME", help="name of the profile (default: that of FILE)")
@@ -48,55 +47,42 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.devices import write_profile
-
     is_board = args.from_trtexec is not None
     others = ("backend", "threads", "rounds", "resume") if is_board else ("model", "size")
     for option in others:
         if getattr(args, option) is not None:
             raise DongfengError(f"--{option}: {'means nothing with' if is_board else 'is for'} --from-trtexec")
-    output = Path(args.output)
-    if output.suffix != ".json" or not output.parent.is_dir():
-        raise DongfengError(f"{output}: expected a .json file in a folder that exists")
-    profile = _from_trtexec(args) if is_board else _measured(args, output)
-    write_profile(profile, output)
-    if not is_board:
-        _journal(output).unlink(missing_ok=True)
-    note(f"{output}: {profile.name}, {profile.runtime} {profile.precision}, {len(profile.kernels)} kernels")
+    if is_board and args.model is None:
+        raise DongfengError("--from-trtexec: name the network that was profiled with --model MODEL [--size HxW]")
+    profile = _of_board(args) if is_board else _of_this_machine(args)
+    note(f"{args.output}: {profile.name}, {profile.runtime} {profile.precision}, {len(profile.kernels)} kernels")
     return 0
 
 
-def _journal(output: Path) -> Path:
-    return output.with_name(f"{output.name}.journal")
+def _of_this_machine(args: argparse.Namespace) -> DeviceProfile:
+    from dongfeng.benchmark.lut import measure_profile
 
-
-def _measured(args: argparse.Namespace, output: Path) -> DeviceProfile:
-    from dongfeng import devices
-    from dongfeng.devices.pinning import pinned
-
-    journal = _journal(output)
-    if not args.resume:
-        journal.unlink(missing_ok=True)
-    with pinned(args.threads) as (threads, _), share_progress("measure") as step:
-        return devices.measure_profile(
-            journal,
-            name=args.name or output.stem,
+    with share_progress("measure") as step:
+        return measure_profile(
+            args.output,
+            name=args.name,
             backend=args.backend or "auto",
             precision=args.precision or "fp32",
-            threads=threads,
+            threads=args.threads,
             rounds=args.rounds or 3,
+            resume=bool(args.resume),
             on_progress=lambda done, total: step(done / total),
         )
 
 
-def _from_trtexec(args: argparse.Namespace) -> DeviceProfile:
-    from dongfeng.devices import profile_from_trtexec
-    from dongfeng.runtime.export import scored_net
-    from dongfeng.runtime.source import find_net
+def _of_board(args: argparse.Namespace) -> DeviceProfile:
+    from dongfeng.benchmark.lut import profile_of_board
 
-    if args.model is None:
-        raise DongfengError("--from-trtexec: name the network that was profiled with --model MODEL [--size HxW]")
-    name = args.name or Path(args.output).stem
-    source = find_net(args.model)
-    net = scored_net(source.structure(source.sized(args.size)))
-    return profile_from_trtexec(args.from_trtexec, net, name=name, device=name, precision=args.precision or "fp16")
+    return profile_of_board(
+        args.output,
+        args.from_trtexec,
+        args.model,
+        size_hw=args.size,
+        name=args.name,
+        precision=args.precision or "fp16",
+    )
