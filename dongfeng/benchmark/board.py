@@ -4,102 +4,96 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dongfeng.backends.tensorrt.trtexec.boards import BOARDS
-from dongfeng.benchmark.report import Report, Row, new_row
+from dongfeng.benchmark.report import BenchRow, new_row
 from dongfeng.devices import timed_net
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.fold import fold
 from dongfeng.net.random_weights import random_weights
 
+OnStep = Callable[[str], object]  # called with what is being done
 _OPSET = 13  # what the oldest boards read
 
 
 @dataclass(frozen=True)
-class Board:
-    """How to reach a board.
+class SshBoard:
+    """How to reach a board over ssh.
 
     Attributes:
         target: "[user@]host".
-        trtexec: Its trtexec; None: the usual one.
-        port: Port of its sshd.
-        identity: File of a private key.
-        known_hosts: File of host keys to trust.
+        trtexec: Name of its trtexec, or the absolute path.
+        port: Port of its sshd; None: as ssh is configured.
+        identity: File of a private key; None: as ssh is configured.
+        known_hosts: File of host keys to trust; None: as ssh is configured.
     """
 
     target: str
-    trtexec: str | None = None
+    trtexec: str = "trtexec"
     port: int | None = None
     identity: str | None = None
     known_hosts: str | None = None
 
-    def options(self) -> dict[str, Any]:
-        """Those that are given, as `measure_remote` takes them."""
-        given = {"trtexec": self.trtexec, "port": self.port, "identity": self.identity, "known_hosts": self.known_hosts}
-        return {key: value for key, value in given.items() if value is not None}
-
 
 def measure_on_board(
-    report: Report,
-    board: Board,
-    *,
-    precisions: Sequence[str] = (),
-    on_step: Callable[[str], object] | None = None,
-) -> Report:
-    """Measure every row of a device's report on the device, with random weights, which do not change the speed.
+    rows: Sequence[BenchRow], board: SshBoard, *, precisions: Sequence[str] = (), on_step: OnStep | None = None
+) -> list[BenchRow]:
+    """Measure rows of a device's report on the device, with random weights, which do not change the speed.
 
     Args:
-        report: Of kind "device"; its rows tell what to measure.
+        rows: Rows of the device, in the precision of its profile.
         board: The device.
-        precisions: What to build engines for; none: the precision of the profile. In any other, a row is added that
-            holds nothing but the measurement.
-        on_step: Is told what is being done.
-
-    Returns:
-        The report with what was measured.
+        precisions: Precisions to build engines for; none: that of the rows. In any other, a row is added that holds
+            nothing but the measurement.
+        on_step: Called with what is being done.
 
     Raises:
         DeviceError: the board cannot be reached, or its trtexec fails.
     """
-    own = report["profile"]["precision"]
-    rows: list[Row] = []
-    for row in report["rows"]:
-        wanted = list(dict.fromkeys(precisions)) or [own]
-        rows += [] if own in wanted else [row]
-        for precision in wanted:
-            rows.append(_of(row, precision) | _measure(row, precision, board, report["profile"]["name"], on_step))
-    note = f"measured on {board.target} with random weights, which do not change the speed"
-    return report | {"rows": rows, "notes": [*report["notes"], note]}
+    found = []
+    for row in rows:
+        wanted = list(dict.fromkeys(precisions)) or [row.precision]
+        found += [] if row.precision in wanted else [row]
+        found += [_measured(_in_precision(row, precision), board, on_step) for precision in wanted]
+    return found
 
 
-def _of(row: Row, precision: str) -> Row:
-    """The row, or one of the same network in another precision, of which nothing is known."""
-    if precision == row["precision"]:
+def _in_precision(row: BenchRow, precision: str) -> BenchRow:
+    """Return the row itself, or one of the same network in another precision without any latency."""
+    if precision == row.precision:
         return row
-    kept = ("model", "height", "width", "computed_height", "computed_width", "device", "backend")
-    return new_row(**{key: row[key] for key in kept}, precision=precision)
+    alone = new_row(row.model, (row.height, row.width), device=row.device, backend=row.backend, precision=precision)
+    return replace(alone, computed_height=row.computed_height, computed_width=row.computed_width)
 
 
-def _measure(row: Row, precision: str, board: Board, device: str, on_step: Callable[[str], object] | None) -> Row:
+def _measured(row: BenchRow, board: SshBoard, on_step: OnStep | None) -> BenchRow:
     from dongfeng.backends.tensorrt.trtexec.remote import measure_remote
 
-    height, width = (row[f"computed_{side}"] or row[side] for side in ("height", "width"))
-    net = random_weights(fold(timed_net(row["model"], (height, width))))
+    size = (row.computed_height or row.height, row.computed_width or row.width)
+    net = random_weights(fold(timed_net(row.model, size)))
+    known = row.device if row.device in BOARDS else None
     with tempfile.TemporaryDirectory(prefix="dongfeng-") as folder:
-        path = Path(folder) / f"{row['model']}.onnx"
-        to_onnx(net, path, opset=BOARDS[device].opset if device in BOARDS else _OPSET)
+        path = Path(folder) / f"{row.model}.onnx"
+        to_onnx(net, path, opset=_OPSET if known is None else BOARDS[known].opset)
         found = measure_remote(
             board.target,
             path,
-            precision=precision,
-            device=device if device in BOARDS else None,
+            precision=row.precision,
+            device=known,
+            trtexec=board.trtexec,
+            port=board.port,
+            identity=board.identity,
+            known_hosts=board.known_hosts,
             with_layers=False,
             on_step=on_step,
-            **board.options(),
         ).row()
-    source = f"{found['measured_source']}, {found['backend']}"
-    taken = {key: found[key] for key in ("measured_ms", "measured_timer", "model_sha256")}
-    return {**taken, "measured_source": source, "weights": "random:0"}
+    return replace(
+        row,
+        measured_ms=found["measured_ms"],
+        measured_timer=found["measured_timer"],
+        measured_source=f"{found['measured_source']}, {found['backend']}",
+        model_sha256=found["model_sha256"],
+        weights="random:0",
+    )

@@ -2,102 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal
 
 import numpy as np
 
-from dongfeng.benchmark.report import Report, Row, RowKey, key_of, samples_ms
+from dongfeng.benchmark.report import BenchReport, BenchRow, RowKey, TimerName
+from dongfeng.benchmark.report_file import read_report
 from dongfeng.benchmark.statistics import Ratio, ratio_of_medians
+from dongfeng.support.json_dataclass import as_json
+
+Side = Literal["a", "b"]
 
 
-class Compared(NamedTuple):
-    """The same thing in both reports: medians in milliseconds, and the second by the first."""
+@dataclass(frozen=True)
+class ComparedRow:
+    """A row that both reports have: its medians in milliseconds, and the second divided by the first."""
 
     key: RowKey
     a_ms: float
     b_ms: float
     ratio: Ratio
 
-    def as_row(self) -> Row:
-        """As JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
         ratio = {"ratio": self.ratio.ratio, "ratio_low": self.ratio.low, "ratio_high": self.ratio.high}
-        return {**self.key._asdict(), "a_ms": self.a_ms, "b_ms": self.b_ms, **ratio, "is_clear": self.ratio.is_clear}
+        return {**as_json(self.key), "a_ms": self.a_ms, "b_ms": self.b_ms, **ratio, "is_clear": self.ratio.is_clear}
 
 
-class Unmatched(NamedTuple):
-    """What only one report has; `report` is "a" or "b"."""
+@dataclass(frozen=True)
+class UnmatchedRow:
+    """A row of one report that cannot be compared, and why."""
 
     key: RowKey
-    report: str
+    report: Side
     reason: str
 
-    def as_row(self) -> Row:
-        """As JSON."""
-        return {**self.key._asdict(), "report": self.report, "reason": self.reason}
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {**as_json(self.key), "report": self.report, "reason": self.reason}
 
 
-class Comparison(NamedTuple):
-    """What `compare_reports` finds."""
+@dataclass(frozen=True)
+class ReportComparison:
+    """Two reports compared.
 
-    rows: tuple[Compared, ...]
-    unmatched: tuple[Unmatched, ...]
+    Attributes:
+        timer: The timer whose medians were compared.
+        rows: What both reports have.
+        unmatched: What only one has.
+        notes: Differences between the machines and programs that may explain the ratios.
+    """
+
+    timer: TimerName
+    rows: tuple[ComparedRow, ...]
+    unmatched: tuple[UnmatchedRow, ...]
     notes: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        rows, unmatched = ([row.to_json() for row in rows] for rows in (self.rows, self.unmatched))
+        return {"timer": self.timer, "rows": rows, "unmatched": unmatched, "notes": list(self.notes)}
 
-def compare_reports(a: Report, b: Report, *, timer: str = "network") -> Comparison:
+
+def compare_reports(
+    a: BenchReport | str | PathLike[str], b: BenchReport | str | PathLike[str], *, timer: TimerName = "network"
+) -> ReportComparison:
     """Compare the measurements of two reports, matched by model, size, backend and precision.
 
     Args:
-        a: The report to compare with, from `read_report`.
+        a: The report to compare with, or its file.
         b: The other.
-        timer: "network", "with_copies" or "image_to_labels".
+        timer: The timer to compare.
+
+    Raises:
+        DeviceError: a file cannot be read or is no report.
     """
-    of_a, of_b = _measured(a), _measured(b)
-    rows, unmatched = [], []
+    a, b = (found if isinstance(found, BenchReport) else read_report(found) for found in (a, b))
+    of_a, of_b = ({row.key: row for row in report.rows} for report in (a, b))
+    rows: list[ComparedRow] = []
+    unmatched: list[UnmatchedRow] = []
     for key in (*of_a, *(key for key in of_b if key not in of_a)):
-        reasons = list(_missing(of_a.get(key), of_b.get(key), timer))
-        unmatched += [Unmatched(key, where, reason) for where, reason in reasons]
-        if not reasons:
-            ours, theirs = (samples_ms(of[key], timer) or [] for of in (of_a, of_b))
-            ratio = ratio_of_medians(theirs, ours)
-            rows.append(Compared(key, float(np.median(ours)), float(np.median(theirs)), ratio))
-    return Comparison(tuple(rows), tuple(unmatched), tuple(_notes(a, b)))
+        ours, theirs = (None if row is None else row.timer(timer) for row in (of_a.get(key), of_b.get(key)))
+        if ours is not None and theirs is not None:
+            ratio = ratio_of_medians(theirs.samples_ms, ours.samples_ms)
+            rows.append(ComparedRow(key, float(np.median(ours.samples_ms)), float(np.median(theirs.samples_ms)), ratio))
+        else:
+            unmatched += _unmatched(key, of_a.get(key), of_b.get(key), timer)
+    return ReportComparison(timer, tuple(rows), tuple(unmatched), tuple(_notes(a, b)))
 
 
-def _measured(report: Report) -> dict[RowKey, Row]:
-    return {key_of(row): row for row in report["rows"]}
+def _unmatched(key: RowKey, a: BenchRow | None, b: BenchRow | None, timer: TimerName) -> Iterator[UnmatchedRow]:
+    sides: tuple[tuple[Side, BenchRow | None, BenchRow | None], ...] = (("a", a, b), ("b", b, a))
+    for side, row, other in sides:
+        if row is not None and other is None:
+            yield UnmatchedRow(key, side, "the other report has no such row")
+        elif row is not None and row.timer(timer) is None:
+            yield UnmatchedRow(key, side, f'holds no samples of the timer "{timer}"')
 
 
-def _missing(a: Row | None, b: Row | None, timer: str) -> Iterator[tuple[str, str]]:
-    """In which report something is that cannot be compared, and why."""
-    for name, here, other in (("a", a, b), ("b", b, a)):
-        if here is not None and other is None:
-            yield name, "the other report has no such row"
-        elif here is not None and samples_ms(here, timer) is None:
-            yield name, f'holds no samples of the timer "{timer}"'
-
-
-def _notes(a: Report, b: Report) -> Iterator[str]:
-    """Differences that explain ratios, and noise that outdoes them."""
+def _notes(a: BenchReport, b: BenchReport) -> Iterator[str]:
+    """Yield the differences that explain ratios, and the noise that exceeds them."""
     for name, report in (("A", a), ("B", b)):
-        noise = report.get("noise")
-        if isinstance(noise, Mapping) and noise.get("is_noisy"):
+        if report.noise is not None and report.noise.is_noisy:
             yield f"{name} was measured on a machine that was too noisy: ratios near 1 mean nothing"
-    for what, of_a, of_b in (
-        ("CPU", _at(a, "host", "cpu"), _at(b, "host", "cpu")),
-        ("governor", _at(a, "host", "governor"), _at(b, "host", "governor")),
-        ("threads", _at(a, "settings", "threads"), _at(b, "settings", "threads")),
-    ):
+    threads = [report.settings and report.settings.threads for report in (a, b)]
+    facts = [
+        ("CPU", a.host.cpu, b.host.cpu),
+        ("governor", a.host.governor, b.host.governor),
+        ("threads", *threads),
+        *((name, a.versions.get(name), b.versions.get(name)) for name in sorted({*a.versions, *b.versions})),
+    ]
+    for what, of_a, of_b in facts:
         if of_a != of_b:
             yield f"{what}: {of_a} in A, {of_b} in B"
-    versions = [report["versions"] if isinstance(report.get("versions"), Mapping) else {} for report in (a, b)]
-    for name in sorted({*versions[0], *versions[1]}):
-        of_a, of_b = (found.get(name) for found in versions)
-        if of_a != of_b:
-            yield f"{name}: {of_a} in A, {of_b} in B"
-
-
-def _at(report: Report, part: str, key: str) -> Any:
-    found = report.get(part)
-    return found.get(key) if isinstance(found, Mapping) else None

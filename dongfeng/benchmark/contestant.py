@@ -1,15 +1,19 @@
-"""One model at one size on one backend in one precision, open and ready to be timed."""
+"""One model at one size on one backend in one precision: what is to be measured, and the same loaded for it."""
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.benchmark.interleaved import Call
+from dongfeng.benchmark.report import TimerName
 from dongfeng.errors import DongfengWarning
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
@@ -18,13 +22,15 @@ from dongfeng.zoo.fetch import local_weights
 from dongfeng.zoo.models import ModelInfo
 
 Image = npt.NDArray[np.uint8]
-RANDOM = "random:0"
-_CALIBRATION_IMAGES = 2  # for the speed of a quantized network it does not matter which
-_CELLS = 12  # of a drawn image, along its shorter side
+
+_RANDOM = "random:0"
+_CALIBRATION_IMAGES = 2  # the speed of a quantized network does not depend on them
+_CELLS = 12  # of a synthetic image, along its shorter side
 
 
-class Entry(NamedTuple):
-    """What is to be measured.
+@dataclass(frozen=True)
+class Entry:
+    """A combination to measure.
 
     Attributes:
         info: The zoo's model.
@@ -38,42 +44,67 @@ class Entry(NamedTuple):
     backend: str
     precision: str
 
-    def about(self) -> dict[str, Any]:
-        """What it is, as rows of a report say it."""
-        height, width = self.size_hw
-        size = {"model": self.info.name, "height": height, "width": width}
-        return {**size, "backend": self.backend, "precision": self.precision}
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        """Size of an image that is cropped at most: the network's own, or the square whose centre is cut out."""
+        side = self.info.preprocessing.shorter_side
+        return self.size_hw if side is None or self.size_hw != self.info.size_hw else (side, side)
 
 
-class Contestant(NamedTuple):
-    """An entry that is ready.
+@dataclass(frozen=True)
+class Contestant:
+    """An entry that is loaded and ready to be timed.
 
     Attributes:
-        entry: What it is.
-        model: It, open.
-        file: The converted file that it was loaded from, or its content where the cache cannot be written.
-        weights: "random:0", or the name of the released file.
-        weights_sha256: Hash of that file; None for random weights.
-        runs: Timer -> a call of what it times; None where the backend cannot be timed so.
+        entry: The combination.
+        model: The model, open.
+        released: The released weights in it; None for random ones.
     """
 
     entry: Entry
     model: Model
-    file: Path | bytes
-    weights: str
-    weights_sha256: str | None
-    runs: Mapping[str, Callable[[], object] | None]
+    released: Path | None
 
-    def content(self) -> bytes:
-        """The converted file."""
-        return self.file if isinstance(self.file, bytes) else self.file.read_bytes()
+    @property
+    def weights(self) -> str:
+        """Name of the released weights, or "random:0"."""
+        return _RANDOM if self.released is None else self.released.name
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the released weights; None for random ones."""
+        return None if self.released is None else sha256_of(self.released)
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the converted file that the backend runs."""
+        file = self.model.file
+        return sha256_of(file) if isinstance(file, Path) else hashlib.sha256(file).hexdigest()
+
+    @cached_property
+    def _image(self) -> Image:
+        return synthetic_image(self.entry.image_hw)
+
+    @cached_property
+    def blob(self) -> npt.NDArray[Any]:
+        """The network's input."""
+        return self.model.network_input(self._image)
+
+    def calls(self) -> dict[TimerName, Call]:
+        """Return the call that each timer times: the network, the same with copies, a decoded image to its labels."""
+        runner, output = self.model.runner, self.model.output
+        return {
+            "network": runner.bind(self.blob, output),
+            "with_copies": partial(runner.run, self.blob, output),
+            "image_to_labels": partial(self.model, self._image),
+        }
 
 
 def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contestant:
-    """Load a model and make its three calls: the network, the same with copies, and from a decoded image to labels.
+    """Load the model of an entry: with the released weights where they are in the cache, else with random ones.
 
     Args:
-        entry: What to open.
+        entry: The combination.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: Threads of the CPU; None: the backend's own choice.
 
@@ -81,15 +112,13 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
         DongfengError: it cannot run here; see `dongfeng.load`.
     """
     released = local_weights(entry.info)
-    weights = None if released is not None else RANDOM
-    image = drawn_image(_image_hw(entry))
     is_int8 = entry.precision == "int8"
-    images = [drawn_image(image.shape[:2], seed) for seed in range(_CALIBRATION_IMAGES)] if is_int8 else None
+    images = [synthetic_image(entry.image_hw, seed) for seed in range(_CALIBRATION_IMAGES)] if is_int8 else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DongfengWarning)  # of random weights, which the report states
+        warnings.simplefilter("ignore", DongfengWarning)  # about random weights, which the report states
         model = load(
             entry.info.name,
-            weights=weights,
+            weights=_RANDOM if released is None else None,
             backend=entry.backend,
             precision=entry.precision,
             device=device,
@@ -97,29 +126,14 @@ def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contes
             threads=threads,
             calibration=images,
         )
-    backend, output = model.runner, model.output
-    blob = model.network_input(image)
-    runs: dict[str, Callable[[], object] | None] = {
-        "network": backend.bind(blob, output),
-        "with_copies": lambda: backend.run(blob, output),
-        "image_to_labels": lambda: model(image),
-    }
-    if released is None:
-        return Contestant(entry, model, model.file, RANDOM, None, runs)
-    return Contestant(entry, model, model.file, released.name, sha256_of(released), runs)
+    return Contestant(entry, model, released)
 
 
-def drawn_image(size_hw: tuple[int, ...], seed: int = 0) -> Image:
-    """(H, W, 3) uint8: smooth blots, so that labels have borders, but not at every pixel."""
+def synthetic_image(size_hw: tuple[int, int], seed: int = 0) -> Image:
+    """Return smooth random blots, (H, W, 3) uint8, whose labels have borders, but not at every pixel."""
     import cv2
 
     height, width = size_hw
-    coarse_hw = tuple(max(2, side * _CELLS // min(size_hw)) for side in size_hw)
+    coarse_hw = [max(2, side * _CELLS // min(size_hw)) for side in size_hw]
     coarse = np.random.default_rng(seed).integers(0, 256, (*coarse_hw, 3), np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def _image_hw(entry: Entry) -> tuple[int, int]:
-    """A size that has to be cropped at most: the network's own, or the square that its centre is cut out of."""
-    side = entry.info.preprocessing.shorter_side
-    return entry.size_hw if side is None or entry.size_hw != entry.info.size_hw else (side, side)

@@ -1,18 +1,22 @@
-"""What is published, predicted and measured of a device."""
+"""Published, predicted and measured latencies of a device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
 
-from dongfeng.benchmark.report import SUM_OF_LAYERS, Report, Row, key_of, new_report, new_row
+from dongfeng.benchmark.board import OnStep, SshBoard, measure_on_board
+from dongfeng.benchmark.report import BenchReport, BenchRow, LayerRow, ProfileFacts, new_row
+from dongfeng.benchmark.report_file import read_report
 from dongfeng.devices import DeviceProfile, LatencyEstimate, PublishedPoint, load_profile, predict, timed_net
 from dongfeng.devices.published import RESNETS
 from dongfeng.errors import DeviceError
 from dongfeng.zoo.models import model_info
 
 Size = tuple[int, int]
+
+_SUM_OF_LAYERS = "sum of per-layer times at batch 1"
 
 
 def device_report(
@@ -21,55 +25,72 @@ def device_report(
     *,
     sizes_hw: Sequence[Size] = (),
     layers_of: Sequence[str] = (),
-) -> Report:
-    """Published and predicted latencies of a device.
+    measured: str | PathLike[str] | None = None,
+    board: SshBoard | None = None,
+    precisions: Sequence[str] = (),
+    on_step: OnStep | None = None,
+) -> BenchReport:
+    """Show what is published, predicted and measured of a device; `df-bench --device` in one call.
 
     Args:
         device: Name or path of a profile, or a profile.
         models: Zoo names, "resnet18" or "resnet50"; none: all that were published of the device.
         sizes_hw: Input heights and widths in pixels; none: those published of the device, else the model's own.
         layers_of: Models among those whose layers are wanted too.
+        measured: File of a report with measurements of this device, by its name.
+        board: The device itself, to be measured over ssh.
+        precisions: Precisions to measure on the board; none: that of the profile.
+        on_step: Called with what is being done on the board.
 
     Returns:
-        A report of kind "device"; docs/bench.md describes it.
+        A report of kind "device" (docs/bench.md).
 
     Raises:
-        DeviceError: there is no such device, or its profile is damaged.
+        DeviceError: there is no such device, its profile or the report is damaged, or the board fails.
         UnknownModel: there is no such model.
         ShapeError: a model does not fit the size.
     """
+    earlier = None if measured is None else read_report(measured)
     profile = device if isinstance(device, DeviceProfile) else load_profile(device)
-    wanted = _points(profile, [*models, *layers_of], sizes_hw)
-    rows, layers = [], []
+    wanted = [_Prediction.of(profile, *point) for point in _points(profile, [*models, *layers_of], sizes_hw)]
     with_layers = set(map(_canonical, layers_of))
-    for model, size, point in wanted:
-        computed = (point.computed_hw if point else None) or size
-        estimate = predict(timed_net(model, computed), profile)
-        rows.append(_row(profile, model, size, point, estimate))
-        if model in with_layers:
-            layers += _layers(profile, model, size, estimate)
-    return new_report(
-        "device",
-        rows,
-        profile={
-            **{key: getattr(profile, key) for key in ("name", "device", "runtime", "runtime_version", "precision")},
-            "source": profile.source,
-            "latency": "sum of per-layer times at batch 1",
-        },
-        layers=layers,
-        notes=[SUM_OF_LAYERS, *_notes(rows)],
+    rows = [each.row() for each in wanted]
+    notes = [f"published latency is the {_SUM_OF_LAYERS}, without copies to and from the device", *_notes(rows)]
+    if earlier is not None:
+        rows = with_measured(rows, profile.name, earlier, str(measured))
+    if board is not None:
+        rows = measure_on_board(rows, board, precisions=precisions, on_step=on_step)
+        notes.append(f"measured on {board.target} with random weights, which do not change the speed")
+    return BenchReport(
+        kind="device",
+        rows=tuple(rows),
+        profile=_facts(profile),
+        layers=tuple(layer for each in wanted if each.model in with_layers for layer in each.layers()),
+        notes=tuple(notes),
+    )
+
+
+def _facts(profile: DeviceProfile) -> ProfileFacts:
+    return ProfileFacts(
+        name=profile.name,
+        device=profile.device,
+        runtime=profile.runtime,
+        runtime_version=profile.runtime_version,
+        precision=profile.precision,
+        source=profile.source,
+        latency=_SUM_OF_LAYERS,
     )
 
 
 def _canonical(model: str) -> str:
-    """The zoo's spelling of a model, or a ResNet's."""
+    """Return the zoo's spelling of a model, or a ResNet's."""
     return model.lower() if model.lower() in RESNETS else model_info(model).name
 
 
 def _points(
     profile: DeviceProfile, models: Sequence[str], sizes_hw: Sequence[Size]
 ) -> list[tuple[str, Size, PublishedPoint | None]]:
-    """Models and sizes, with what was published of them."""
+    """Return models and sizes, with what was published of them."""
     if not models and not sizes_hw:
         return [(point.model, point.size_hw, point) for point in profile.published]
     names = list(dict.fromkeys(map(_canonical, models)) or dict.fromkeys(point.model for point in profile.published))
@@ -82,90 +103,111 @@ def _points(
     return found
 
 
-def _row(
-    profile: DeviceProfile, model: str, size: Size, point: PublishedPoint | None, estimate: LatencyEstimate
-) -> Row:
-    computed = point.computed_hw if point is not None else None
-    published: dict[str, Any] = {}
-    if point is not None:
-        published = {"published_ms": point.ms, "published_fps": point.fps, "published_source": point.source}
-    return new_row(
-        model=model,
-        height=size[0],
-        width=size[1],
-        computed_height=computed and computed[0],
-        computed_width=computed and computed[1],
-        device=profile.name,
-        precision=profile.precision,
-        backend=profile.runtime,
-        predicted_ms=estimate.total_ms,
-        predicted_error_ms=estimate.error_ms,
-        looked_up_ms=estimate.share_ms("looked up"),
-        interpolated_ms=estimate.share_ms("interpolated"),
-        modelled_ms=estimate.share_ms("modelled"),
-        is_fitted=None if point is None else point.fitted,
-        **published,
-    )
+@dataclass(frozen=True)
+class _Prediction:
+    """The predicted latency of a model at a size, and what was published of it."""
+
+    profile: DeviceProfile
+    model: str
+    size_hw: Size
+    published: PublishedPoint | None
+    estimate: LatencyEstimate
+
+    @classmethod
+    def of(cls, profile: DeviceProfile, model: str, size: Size, published: PublishedPoint | None) -> _Prediction:
+        """Predict the latency."""
+        computed_hw = (published.computed_hw if published else None) or size
+        return cls(profile, model, size, published, predict(timed_net(model, computed_hw), profile))
+
+    def row(self) -> BenchRow:
+        """Return the row of the report."""
+        profile, point, estimate = self.profile, self.published, self.estimate
+        row = new_row(
+            self.model, self.size_hw, device=profile.name, backend=profile.runtime, precision=profile.precision
+        )
+        row = replace(
+            row,
+            predicted_ms=estimate.total_ms,
+            predicted_error_ms=estimate.error_ms,
+            looked_up_ms=estimate.share_ms("looked up"),
+            interpolated_ms=estimate.share_ms("interpolated"),
+            modelled_ms=estimate.share_ms("modelled"),
+        )
+        if point is None:
+            return row
+        height, width = point.computed_hw or (None, None)
+        return replace(
+            row,
+            computed_height=height,
+            computed_width=width,
+            published_ms=point.ms,
+            published_fps=point.fps,
+            published_source=point.source,
+            is_fitted=point.fitted,
+        )
+
+    def layers(self) -> Iterator[LayerRow]:
+        """Yield the rows of its layers."""
+        for line in self.estimate.layers:
+            yield LayerRow(
+                model=self.model,
+                height=self.size_hw[0],
+                width=self.size_hw[1],
+                device=self.profile.name,
+                backend=self.profile.runtime,
+                precision=self.profile.precision,
+                layer=line.name,
+                operation=str(line.kernel),
+                ms=line.ms,
+                error_ms=line.error_ms,
+                share_fraction=line.ms / self.estimate.total_ms,
+                basis=line.basis,
+            )
 
 
-def _layers(profile: DeviceProfile, model: str, size: Size, estimate: LatencyEstimate) -> list[Row]:
-    about = {"model": model, "height": size[0], "width": size[1], "device": profile.name}
-    about |= {"backend": profile.runtime, "precision": profile.precision}
-    return [
-        {
-            **about,
-            "layer": line.name,
-            "operation": str(line.kernel),
-            "ms": line.ms,
-            "error_ms": line.error_ms,
-            "share_fraction": line.ms / estimate.total_ms,
-            "basis": line.basis,
-        }
-        for line in estimate.kernels
-    ]
-
-
-def _notes(rows: Sequence[Row]) -> list[str]:
-    notes = []
-    if any(row["is_fitted"] for row in rows):
-        notes.append("predictions marked fitted come from a model that was fitted to that very figure")
-    if any(row["predicted_error_ms"] is None for row in rows):
-        notes.append("no error is known of predictions without one: take them for an order of magnitude")
+def _notes(rows: Sequence[BenchRow]) -> Iterator[str]:
+    if any(row.is_fitted for row in rows):
+        yield "predictions marked fitted come from a model that was fitted to that very figure"
+    if any(row.predicted_error_ms is None for row in rows):
+        yield "no error is known of predictions without one: take them for an order of magnitude"
     for row in rows:
-        if row["computed_height"] is not None:
-            own, other = (f"{row[f'{c}height']}x{row[f'{c}width']}" for c in ("", "computed_"))
-            notes.append(f"{row['model']} does not fit {own}; it is computed at {other}")
-    return notes
+        if row.computed_height is not None:
+            computed = f"{row.computed_height}x{row.computed_width}"
+            yield f"{row.model} does not fit {row.height}x{row.width}; it is computed at {computed}"
 
 
-def add_measured(report: Report, measured: Report, source: str) -> Report:
-    """The same report with the measurements of another one beside its predictions.
+def with_measured(rows: Sequence[BenchRow], device: str, measured: BenchReport, source: str) -> list[BenchRow]:
+    """Return a device's rows with the measurements of another report in them.
 
     Args:
-        report: Of kind "device".
-        measured: A report that holds measurements of the same device, by its name.
-        source: What to call that in errors and in the rows.
+        rows: Rows of the device.
+        device: Name of the device.
+        measured: A report that holds measurements of that device, by its name.
+        source: What to call the report in errors and in the rows.
 
     Raises:
         DeviceError: it holds no measurement of this device, or none of these models at these sizes.
     """
-    name = report["profile"]["name"]
-    found = [row for row in measured["rows"] if row.get("measured_ms") is not None]
-    if found and all(row["device"] != name for row in found):
-        others = ", ".join(sorted({row["device"] for row in found}))
-        raise DeviceError(f"{source}: measured on {others}, not on {name}; a device's name is given by --name")
-    by_key = {key_of(row): row for row in found if row["device"] == name}
-    rows = [_with_measured(row, by_key.get(key_of(row)), source) for row in report["rows"]]
-    if not any(row["measured_source"] == source for row in rows):
+    found = [row for row in measured.rows if row.measured_ms is not None]
+    if found and all(row.device != device for row in found):
+        others = ", ".join(sorted({row.device for row in found}))
+        raise DeviceError(f"{source}: measured on {others}, not on {device}; a device's name is given by --name")
+    by_key = {row.key: row for row in found if row.device == device}
+    if not any(row.key in by_key for row in rows):
         about = ", ".join(map(str, list(by_key)[:3])) or "nothing"
         raise DeviceError(f"{source}: holds no measurement of these models ({about} was measured); name those models")
-    return report | {"rows": rows}
+    return [_with_measured(row, by_key[row.key], source) if row.key in by_key else row for row in rows]
 
 
-_TAKEN = ("measured_ms", "measured_timer", "processor", "weights", "weights_sha256", "model_sha256", "timers")
-
-
-def _with_measured(row: Row, measured: Row | None, source: str) -> Row:
-    if measured is None:
-        return row
-    return row | {key: measured.get(key) for key in _TAKEN} | {"measured_source": source}
+def _with_measured(row: BenchRow, measured: BenchRow, source: str) -> BenchRow:
+    return replace(
+        row,
+        processor=measured.processor,
+        measured_ms=measured.measured_ms,
+        measured_timer=measured.measured_timer,
+        measured_source=source,
+        weights=measured.weights,
+        weights_sha256=measured.weights_sha256,
+        model_sha256=measured.model_sha256,
+        timers=measured.timers,
+    )

@@ -1,15 +1,16 @@
-"""What the system tells of the machine: its CPU, clocks, governor and power mode, and what else it is doing."""
+"""Facts about this machine, as its system tells them: CPU, clocks, governor, power mode, and what others do on it."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dongfeng.devices.pinning import core_leaders
 
@@ -21,7 +22,7 @@ _TICKS_STOLEN = 7
 
 
 def versions() -> dict[str, str]:
-    """Versions of what may change a measurement; packages that are not installed are left out."""
+    """Return the versions of what may change a measurement; packages that are not installed are left out."""
     from dongfeng._version import __version__
 
     found = {"dongfeng": __version__, "python": platform.python_version()}
@@ -33,8 +34,38 @@ def versions() -> dict[str, str]:
     return found
 
 
-def host_facts(root: Path = _ROOT) -> dict[str, Any]:
-    """The machine, as `docs/bench.md` lists it; None where the system does not tell.
+@dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """A machine; None stands for what its system does not tell.
+
+    Attributes:
+        cpu: The CPU's name.
+        governor: The CPUs' frequency governors, deduplicated, as are the `scaling_driver`s.
+        cpu_mhz: Present clock of each CPU.
+        is_boost_on: Whether clocks may exceed the nominal one.
+        power_mode: A Jetson's nvpmodel by number, else the platform profile by name.
+    """
+
+    machine: str | None = None
+    cpu: str | None = None
+    logical_cpus: int | None = None
+    physical_cores: int | None = None
+    memory_bytes: int | None = None
+    system: str | None = None
+    is_virtual: bool | None = None
+    governor: str | None = None
+    scaling_driver: str | None = None
+    cpu_mhz: tuple[float, ...] | None = None
+    cpu_min_mhz: float | None = None
+    cpu_max_mhz: float | None = None
+    is_boost_on: bool | None = None
+    power_mode: str | None = None
+    is_on_battery: bool | None = None
+    load_average_1min: float | None = None
+
+
+def host_facts(root: Path = _ROOT) -> HostFacts:
+    """Return the facts about this machine.
 
     Args:
         root: Folder that holds `proc`, `sys` and `var`.
@@ -42,28 +73,29 @@ def host_facts(root: Path = _ROOT) -> dict[str, Any]:
     sys = root / "sys"
     cpuinfo = _text(root / "proc/cpuinfo") or ""
     cpus = _frequency_folders(sys)
-    return {
-        "machine": platform.machine(),
-        "cpu": _field(cpuinfo, "model name") or platform.processor() or None,
-        "logical_cpus": os.cpu_count(),
-        "physical_cores": len(core_leaders(range(os.cpu_count() or 1), root)),
-        "memory_bytes": _memory_bytes(root),
-        "system": f"{platform.system()} {platform.release()}",
-        "is_virtual": (" hypervisor" in (_field(cpuinfo, "flags") or "")) if cpuinfo else None,
-        "governor": _shared(_text(folder / "scaling_governor") for folder in cpus),
-        "scaling_driver": _shared(_text(folder / "scaling_driver") for folder in cpus),
-        "cpu_mhz": _current_mhz(cpus, cpuinfo),
-        "cpu_min_mhz": _mhz(cpus, "scaling_min_freq", min),
-        "cpu_max_mhz": _mhz(cpus, "scaling_max_freq", max),
-        "is_boost_on": _is_boost_on(sys),
-        "power_mode": _power_mode(root),
-        "is_on_battery": _is_on_battery(sys),
-        "load_average_1min": _load_average(root),
-    }
+    lowest, highest = _mhz(cpus, "scaling_min_freq"), _mhz(cpus, "scaling_max_freq")
+    return HostFacts(
+        machine=platform.machine(),
+        cpu=_field(cpuinfo, "model name") or platform.processor() or None,
+        logical_cpus=os.cpu_count(),
+        physical_cores=len(core_leaders(range(os.cpu_count() or 1), root)),
+        memory_bytes=_memory_bytes(root),
+        system=f"{platform.system()} {platform.release()}",
+        is_virtual=(" hypervisor" in (_field(cpuinfo, "flags") or "")) if cpuinfo else None,
+        governor=_deduplicated(_text(folder / "scaling_governor") for folder in cpus),
+        scaling_driver=_deduplicated(_text(folder / "scaling_driver") for folder in cpus),
+        cpu_mhz=_mhz(cpus, "scaling_cur_freq") or _cpuinfo_mhz(cpuinfo) or None,
+        cpu_min_mhz=min(lowest, default=None),
+        cpu_max_mhz=max(highest, default=None),
+        is_boost_on=_is_boost_on(sys),
+        power_mode=_power_mode(root),
+        is_on_battery=_is_on_battery(sys),
+        load_average_1min=_load_average(root),
+    )
 
 
 class Busyness(NamedTuple):
-    """How much of the CPUs' time others had while a block ran; None where the system does not tell.
+    """Shares of the CPUs' time that others had while a block ran; None where the system does not tell.
 
     Attributes:
         others_fraction: Time of other programs.
@@ -75,14 +107,14 @@ class Busyness(NamedTuple):
 
 
 class BusyMeter:
-    """Tells, from its making on, what share of some CPUs others have had."""
+    """Measures, from its creation on, which share of some CPUs others had."""
 
     def __init__(self, cpus: Iterable[int], root: Path = _ROOT) -> None:
         self._cpus, self._root = sorted(cpus), root
         self._start = self._now()
 
     def read(self) -> Busyness:
-        """The shares since it was made."""
+        """Return the shares since the meter was created."""
         seconds, ours, busy, stolen = (now - then for now, then in zip(self._now(), self._start, strict=True))
         available = seconds * len(self._cpus)
         if not self._ticks() or available <= 0:
@@ -90,7 +122,7 @@ class BusyMeter:
         return Busyness(max(busy - ours, 0.0) / available, max(stolen, 0.0) / available)
 
     def _now(self) -> tuple[float, float, float, float]:
-        """Seconds: on the clock, of this process, of all programs on the CPUs, stolen."""
+        """Return seconds: on the clock, of this process, of all programs on the CPUs, stolen."""
         busy = stolen = 0.0
         for ticks in self._ticks():
             busy += sum(ticks[at] for at in _TICKS_BUSY)
@@ -118,10 +150,9 @@ def _field(cpuinfo: str, name: str) -> str | None:
     return found[1].strip() if found else None
 
 
-def _shared(values: Iterable[str | None]) -> str | None:
-    """What all CPUs say, or all that they say."""
-    found = list(dict.fromkeys(value for value in values if value))
-    return ", ".join(found) or None
+def _deduplicated(values: Iterable[str | None]) -> str | None:
+    """Return the distinct values in order, joined with commas; None where there are none."""
+    return ", ".join(dict.fromkeys(value for value in values if value)) or None
 
 
 def _frequency_folders(sys: Path) -> list[Path]:
@@ -129,16 +160,13 @@ def _frequency_folders(sys: Path) -> list[Path]:
     return sorted(folders, key=lambda path: int(path.parent.name[3:]))
 
 
-def _current_mhz(cpus: list[Path], cpuinfo: str) -> list[float] | None:
-    found = [text for folder in cpus if (text := _text(folder / "scaling_cur_freq")) and text.isdigit()]
-    if found:
-        return [int(text) / 1000 for text in found]
-    return [float(text) for text in re.findall(r"^cpu MHz\s*:\s*([0-9.]+)$", cpuinfo, re.MULTILINE)] or None
+def _mhz(cpus: list[Path], name: str) -> tuple[float, ...]:
+    texts = (_text(folder / name) for folder in cpus)
+    return tuple(int(text) / 1000 for text in texts if text and text.isdigit())
 
 
-def _mhz(cpus: list[Path], name: str, choose: Any) -> float | None:
-    found = [int(text) / 1000 for folder in cpus if (text := _text(folder / name)) and text.isdigit()]
-    return float(choose(found)) if found else None
+def _cpuinfo_mhz(cpuinfo: str) -> tuple[float, ...]:
+    return tuple(map(float, re.findall(r"^cpu MHz\s*:\s*([0-9.]+)$", cpuinfo, re.MULTILINE)))
 
 
 def _memory_bytes(root: Path) -> int | None:
@@ -147,13 +175,11 @@ def _memory_bytes(root: Path) -> int | None:
 
 
 def _is_boost_on(sys: Path) -> bool | None:
-    said = {_text(sys / name): on for name, on in _BOOST.items()}
-    said.pop(None, None)
-    return next((value == on for value, on in said.items()), None)
+    values = ((_text(sys / name), on) for name, on in _BOOST.items())
+    return next((value == on for value, on in values if value is not None), None)
 
 
 def _power_mode(root: Path) -> str | None:
-    """A Jetson's mode by number, else the platform's profile by name."""
     jetson = _text(root / "var/lib/nvpmodel/status")  # "pmode:0000"
     if jetson:
         return f"nvpmodel {jetson.partition(':')[2] or jetson}"
@@ -161,12 +187,10 @@ def _power_mode(root: Path) -> str | None:
 
 
 def _is_on_battery(sys: Path) -> bool | None:
-    supplies: Mapping[Path, str | None] = {
-        folder: _text(folder / "type") for folder in (sys / "class/power_supply").glob("*")
-    }
-    if "Battery" not in supplies.values():
+    types = {folder: _text(folder / "type") for folder in (sys / "class/power_supply").glob("*")}
+    if "Battery" not in types.values():
         return None
-    mains = [_text(folder / "online") for folder, kind in supplies.items() if kind == "Mains"]
+    mains = [_text(folder / "online") for folder, type_ in types.items() if type_ == "Mains"]
     return bool(mains) and "1" not in mains
 
 

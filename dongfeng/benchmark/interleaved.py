@@ -1,4 +1,7 @@
-"""Taking times: warming up until they have settled, then in turns, so that a drift falls on all alike."""
+"""Timing of several calls: each warms up until its times are steady, then all are timed in interleaved slices.
+
+Interleaving lets a drift of the machine's speed fall on all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,29 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter, sleep
-from typing import NamedTuple
 
-Clock = Callable[[], float]  # seconds from anywhere
-OnProgress = Callable[[float], object]  # the share that is done, 0..1
+Call = Callable[[], object]
+Clock = Callable[[], float]  # seconds since some moment
+OnProgress = Callable[[float], object]  # called with the share that is done, 0..1
 
-_WARM_UP_SHARE = 0.2  # of the progress that is told
-_FEWEST = 2  # samples of a turn
+_WARM_UP_SHARE = 0.2  # of the progress
+_FEWEST = 2  # samples of a slice
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How long to measure.
+@dataclass(frozen=True, kw_only=True)
+class TimingRules:
+    """Durations of the parts of a measurement.
 
     Attributes:
         seconds: Time for the samples of each timer.
-        least_samples: As many are taken in any case.
+        least_samples: Number of samples that each timer takes at least.
         warm_up_s: Time that each timer warms up for at least.
-        warm_up_runs: Runs that it warms up for at least.
-        most_warm_up_s: Time after which it need not have settled.
-        settled_fraction: It has settled when two windows of times in a row have medians that differ by less.
+        warm_up_runs: Runs that each timer warms up for at least.
+        most_warm_up_s: Time after which a warm-up ends, steady or not.
+        steady_fraction: Times are steady when the medians of two successive windows differ by less.
         window: Runs in such a window.
-        turn_s: Time that a timer is given before it is another's turn.
-        rest_s: Pause before each turn, in which threads of the one before, which spin for a while, go to sleep.
+        slice_s: Time that a timer runs before the next one does.
+        pause_s: Pause before each slice, in which the spinning threads of the one before go to sleep.
     """
 
     seconds: float = 3.0
@@ -36,106 +39,111 @@ class Rules:
     warm_up_s: float = 0.3
     warm_up_runs: int = 6
     most_warm_up_s: float = 10.0
-    settled_fraction: float = 0.02
+    steady_fraction: float = 0.02
     window: int = 3
-    turn_s: float = 0.1
-    rest_s: float = 0.1
+    slice_s: float = 0.1
+    pause_s: float = 0.1
 
 
-class WarmUp(NamedTuple):
-    """How a timer warmed up."""
+@dataclass(frozen=True)
+class WarmUp:
+    """Number of runs and seconds of a warm-up, and whether the times became steady."""
 
     runs: int
     seconds: float
     is_steady: bool
 
 
-class Timed(NamedTuple):
-    """A timer's samples, in order."""
+@dataclass(frozen=True)
+class Timed:
+    """Samples of a timer in order, and its warm-up."""
 
     samples_ms: tuple[float, ...]
     warm_up: WarmUp
 
 
-def warm_up(run: Callable[[], object], rules: Rules, clock: Clock = perf_counter) -> WarmUp:
-    """Run until times have settled, or long enough."""
+def warm_up(call: Call, rules: TimingRules, clock: Clock = perf_counter) -> WarmUp:
+    """Make a call again and again until its times are steady, or for long enough."""
     start = clock()
     times: list[float] = []
     while True:
-        before = clock()
-        run()
-        after = clock()
-        times.append(after - before)
-        spent = after - start
-        if len(times) >= rules.warm_up_runs and spent >= rules.warm_up_s and _has_settled(times, rules):
+        times.append(_seconds(call, clock))
+        spent = clock() - start
+        if len(times) >= rules.warm_up_runs and spent >= rules.warm_up_s and _is_steady(times, rules):
             return WarmUp(len(times), spent, True)
         if spent >= rules.most_warm_up_s:
             return WarmUp(len(times), spent, False)
 
 
-def _has_settled(times: Sequence[float], rules: Rules) -> bool:
+def _is_steady(times: Sequence[float], rules: TimingRules) -> bool:
     window = rules.window
     if len(times) < 2 * window:
         return False
     before, now = (statistics.median(part) for part in (times[-2 * window : -window], times[-window:]))
-    return abs(now - before) <= rules.settled_fraction * before
+    return abs(now - before) <= rules.steady_fraction * before
 
 
-def take_turns(
-    runs: Sequence[Callable[[], object]],
-    rules: Rules,
+def time_interleaved(
+    calls: Sequence[Call],
+    rules: TimingRules,
     *,
     clock: Clock = perf_counter,
-    rest: Callable[[float], object] = sleep,
+    pause: Callable[[float], object] = sleep,
     on_progress: OnProgress | None = None,
 ) -> list[Timed]:
-    """Time several things, a little of each in every round.
+    """Time several calls, a slice of each in every round.
 
-    A turn lasts `turn_s` and two runs at least, and begins with a run that does not count: the caches are another's.
-    Rounds go on until each has been timed for `seconds` and has `least_samples`; what is done early takes no more
-    turns.
+    A slice lasts `slice_s` and two runs at least. It begins with a run that does not count, because the caches hold
+    another call's data. Rounds go on until each call has been timed for `seconds` and has `least_samples`; those that
+    are done sooner are left out of later rounds.
 
     Args:
-        runs: What to time; each call is one sample.
-        rules: How long.
-        clock: Tells the time in seconds.
-        rest: Waits for so many seconds.
-        on_progress: Called after every warm-up and every turn.
+        calls: Each run of a call is one sample.
+        rules: Durations.
+        clock: Returns the time in seconds.
+        pause: Waits for a number of seconds.
+        on_progress: Called after every warm-up and every slice.
     """
-
-    def tell(done: float) -> None:
-        if on_progress is not None:
-            on_progress(done)
-
-    warmed = []
-    for index, run in enumerate(runs, 1):
-        warmed.append(warm_up(run, rules, clock))
-        tell(_WARM_UP_SHARE * index / len(runs))
-    times: list[list[float]] = [[] for _ in runs]
-    spent = [0.0] * len(runs)
-
-    def share(index: int) -> float:
-        return min(spent[index] / rules.seconds, len(times[index]) / rules.least_samples, 1.0)
-
-    while any(share(index) < 1 for index in range(len(runs))):
-        for index, run in enumerate(runs):
-            if share(index) < 1:
-                rest(rules.rest_s)
-                taken = _turn(run, rules.turn_s, clock)
-                times[index] += taken
-                spent[index] += sum(taken)
-                tell(_WARM_UP_SHARE + (1 - _WARM_UP_SHARE) * sum(map(share, range(len(runs)))) / len(runs))
-    return [Timed(tuple(1e3 * time for time in each), how) for each, how in zip(times, warmed, strict=True)]
+    tell = on_progress or (lambda _: None)
+    timers = []
+    for index, call in enumerate(calls, 1):
+        timers.append(_Timer(call, rules, clock))
+        tell(_WARM_UP_SHARE * index / len(calls))
+    while any(timer.share < 1 for timer in timers):
+        for timer in timers:
+            if timer.share < 1:
+                pause(rules.pause_s)
+                timer.run_slice()
+                share = statistics.fmean(each.share for each in timers)
+                tell(_WARM_UP_SHARE + (1 - _WARM_UP_SHARE) * share)
+    return [Timed(tuple(1e3 * time for time in timer.times), timer.warm_up) for timer in timers]
 
 
-def _turn(run: Callable[[], object], turn_s: float, clock: Clock) -> list[float]:
-    """Times of one turn but for its first run, at least two."""
-    start = clock()
-    times: list[float] = []
-    while True:
-        before = clock()
-        run()
-        after = clock()
-        times.append(after - before)
-        if after - start >= turn_s and len(times) > _FEWEST:
-            return times[1:]
+class _Timer:
+    """A call, its warm-up, and its times in seconds so far."""
+
+    def __init__(self, call: Call, rules: TimingRules, clock: Clock) -> None:
+        self._call, self._rules, self._clock = call, rules, clock
+        self.times: list[float] = []
+        self.spent = 0.0
+        self.warm_up = warm_up(call, rules, clock)
+
+    @property
+    def share(self) -> float:
+        """Share of the measurement that is done, 0..1."""
+        return min(self.spent / self._rules.seconds, len(self.times) / self._rules.least_samples, 1.0)
+
+    def run_slice(self) -> None:
+        """Time the call for one slice, whose first run does not count."""
+        start = self._clock()
+        times: list[float] = []
+        while len(times) <= _FEWEST or self._clock() - start < self._rules.slice_s:
+            times.append(_seconds(self._call, self._clock))
+        self.times += times[1:]
+        self.spent += sum(times[1:])
+
+
+def _seconds(call: Call, clock: Clock) -> float:
+    before = clock()
+    call()
+    return clock() - before

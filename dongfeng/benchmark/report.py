@@ -1,44 +1,44 @@
-"""Reports: the JSON object that `df-bench` prints, writes and reads; docs/bench.md describes it."""
+"""A report of `df-bench` as dataclasses: their fields are the keys of its JSON object; docs/bench.md describes it."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from os import PathLike
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal
 
-from dongfeng.benchmark.host import host_facts, versions
-from dongfeng.errors import DeviceError, UnknownModel
-from dongfeng.support.files import replacing
-from dongfeng.support.json_layout import json_text
+from dongfeng.benchmark.host import HostFacts, host_facts, versions
+from dongfeng.benchmark.statistics import Summary
+from dongfeng.errors import UnknownModel
+from dongfeng.support.json_dataclass import as_json
+from dongfeng.support.strict_json import Node
 
-Row = dict[str, Any]
-Report = dict[str, Any]
-
-FORMAT = "dongfeng.bench/1"
+FORMAT: Literal["dongfeng.bench/1"] = "dongfeng.bench/1"
 THIS_MACHINE = "this-machine"
-TIMERS = ("network", "with_copies", "image_to_labels")
-SUM_OF_LAYERS = "published latency is the sum of per-layer times at batch 1, without copies to and from the device"
 
-ROW_KEYS = (
-    *("model", "task", "height", "width", "computed_height", "computed_width", "device", "processor", "precision"),
-    *("backend", "published_ms", "published_fps", "published_source", "predicted_ms", "predicted_error_ms"),
-    *("looked_up_ms", "interpolated_ms", "modelled_ms", "is_fitted", "measured_ms", "measured_timer"),
-    *("measured_source", "accuracy_fraction", "accuracy_metric", "accuracy_split", "weights", "weights_sha256"),
-    *("model_sha256", "timers"),
-)
-LAYER_KEYS = (
-    *("model", "height", "width", "device", "backend", "precision", "layer", "operation", "ms", "error_ms"),
-    *("share_fraction", "basis"),
-)
-_MOST_BYTES = 256 << 20
+TimerName = Literal["network", "with_copies", "image_to_labels"]
 
 
-class RowKey(NamedTuple):
-    """By what rows of two reports are known to be of the same thing."""
+def _milliseconds(node: Node) -> float:
+    value = node.number()
+    if value <= 0:
+        node.fail(f"expected milliseconds above 0, got {value:g}")
+    return value
+
+
+def _samples(node: Node) -> tuple[float, ...]:
+    values = tuple(item.number() for item in node.items())
+    if not values or min(values) <= 0:
+        node.fail("expected a list of positive times")
+    return values
+
+
+Milliseconds = Annotated[float, _milliseconds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowKey:
+    """The identity of a row: rows of two reports with equal keys are measurements of the same thing."""
 
     model: str
     height: int
@@ -50,134 +50,249 @@ class RowKey(NamedTuple):
         return f"{self.model} {self.height}x{self.width} {self.backend} {self.precision}"
 
 
-def new_report(kind: str, rows: list[Row], **more: Any) -> Report:
-    """A report with every key; what is not given is None, or an empty list."""
-    report: Report = {
-        "format": FORMAT,
-        "kind": kind,
-        "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "versions": versions(),
-        "host": host_facts(),
-        "profile": None,
-        "settings": None,
-        "noise": None,
-        "rows": rows,
-        "layers": [],
-        "left_out": [],
-        "notes": [],
-    }
-    return report | more
+@dataclass(frozen=True, kw_only=True)
+class TimerResult(Summary):
+    """Samples of one timer of one row, and their summary.
+
+    Attributes:
+        is_steady: Whether the warm-up ended because the times had become steady.
+        warm_up_runs: Runs before the first sample.
+        warm_up_s: Seconds that those took.
+        samples_ms: The samples in the order in which they were taken.
+    """
+
+    is_steady: bool
+    warm_up_runs: int
+    warm_up_s: float
+    samples_ms: Annotated[tuple[float, ...], _samples]
 
 
-def new_row(**values: Any) -> Row:
-    """A row with every key, None where nothing is given; task and accuracy are the zoo's."""
-    return dict.fromkeys(ROW_KEYS) | _of_the_zoo(values["model"]) | values
+@dataclass(frozen=True, kw_only=True)
+class Timers:
+    """The timers of a row; None for one that was not measured."""
+
+    network: TimerResult | None = None
+    with_copies: TimerResult | None = None
+    image_to_labels: TimerResult | None = None
+
+    def measured(self) -> dict[str, TimerResult]:
+        """Return the timers that were measured, by name."""
+        return {name: timer for name, timer in vars(self).items() if timer is not None}
 
 
-def _of_the_zoo(model: str) -> Row:
+@dataclass(frozen=True, kw_only=True)
+class BenchRow:
+    """One model at one size on one device, backend and precision; None stands for what is not known of it.
+
+    Attributes:
+        computed_height: Height that stands in for `height` where the network does not fit that.
+        device: Name of a device profile, or of this machine.
+        processor: For measurements here "cpu" or "cuda:N".
+        backend: The backend, or the device's runtime.
+        is_fitted: Whether the profile was fitted to the published latency of this row.
+        measured_timer: Timer whose median is `measured_ms`: one of `timers`, or "trtexec".
+        measured_source: "here", the file of an earlier report, or the board.
+        weights: "random:0", or the name of the released file.
+        model_sha256: Hash of the converted file that was run.
+    """
+
+    model: str
+    task: str | None = None
+    height: int
+    width: int
+    computed_height: int | None = None
+    computed_width: int | None = None
+    device: str
+    processor: str | None = None
+    precision: str
+    backend: str
+    published_ms: Milliseconds | None = None
+    published_fps: float | None = None
+    published_source: str | None = None
+    predicted_ms: Milliseconds | None = None
+    predicted_error_ms: float | None = None
+    looked_up_ms: float | None = None
+    interpolated_ms: float | None = None
+    modelled_ms: float | None = None
+    is_fitted: bool | None = None
+    measured_ms: Milliseconds | None = None
+    measured_timer: str | None = None
+    measured_source: str | None = None
+    accuracy_fraction: float | None = None
+    accuracy_metric: str | None = None
+    accuracy_split: str | None = None
+    weights: str | None = None
+    weights_sha256: str | None = None
+    model_sha256: str | None = None
+    timers: Timers | None = None
+
+    @property
+    def key(self) -> RowKey:
+        """The identity of the row."""
+        return _key(self)
+
+    def timer(self, name: str | None) -> TimerResult | None:
+        """Return what a timer measured; None where it did not."""
+        return None if self.timers is None or name is None else self.timers.measured().get(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer of one row, and its share of the time.
+
+    Attributes:
+        operation: The layer's work, in the words of the backend or of the device profile.
+        share_fraction: Share of the row's time, 0..1.
+        basis: "looked up", "interpolated" or "modelled" for a device, "measured" here.
+    """
+
+    model: str
+    height: int
+    width: int
+    device: str
+    backend: str
+    precision: str
+    layer: str
+    operation: str
+    ms: float
+    error_ms: float | None = None
+    share_fraction: float
+    basis: str
+
+    @property
+    def key(self) -> RowKey:
+        """The identity of the row that the layer is of."""
+        return _key(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut(RowKey):
+    """A combination that cannot run here, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How this machine was measured.
+
+    Attributes:
+        threads: Threads of the CPU.
+        pinned_cpus: Numbers of the CPUs that the program was confined to; None where it was not.
+        seconds_per_timer: Time for the samples of each timer.
+        least_samples: Number of samples that each timer took at least.
+        interleaved: Whether more than one model was measured.
+    """
+
+    threads: int
+    pinned_cpus: tuple[int, ...] | None
+    seconds_per_timer: float
+    least_samples: int
+    interleaved: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Whether another run may well give other medians, and the reasons.
+
+    Attributes:
+        is_noisy: Whether there is any reason.
+        others_fraction: Share of the CPUs' time that other programs used; None where the system does not tell.
+        stolen_fraction: Share that the host of a virtual machine gave to other machines.
+        reasons: Lines for people.
+    """
+
+    is_noisy: bool
+    others_fraction: float | None
+    stolen_fraction: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileFacts:
+    """The device profile that a report is of; `latency` says what kind of latency its figures are."""
+
+    name: str
+    device: str
+    runtime: str
+    runtime_version: str | None
+    precision: str
+    source: str
+    latency: str
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchReport:
+    """A report: of kind "run" where this machine was measured, of kind "device" where a device profile was asked.
+
+    Attributes:
+        created: UTC, "2026-01-31T12:00:00Z".
+        versions: Name to version of what may change a measurement.
+        host: The machine that the report was made on; never a board.
+        profile: The device profile; None for a run.
+        settings: How the run was measured; None for a device.
+        noise: How reliable the run is; None for a device.
+        rows: One for each model, size, backend and precision.
+        layers: Where the time goes, if that was asked for.
+        left_out: Combinations that cannot run here.
+        notes: Lines that a reader of the rows has to know.
+    """
+
+    format: Literal["dongfeng.bench/1"] = FORMAT
+    kind: Literal["run", "device"]
+    created: str = field(default_factory=_now)
+    versions: Mapping[str, str] = field(default_factory=versions)
+    host: HostFacts = field(default_factory=host_facts)
+    profile: ProfileFacts | None = None
+    settings: RunSettings | None = None
+    noise: Noise | None = None
+    rows: tuple[BenchRow, ...]
+    layers: tuple[LayerRow, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that docs/bench.md describes, every key in it."""
+        found: dict[str, Any] = as_json(self)
+        return found
+
+
+def new_row(model: str, size_hw: tuple[int, int], *, device: str, backend: str, precision: str) -> BenchRow:
+    """Return a row without latencies, with the zoo's task and accuracy on the validation split.
+
+    Args:
+        model: Zoo name, "resnet18" or "resnet50".
+        size_hw: Height and width of the input in pixels.
+        device: Name of a device profile, or of this machine.
+        backend: The backend, or the device's runtime.
+        precision: "fp32", "fp16", "bf16" or "int8".
+    """
     from dongfeng.zoo.models import model_info
 
     try:
         info = model_info(model)
-    except UnknownModel:
-        return {"task": "classification"}  # the ResNets
-    metric = "top1" if info.task == "classification" else "miou"
-    found = info.result(metric, split="val")
-    if found is None:
-        return {"task": info.task}
-    return {"task": info.task, "accuracy_fraction": found.value, "accuracy_metric": metric, "accuracy_split": "val"}
+    except UnknownModel:  # a ResNet
+        task, metric, accuracy = "classification", "top1", None
+    else:
+        task, metric = info.task, "top1" if info.task == "classification" else "miou"
+        accuracy = info.result(metric, split="val")
+    return BenchRow(
+        model=model,
+        task=task,
+        height=size_hw[0],
+        width=size_hw[1],
+        device=device,
+        backend=backend,
+        precision=precision,
+        accuracy_fraction=None if accuracy is None else accuracy.value,
+        accuracy_metric=None if accuracy is None else metric,
+        accuracy_split=None if accuracy is None else "val",
+    )
 
 
-def key_of(row: Mapping[str, Any]) -> RowKey:
-    """What a row is of."""
-    return RowKey(*(row[name] for name in RowKey._fields))
-
-
-def samples_ms(row: Mapping[str, Any], timer: str) -> list[float] | None:
-    """The raw samples of a row's timer; None where it was not measured."""
-    timers = row.get("timers") or {}
-    found = timers.get(timer)
-    return None if found is None else list(found["samples_ms"])
-
-
-def write_report(report: Report, path: str | PathLike[str]) -> None:
-    """Write a report, whole or not at all.
-
-    Raises:
-        OSError: the folder is missing or cannot be written.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(json_text(report) + "\n", encoding="utf-8")
-
-
-def read_report(path: str | PathLike[str]) -> Report:
-    """A report from a file; what programs here rely on in it is checked.
-
-    Raises:
-        DeviceError: the file cannot be read or is no report; the message names the place.
-    """
-    path = Path(path)
-    try:
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
-            raise DeviceError(f"{path}: larger than {_MOST_BYTES >> 20} MiB, so no report of df-bench; check the path")
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"{path}: {error.strerror}; give a file that df-bench -o has written") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, DeviceError):
-            raise
-        raise DeviceError(f"{path}: not JSON, or cut short; give a file that df-bench -o has written") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        found = report.get("format") if isinstance(report, dict) else None
-        what = f"format {json.dumps(found)[:60]}" if found is not None else "no report of df-bench"
-        raise DeviceError(f'{path}: {what}; expected "{FORMAT}", as df-bench -o writes it')
-    if not isinstance(report.get("rows"), list):
-        raise DeviceError(f"{path}: rows: expected a list; the file is damaged, measure again")
-    for index, row in enumerate(report["rows"]):
-        _check_row(row, f"{path}: rows[{index}]")
-    _refuse_twins(report["rows"], path)
-    return report
-
-
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "device", "precision", "backend"), (str,)),
-    **dict.fromkeys(("height", "width"), (int,)),
-}
-
-
-def _check_row(row: object, where: str) -> None:
-    if not isinstance(row, dict):
-        raise _damaged(where, "expected an object")
-    for key, types in _TYPES.items():
-        if not isinstance(row.get(key), types) or isinstance(row.get(key), bool):
-            raise _damaged(f"{where}.{key}", f"expected {types[0].__name__}, got {json.dumps(row.get(key))[:60]}")
-    for key in ("published_ms", "predicted_ms", "measured_ms"):
-        if row.get(key) is not None and not _is_time(row[key]):
-            raise _damaged(f"{where}.{key}", f"expected milliseconds or null, got {json.dumps(row[key])[:60]}")
-    timers = row.get("timers")
-    if timers is None:
-        return
-    if not isinstance(timers, dict) or not set(timers) <= set(TIMERS):
-        raise _damaged(f"{where}.timers", f"expected an object with {', '.join(TIMERS)}")
-    for name, timer in timers.items():
-        samples = timer.get("samples_ms") if isinstance(timer, dict) else None
-        if timer is not None and (not isinstance(samples, list) or not samples or not all(map(_is_time, samples))):
-            raise _damaged(f"{where}.timers.{name}.samples_ms", "expected a list of positive times")
-
-
-def _is_time(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
-
-
-def _damaged(where: str, what: str) -> DeviceError:
-    return DeviceError(f"{where}: {what}; the file is damaged, measure again")
-
-
-def _refuse_twins(rows: Iterable[Row], path: Path) -> None:
-    seen = set()
-    for row in rows:
-        key = key_of(row)
-        if key in seen:
-            raise DeviceError(f"{path}: holds {key} twice; measure again")
-        seen.add(key)
+def _key(row: BenchRow | LayerRow) -> RowKey:
+    return RowKey(model=row.model, height=row.height, width=row.width, backend=row.backend, precision=row.precision)

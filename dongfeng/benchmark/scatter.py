@@ -1,16 +1,15 @@
-"""The speed/accuracy scatter as data: which points, in which series, and which of them no other beats."""
+"""The speed/accuracy scatter as data: its points, their series, and those that no other point beats."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-from dongfeng.errors import DeviceError
+from dongfeng.benchmark.report import BenchReport, BenchRow, LeftOut
 
-Kind = Literal["measured", "published", "predicted"]
-KINDS: tuple[Kind, ...] = ("measured", "published", "predicted")  # the first that a row has is the one to go by
+Origin = Literal["measured", "published", "predicted"]
+ORIGINS: tuple[Origin, ...] = ("measured", "published", "predicted")  # the first that a row has is its headline
 _METRICS = {
     "miou": "published mIoU on Cityscapes {split} (%)",
     "top1": "published top-1 accuracy on ImageNet {split} (%)",
@@ -18,17 +17,18 @@ _METRICS = {
 _MOST_SHOWN = 40  # characters of a name
 
 
-class Place(NamedTuple):
-    """Where a network stands by one way of knowing its latency; `error_ms` to either side, where it is known."""
+@dataclass(frozen=True)
+class Place:
+    """A latency of a network by its origin; `error_ms` is its error bar to either side, None where not known."""
 
-    kind: Kind
+    origin: Origin
     ms: float
     error_ms: float | None = None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network at one size: its accuracy, and its latency by every way of knowing it, best first."""
+    """One network at one size: its accuracy, and its latency by every origin, best first."""
 
     label: str
     accuracy_percent: float
@@ -36,7 +36,7 @@ class Point:
 
     @property
     def ms(self) -> float:
-        """The latency to go by."""
+        """The headline latency."""
         return self.places[0].ms
 
 
@@ -65,71 +65,46 @@ class Panel:
     series: tuple[Series, ...]
 
 
-def panels_of(report: Mapping[str, Any]) -> list[Panel]:
-    """The panels of a report; rows without a published accuracy or any latency are in none.
-
-    Raises:
-        DeviceError: the report holds no rows.
-    """
+def panels_of(report: BenchReport) -> list[Panel]:
+    """Return the panels of a report; rows without a published accuracy or any latency are in none."""
     found: dict[str, dict[tuple[str, ...], list[Point]]] = {}
-    for row in rows_of(report):
-        point, metric = _point(row), row.get("accuracy_metric")
-        if point is not None and metric in _METRICS:
-            label = _METRICS[metric].format(split=shown(row.get("accuracy_split")))
+    for row in report.rows:
+        point = _point(row)
+        if point is not None and row.accuracy_metric in _METRICS:
+            label = _METRICS[row.accuracy_metric].format(split=shown(row.accuracy_split))
             found.setdefault(label, {}).setdefault(_series(row), []).append(point)
     return [Panel(label, tuple(_named(series))) for label, series in found.items()]
 
 
-def rows_of(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rows of a report.
-
-    Raises:
-        DeviceError: it holds none.
-    """
-    rows = report.get("rows")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise DeviceError("this report holds no rows: give one that df-bench has written, with at least one model")
-    return rows
-
-
-def number(value: object) -> float | None:
-    """A value of the report if it is a number above 0, as all those are that are drawn; else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value > 0 else None
-
-
-def shown(value: object) -> str:
-    """A text of the report, short and of one line; nothing for None."""
-    said = "" if value is None else str(value)
-    text = "".join(char if char.isprintable() else " " for char in said)
+def shown(value: str | None) -> str:
+    """Shorten a text of a report to one line of printable characters; None becomes an empty text."""
+    text = "".join(char if char.isprintable() else " " for char in value or "")
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
-def size_of(row: Mapping[str, Any]) -> str:
-    """Height x width."""
-    return f"{shown(row.get('height'))}×{shown(row.get('width'))}"
+def size_of(row: BenchRow | LeftOut) -> str:
+    """Return height x width."""
+    return f"{row.height}×{row.width}"
 
 
-def _point(row: Mapping[str, Any]) -> Point | None:
-    accuracy = number(row.get("accuracy_fraction"))
-    places = []
-    for kind in KINDS:
-        ms = number(row.get(f"{kind}_ms"))
-        if ms is not None:
-            error_ms = number(row.get("predicted_error_ms")) if kind == "predicted" else None
-            places.append(Place(kind, ms, error_ms))
-    if accuracy is None or not places:
+def _point(row: BenchRow) -> Point | None:
+    places: tuple[tuple[Origin, float | None, float | None], ...] = (
+        ("measured", row.measured_ms, None),
+        ("published", row.published_ms, None),
+        ("predicted", row.predicted_ms, row.predicted_error_ms),
+    )
+    found = tuple(Place(origin, ms, error_ms) for origin, ms, error_ms in places if ms is not None)
+    if row.accuracy_fraction is None or not found:
         return None
-    return Point(shown(row.get("model")), 100 * accuracy, tuple(places))
+    return Point(shown(row.model), 100 * row.accuracy_fraction, found)
 
 
-def _series(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return (size_of(row), *(shown(row.get(key)) for key in ("backend", "precision", "processor")))
+def _series(row: BenchRow) -> tuple[str, ...]:
+    return (size_of(row), *map(shown, (row.backend, row.precision, row.processor)))
 
 
 def _named(series: Mapping[tuple[str, ...], Sequence[Point]]) -> Iterable[Series]:
-    """Each series by its size and by what else differs between them."""
+    """Name each series by its size, and by what else differs between them."""
     differing = [len(set(values)) > 1 for values in zip(*series, strict=True)]
     for key, points in series.items():
         more = [part for part, differs in zip(key[1:], differing[1:], strict=True) if differs and part]

@@ -1,4 +1,4 @@
-"""The speed/accuracy scatter drawn, by matplotlib (extra `plot`)."""
+"""The speed/accuracy scatter as a plot by matplotlib (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from dongfeng.benchmark.scatter import KINDS, Kind, Panel, Point
+from dongfeng.benchmark.scatter import ORIGINS, Origin, Panel, Point
 from dongfeng.support.plots import COLOURS, DPI, GREY, new_figure, plain_axes
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-_MARKERS: dict[Kind, str] = {"measured": "o", "published": "s", "predicted": "D"}
+_MARKERS: dict[Origin, str] = {"measured": "o", "published": "s", "predicted": "D"}
 _PANEL_INCHES = (7.2, 5.4)
 _WIDE, _VERY_WIDE = 4.0, 40.0  # largest by smallest latency from which the axis has marks like 1, 2, 3, 5; 1, 2, 5
 _MARGIN = 1.35  # of the latencies, to either side
-_LONG_NAME = 24  # characters of which only two fit beside each other below a panel
+_LONG_NAME = 24  # characters; of longer names only two fit beside each other
 _MOST_NAMES = 10  # in a panel, before each network is named once
 _HALF_MARKER, _HALF_LINE = 5.0, 1.5  # points
-_OUTSIDE = 10.0  # how much worse it is to leave the picture than to hide something
-# Where a label may stand: offset in points and alignment, the best first.
+_OUTSIDE = 10.0  # cost of leaving the plot, by that of hiding something
+# Places of a label: offset in points and alignment, the best first.
 _PLACES: tuple[
     tuple[tuple[float, float], Literal["left", "right", "center"], Literal["top", "bottom", "center"]], ...
 ] = (
@@ -40,12 +40,12 @@ _PLACES: tuple[
 )
 
 
-def draw(panels: Sequence[Panel], device: str) -> Figure:
-    """Draw the panels side by side.
+def scatter_plot(panels: Sequence[Panel], device: str) -> Figure:
+    """Plot the panels side by side.
 
     Args:
-        panels: From `panels_of`; none: a picture that says so.
-        device: What the latencies are of, in words.
+        panels: From `panels_of`; none: a plot that says so.
+        device: The device in words.
 
     Raises:
         BackendUnavailable: matplotlib is not installed.
@@ -58,7 +58,7 @@ def draw(panels: Sequence[Panel], device: str) -> Figure:
     if not panels:
         axes[0].set_axis_off()
         axes[0].text(0.5, 0.5, "no accuracy is published of these models", ha="center", color=GREY)
-    figure.draw_without_rendering()  # what stands where is known from here on
+    figure.draw_without_rendering()  # gives everything its place
     for axis, panel in zip(axes, panels, strict=False):
         _label(axis, panel)
     return figure
@@ -96,16 +96,16 @@ def _draw_point(axis: Axes, point: Point, colour: str) -> None:
             color=colour,
             elinewidth=0.8,
             capsize=2.5,
-            zorder=3 + KINDS.index(place.kind),
-            **_marker(place.kind, colour),
+            zorder=3 + ORIGINS.index(place.origin),
+            **_marker(place.origin, colour),
         )
 
 
-def _marker(kind: Kind, colour: str) -> dict[str, Any]:
-    """Full for a measurement of ours, hollow for what others say, small and on top for what is only predicted."""
-    face = colour if kind == "measured" else "white"
-    size = 4.5 if kind == "predicted" else 8.0
-    return {"marker": _MARKERS[kind], "markersize": size, "markerfacecolor": face, "markeredgecolor": colour}
+def _marker(origin: Origin, colour: str) -> dict[str, Any]:
+    """Return a full marker for measured latencies, a hollow one for published, a small one on top for predicted."""
+    face = colour if origin == "measured" else "white"
+    size = 4.5 if origin == "predicted" else 8.0
+    return {"marker": _MARKERS[origin], "markersize": size, "markerfacecolor": face, "markeredgecolor": colour}
 
 
 def _scale(axis: Axes, panel: Panel) -> None:
@@ -127,12 +127,14 @@ def _scale(axis: Axes, panel: Panel) -> None:
 
 
 def _legend(axis: Axes, panel: Panel) -> None:
-    """Below the picture, where it hides nothing: what the marks mean, then what the colours mean."""
+    """Add legends below the plot, where they hide nothing: of the markers, then of the colours."""
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
-    used = {place.kind for series in panel.series for point in series.points for place in point.places}
-    marks = [Line2D([], [], linestyle="none", label=kind, **_marker(kind, GREY)) for kind in KINDS if kind in used]
+    used = {place.origin for series in panel.series for point in series.points for place in point.places}
+    marks = [
+        Line2D([], [], linestyle="none", label=origin, **_marker(origin, GREY)) for origin in ORIGINS if origin in used
+    ]
     lines = [
         Line2D([], [], color=COLOURS[index % len(COLOURS)], linewidth=1.4, label=f"frontier at {series.name}")
         for index, series in enumerate(panel.series)
@@ -156,7 +158,7 @@ def _legend(axis: Axes, panel: Panel) -> None:
 
 
 def _named_points(panel: Panel) -> list[Point]:
-    """All points; where there are many, the fastest of each network, whose others stand at the same height."""
+    """Return all points; where there are many, the fastest of each network, whose others have the same accuracy."""
     points = [point for series in panel.series for point in series.points]
     if len(points) <= _MOST_NAMES:
         return points
@@ -167,7 +169,7 @@ def _named_points(panel: Panel) -> list[Point]:
 
 
 def _label(axis: Axes, panel: Panel) -> None:
-    """Name each point where its name hides no marker, line or other name; where there is no such place, the best."""
+    """Name each point at the place where its name hides the least of markers, lines and other names."""
     points = [point for series in panel.series for point in series.points]
     taken = [box for point in points for box in _boxes_of_point(axis, point)]
     taken += [box for series in panel.series for box in _boxes_of_steps(axis, series.frontier)]
@@ -217,7 +219,7 @@ def _put(text: Annotation, place: tuple[tuple[float, float], Any, Any]) -> Bbox:
 
 
 def _box(axis: Axes, low_ms: float, high_ms: float, low: float, high: float, half: float) -> Bbox:
-    """Pixels of a rectangle between latencies and percents, wider by `half` points on every side."""
+    """Return the pixels of a rectangle between latencies and percents, wider by `half` points on every side."""
     from matplotlib.transforms import Bbox
 
     (x0, y0), (x1, y1) = axis.transData.transform([(low_ms, low), (high_ms, high)])
@@ -226,7 +228,7 @@ def _box(axis: Axes, low_ms: float, high_ms: float, low: float, high: float, hal
 
 
 def _overlap(one: Bbox, other: Bbox) -> float:
-    """Area that two boxes share, in square pixels."""
+    """Return the area that two boxes share, in square pixels."""
     width = min(one.x1, other.x1) - max(one.x0, other.x0)
     height = min(one.y1, other.y1) - max(one.y0, other.y0)
     return float(max(width, 0.0) * max(height, 0.0))

@@ -1,9 +1,9 @@
-"""What a list of measured times says."""
+"""Statistics of measured times: summaries, and ratios of medians with their noise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,21 @@ _RESAMPLES = 4000
 _MOST_AT_ONCE = 1 << 20  # values in memory
 
 
-class Summary(NamedTuple):
-    """Times of the same thing, in milliseconds.
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Statistics of times of the same thing.
 
     Attributes:
         median_ms: The headline.
-        p90_ms: Nine of ten are at most this.
-        p99_ms: 99 of 100 are at most this.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile.
         min_ms: The shortest.
-        n: How many there are.
+        n: Number of times.
         variation_fraction: Coefficient of variation: standard deviation (n - 1) by mean.
+        is_varied: Whether single times vary so much that only many of them tell anything.
         drift_fraction: Largest by smallest median of the quarters in order of time, less one; of fewer than eight
             samples, of the halves.
+        is_drifting: Whether the quarters differ so much that another run may well give another median.
     """
 
     median_ms: float
@@ -37,24 +40,16 @@ class Summary(NamedTuple):
     min_ms: float
     n: int
     variation_fraction: float
+    is_varied: bool
     drift_fraction: float
-
-    @property
-    def is_varied(self) -> bool:
-        """Whether single times differ so much that only many of them tell anything."""
-        return self.variation_fraction > MOST_VARIATION
-
-    @property
-    def is_drifting(self) -> bool:
-        """Whether a median of fewer of these times would have been another: another run may well give another."""
-        return self.drift_fraction > MOST_DRIFT
+    is_drifting: bool
 
 
 def summarize(samples_ms: Sequence[float]) -> Summary:
-    """Sum up times, given in the order in which they were taken.
+    """Summarize times.
 
     Args:
-        samples_ms: At least one, none negative.
+        samples_ms: Milliseconds in the order in which they were taken: at least one, none negative.
 
     Example:
         >>> summarize([2.0, 1.0, 3.0]).median_ms
@@ -64,14 +59,17 @@ def summarize(samples_ms: Sequence[float]) -> Summary:
     p90, p99 = np.percentile(samples, (90, 99))
     mean = float(samples.mean())
     deviation = float(samples.std(ddof=1)) if samples.size > 1 else 0.0
+    variation, drift = deviation / mean if mean else 0.0, _drift(samples)
     return Summary(
         median_ms=float(np.median(samples)),
         p90_ms=float(p90),
         p99_ms=float(p99),
         min_ms=float(samples.min()),
         n=int(samples.size),
-        variation_fraction=deviation / mean if mean else 0.0,
-        drift_fraction=_drift(samples),
+        variation_fraction=variation,
+        is_varied=variation > MOST_VARIATION,
+        drift_fraction=drift,
+        is_drifting=drift > MOST_DRIFT,
     )
 
 
@@ -83,8 +81,9 @@ def _drift(samples: Vector) -> float:
     return max(medians) / min(medians) - 1 if min(medians) > 0 else 0.0
 
 
-class Ratio(NamedTuple):
-    """Ratio of two medians and the interval that holds the true one with 95 % confidence."""
+@dataclass(frozen=True)
+class Ratio:
+    """Ratio of two medians, and the interval that holds the true one with 95 % confidence."""
 
     ratio: float
     low: float
@@ -92,20 +91,20 @@ class Ratio(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether the two differ at all, beyond their noise."""
+        """Whether the two medians differ beyond their noise."""
         return not self.low <= 1 <= self.high
 
 
 def ratio_of_medians(of_ms: Sequence[float], by_ms: Sequence[float], *, seed: int = 0) -> Ratio:
-    """Median of one list of times by that of another, with its noise.
+    """Divide the median of one list of times by that of another, and estimate the noise of the ratio.
 
-    The noise is what other samples of the same length would have given: samples are drawn again from the lists, with
-    replacement, in blocks of neighbours, for what disturbs one sample often disturbs the next.
+    The interval is a bootstrap: samples are drawn again from both lists, with replacement, in blocks of neighbours,
+    because a disturbance of one sample often lasts to the next.
 
     Args:
-        of_ms: Times in the order in which they were taken, all above 0.
-        by_ms: The same.
-        seed: Of the draws.
+        of_ms: Milliseconds in the order in which they were taken, all above 0.
+        by_ms: The same, of the divisor.
+        seed: Seed of the draws.
     """
     of, by = np.asarray(of_ms, np.float64), np.asarray(by_ms, np.float64)
     rng = np.random.default_rng(seed)
@@ -115,7 +114,7 @@ def ratio_of_medians(of_ms: Sequence[float], by_ms: Sequence[float], *, seed: in
 
 
 def _resampled_medians(samples: Vector, rng: np.random.Generator) -> Vector:
-    """Medians of resamples in blocks (circular block bootstrap), whose length grows as the cube root of n."""
+    """Return medians of resamples in blocks (circular block bootstrap), whose length grows as the cube root of n."""
     n = samples.size
     length = max(1, round(n ** (1 / 3)))
     blocks = -(-n // length)

@@ -2,179 +2,210 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import replace
+from itertools import product
 
-import numpy as np
-
+from dongfeng.backends.registry import auto_backend
 from dongfeng.benchmark.contestant import Contestant, Entry, open_contestant
-from dongfeng.benchmark.host import BusyMeter, Busyness
-from dongfeng.benchmark.interleaved import OnProgress, Rules, Timed, take_turns
-from dongfeng.benchmark.report import THIS_MACHINE, Report, Row, key_of, new_report, new_row
-from dongfeng.benchmark.statistics import MOST_DRIFT, summarize
+from dongfeng.benchmark.host import BusyMeter
+from dongfeng.benchmark.interleaved import OnProgress, Timed, TimingRules, time_interleaved
+from dongfeng.benchmark.noise import noise_of
+from dongfeng.benchmark.report import (
+    THIS_MACHINE,
+    BenchReport,
+    BenchRow,
+    LayerRow,
+    LeftOut,
+    RunSettings,
+    TimerName,
+    TimerResult,
+    Timers,
+    new_row,
+)
+from dongfeng.benchmark.statistics import summarize
 from dongfeng.devices.pinning import pinned
 from dongfeng.errors import BackendUnavailable, DongfengError
+from dongfeng.zoo.models import list_models, model_info
 
-MOST_OTHERS = 0.05
-MOST_STOLEN = 0.01
 _PROFILED_RUNS = 10
-_HEADLINES = ("network", "with_copies")  # the first that there is
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to measure.
+def bench(
+    models: str | Sequence[str] = (),
+    *,
+    sizes_hw: Sequence[tuple[int, int]] = (),
+    backends: Sequence[str] = ("auto",),
+    precisions: Sequence[str] = ("fp32",),
+    processor: str = "auto",
+    threads: int | None = None,
+    rules: TimingRules | None = None,
+    with_layers: bool = False,
+    name: str = THIS_MACHINE,
+    on_progress: OnProgress | None = None,
+) -> BenchReport:
+    """Measure how long models take on this machine, interleaved; `df-bench` in one call.
 
-    Attributes:
-        processor: "auto", "cpu", "cuda" or "cuda:N".
-        threads: Threads of the CPU; None: one for each physical core.
-        name: What to call this machine.
-        rules: How long.
-        with_layers: Whether to profile the layers as well, in a run of its own.
-    """
-
-    processor: str = "auto"
-    threads: int | None = None
-    name: str = THIS_MACHINE
-    rules: Rules = field(default_factory=Rules)
-    with_layers: bool = False
-
-
-def measure_here(
-    entries: Sequence[Entry], settings: Settings | None = None, *, on_progress: OnProgress | None = None
-) -> Report:
-    """Measure models on this machine, in turns.
+    Every combination of model, size, backend and precision is measured, with the released weights where they are in the
+    cache, else random ones. What cannot run here is left out, and listed with the reason.
 
     Args:
-        entries: What to measure; what cannot run here is left out, and listed with the reason.
-        settings: How.
-        on_progress: Called after every turn with the share that is done.
+        models: Zoo names; none: all of the zoo.
+        sizes_hw: Input heights and widths in pixels; none: each model's own.
+        backends: Names of backends; "auto" chooses one by the precision.
+        precisions: "fp32", "fp16", "bf16", "int8".
+        processor: Where to run: "auto", "cpu", "cuda" or "cuda:N".
+        threads: Threads of the CPU, and number of CPUs to use; None: one for each physical core.
+        rules: Durations; None: the usual ones.
+        with_layers: Whether the backend's own profiler times the layers too, in a run of its own.
+        name: What to call this machine in the report.
+        on_progress: Called now and then with the share that is done, 0..1.
 
     Returns:
-        A report of kind "run"; docs/bench.md describes it.
+        A report of kind "run" (docs/bench.md).
 
     Raises:
+        UnknownModel: there is no such model.
         DongfengError: nothing of it can run here; the first reason.
+
+    Example:
+        >>> import dongfeng
+        >>> report = dongfeng.bench("df1", backends=["openvino"], threads=4)  # doctest: +SKIP
+        >>> report.rows[0].measured_ms  # doctest: +SKIP
+        8.91
     """
-    settings = settings or Settings()
-    with pinned(settings.threads) as (threads, cpus), ExitStack() as stack:
-        ready, left_out = _open(entries, settings, threads, stack)
-        calls = [(each, name, run) for each in ready for name, run in each.runs.items() if run is not None]
+    rules = rules or TimingRules()
+    entries = _entries([models] if isinstance(models, str) else models, sizes_hw, backends, precisions)
+    with pinned(threads) as (count, cpus), ExitStack() as stack:
+        ready, left_out = _open(entries, processor, count, stack)
         meter = BusyMeter(cpus or ())
-        timed = take_turns([run for _, _, run in calls], settings.rules, on_progress=on_progress)
-        busyness = meter.read()
-        rows = [
-            _row(each, settings.name, {name: it for (of, name, _), it in zip(calls, timed, strict=True) if of is each})
-            for each in ready
-        ]
-        layers, notes = _layers(ready, settings) if settings.with_layers else ([], [])
-    return new_report(
-        "run",
-        rows,
-        settings={
-            "threads": threads,
-            "pinned_cpus": None if cpus is None else list(cpus),
-            "seconds_per_timer": settings.rules.seconds,
-            "least_samples": settings.rules.least_samples,
-            "interleaved": len(ready) > 1,
-        },
-        noise=noise_of(rows, busyness),
-        layers=layers,
-        left_out=left_out,
-        notes=notes,
+        rows = _measure(ready, name, rules, on_progress)
+        noise = noise_of(rows, meter.read())
+        layers, notes = _layers(ready, name) if with_layers else ([], [])
+    settings = RunSettings(
+        threads=count,
+        pinned_cpus=cpus,
+        seconds_per_timer=rules.seconds,
+        least_samples=rules.least_samples,
+        interleaved=len(ready) > 1,
+    )
+    return BenchReport(
+        kind="run",
+        rows=tuple(rows),
+        settings=settings,
+        noise=noise,
+        layers=tuple(layers),
+        left_out=tuple(left_out),
+        notes=tuple(notes),
     )
 
 
+def _entries(
+    models: Sequence[str],
+    sizes_hw: Sequence[tuple[int, int]],
+    backends: Iterable[str],
+    precisions: Iterable[str],
+) -> list[Entry]:
+    """Return every combination once."""
+    found: dict[tuple[object, ...], Entry] = {}
+    for info in map(model_info, models or list_models()):
+        for size, precision, name in product(sizes_hw or [info.size_hw], precisions, backends):
+            backend = auto_backend(precision) if name == "auto" else name
+            found.setdefault((info.name, size, backend, precision), Entry(info, size, backend, precision))
+    return list(found.values())
+
+
 def _open(
-    entries: Sequence[Entry], settings: Settings, threads: int, stack: ExitStack
-) -> tuple[list[Contestant], list[Row]]:
+    entries: Sequence[Entry], processor: str, threads: int, stack: ExitStack
+) -> tuple[list[Contestant], list[LeftOut]]:
+    """Open what can run here until the stack closes."""
     ready: list[Contestant] = []
-    left_out: list[Row] = []
+    left_out: list[LeftOut] = []
     for entry in entries:
         try:
-            each = open_contestant(entry, device=settings.processor, threads=threads)
+            each = open_contestant(entry, device=processor, threads=threads)
         except DongfengError as error:
-            left_out.append({**entry.about(), "reason": str(error)})
+            left_out.append(_left_out(entry, str(error)))
             continue
         stack.callback(each.model.close)
         ready.append(each)
     if not ready:
-        raise BackendUnavailable(left_out[0]["reason"] if left_out else "df-bench: nothing to measure; name a model")
+        raise BackendUnavailable(left_out[0].reason)
     return ready, left_out
 
 
-def _row(each: Contestant, name: str, timed: dict[str, Timed]) -> Row:
-    timers = {timer: _timer(timed[timer]) if timer in timed else None for timer in each.runs}
-    headline = next(timer for timer in _HEADLINES if timers[timer] is not None)
-    return new_row(
-        **each.entry.about(),
-        device=name,
-        processor=each.model.device,
-        measured_ms=(timers[headline] or {})["median_ms"],
-        measured_timer=headline,
-        measured_source="here",
-        weights=each.weights,
-        weights_sha256=each.weights_sha256,
-        model_sha256=hashlib.sha256(each.content()).hexdigest(),
-        timers=timers,
+def _left_out(entry: Entry, reason: str) -> LeftOut:
+    height, width = entry.size_hw
+    return LeftOut(
+        model=entry.info.name,
+        height=height,
+        width=width,
+        backend=entry.backend,
+        precision=entry.precision,
+        reason=reason,
     )
 
 
-def _timer(timed: Timed) -> Row:
-    found = summarize(timed.samples_ms)
-    return {
-        **found._asdict(),
-        "is_varied": found.is_varied,
-        "is_drifting": found.is_drifting,
-        "is_steady": timed.warm_up.is_steady,
-        "warm_up_runs": timed.warm_up.runs,
-        "warm_up_s": round(timed.warm_up.seconds, 6),
-        "samples_ms": [round(ms, 6) for ms in timed.samples_ms],
-    }
+def _measure(
+    ready: Sequence[Contestant], name: str, rules: TimingRules, on_progress: OnProgress | None
+) -> list[BenchRow]:
+    """Time all calls of all contestants, interleaved."""
+    calls = [(each, timer, call) for each in ready for timer, call in each.calls().items()]
+    timed = time_interleaved([call for _, _, call in calls], rules, on_progress=on_progress)
+    found = list(zip(calls, timed, strict=True))
+    return [_row(each, name, {timer: result for (of, timer, _), result in found if of is each}) for each in ready]
 
 
-def noise_of(rows: Sequence[Row], busyness: Busyness) -> dict[str, Any]:
-    """Whether another run could well give other medians, and why.
-
-    Args:
-        rows: Rows with timers.
-        busyness: What others had of the CPUs.
-    """
-    reasons = []
-    others, stolen = busyness
-    if others is not None and others > MOST_OTHERS:
-        reasons.append(f"other programs used {100 * others:.0f} % of the CPUs; end them")
-    if stolen is not None and stolen > MOST_STOLEN:
-        reasons.append(f"other virtual machines took {100 * stolen:.0f} % of the CPUs")
-    timers = [
-        (f"{key_of(row)}, {name}", timer) for row in rows for name, timer in row["timers"].items() if timer is not None
-    ]
-    drifting = [(timer["drift_fraction"], what) for what, timer in timers if timer["is_drifting"]]
-    if drifting:
-        worst, what = max(drifting)
-        reasons.append(
-            f"medians of {len(drifting)} of {len(timers)} timers differed by more than {100 * MOST_DRIFT:.0f} % within "
-            f"the run (worst: {what}, {100 * worst:.0f} %)"
-        )
-    unsettled = [what for what, timer in timers if not timer["is_steady"]]
-    if unsettled:
-        reasons.append(f"{len(unsettled)} of {len(timers)} timers never settled while warming up ({unsettled[0]})")
-    return {"is_noisy": bool(reasons), **busyness._asdict(), "reasons": reasons}
+def _row(each: Contestant, name: str, timed: dict[TimerName, Timed]) -> BenchRow:
+    entry, results = each.entry, {timer: _result(found) for timer, found in timed.items()}
+    row = new_row(entry.info.name, entry.size_hw, device=name, backend=entry.backend, precision=entry.precision)
+    return replace(
+        row,
+        processor=each.model.device,
+        measured_ms=results["network"].median_ms,
+        measured_timer="network",
+        measured_source="here",
+        weights=each.weights,
+        weights_sha256=each.weights_sha256,
+        model_sha256=each.model_sha256,
+        timers=Timers(**results),
+    )
 
 
-def _layers(ready: Sequence[Contestant], settings: Settings) -> tuple[list[Row], list[str]]:
-    """Where the time goes, and what cannot tell."""
+def _result(timed: Timed) -> TimerResult:
+    return TimerResult(
+        **vars(summarize(timed.samples_ms)),
+        is_steady=timed.warm_up.is_steady,
+        warm_up_runs=timed.warm_up.runs,
+        warm_up_s=round(timed.warm_up.seconds, 6),
+        samples_ms=tuple(round(ms, 6) for ms in timed.samples_ms),
+    )
+
+
+def _layers(ready: Sequence[Contestant], name: str) -> tuple[list[LayerRow], list[str]]:
+    """Return the layers of all contestants, and notes about backends that cannot time them."""
     rows, notes = [], []
     for each in ready:
-        zeros = each.model.network_input(np.zeros((*each.entry.size_hw, 3), np.uint8))
-        found = each.model.runner.profile(zeros, _PROFILED_RUNS)
+        entry, found = each.entry, each.model.runner.profile(each.blob, _PROFILED_RUNS)
         if found is None:
-            notes.append(f"backend {each.entry.backend} has no layer profile; use onnxruntime or openvino")
+            notes.append(f"backend {entry.backend} has no layer profile; use onnxruntime or openvino")
             continue
-        total = sum(layer.ms for layer in found) or 1.0
-        about = {**each.entry.about(), "device": settings.name, "error_ms": None, "basis": "measured"}
-        rows += [{**about, **asdict(layer), "share_fraction": layer.ms / total} for layer in found]
+        total_ms = sum(layer.ms for layer in found) or 1.0
+        rows += [
+            LayerRow(
+                model=entry.info.name,
+                height=entry.size_hw[0],
+                width=entry.size_hw[1],
+                device=name,
+                backend=entry.backend,
+                precision=entry.precision,
+                layer=layer.layer,
+                operation=layer.operation,
+                ms=layer.ms,
+                share_fraction=layer.ms / total_ms,
+                basis="measured",
+            )
+            for layer in found
+        ]
     return rows, list(dict.fromkeys(notes))

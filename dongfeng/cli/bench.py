@@ -1,4 +1,4 @@
-"""`df-bench`: how long networks take, on this machine and on known devices."""
+"""`df-bench`: latency of networks, on this machine and on known devices."""
 
 from __future__ import annotations
 

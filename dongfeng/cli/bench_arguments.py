@@ -1,4 +1,4 @@
-"""What the parsers of `df-bench` have in common, and its progress."""
+"""Common parts of the parsers of `df-bench`, and its progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dongfeng.support.progress import show_progress
 
 
 def new_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """A parser of `df-bench`; `name` is empty, or that of a command."""
+    """Return a parser of `df-bench`; `name` is empty, or that of a command."""
     parser = argparse.ArgumentParser(
         prog=f"df-bench {name}".strip(),
         description=summary,
@@ -26,7 +26,7 @@ def new_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
 
 
 def seconds(text: str) -> float:
-    """A time in seconds, above 0 and at most a day."""
+    """Parse a time in seconds, above 0 and at most a day."""
     try:
         value = float(text)
     except ValueError:

@@ -1,12 +1,16 @@
-"""`df-bench compare`: two reports, as ratios with their noise."""
+"""`df-bench compare`: ratios of two reports, with their noise."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import add_json
 from dongfeng.cli.bench_arguments import new_parser
 from dongfeng.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from dongfeng.benchmark.compare import ComparedRow
 
 EPILOG = """\
 Rows are matched by model, size, backend and precision. A ratio is the median of B by that of A, below 1 where B is the
@@ -20,7 +24,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command."""
+    """Return the parser of the command."""
     root = new_parser("compare", "Compare two reports of df-bench.", EPILOG)
     root.add_argument("a", metavar="A.json", help="the report to compare with")
     root.add_argument("b", metavar="B.json", help="the other")
@@ -33,18 +37,14 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from dongfeng.benchmark import compare_reports, read_report
+    from dongfeng.benchmark.compare import compare_reports
 
-    found = compare_reports(read_report(args.a), read_report(args.b), timer=args.timer)
+    found = compare_reports(args.a, args.b, timer=args.timer)
     if args.json:
-        rows = [row.as_row() for row in found.rows]
-        unmatched = [row.as_row() for row in found.unmatched]
-        about = {"a": args.a, "b": args.b, "timer": args.timer}
-        print_json({**about, "rows": rows, "unmatched": unmatched, "notes": list(found.notes)})
+        print_json({"a": args.a, "b": args.b, **found.to_json()})
     elif found.rows:
-        rows = [row.as_row() for row in found.rows]
         columns = ("model", "size", "backend", "precision", "A ms", "B ms", "B / A", "95 % interval", "differ")
-        print_table(columns, [_shown(row) for row in rows])
+        print_table(columns, [_cells(row) for row in found.rows])
     for row in found.unmatched:
         where = args.a if row.report == "a" else args.b
         note(f"warning: {row.key}: not compared: {where}: {row.reason}")
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(row: dict[str, object]) -> tuple[object, ...]:
-    interval = f"{row['ratio_low']:.3f} to {row['ratio_high']:.3f}"
-    size = f"{row['height']}x{row['width']}"
-    ratio = f"{row['ratio']:.3f}"
-    verdict = "yes" if row["is_clear"] else "not beyond noise"
-    return (row["model"], size, row["backend"], row["precision"], row["a_ms"], row["b_ms"], ratio, interval, verdict)
+def _cells(row: ComparedRow) -> tuple[object, ...]:
+    key, ratio = row.key, row.ratio
+    interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
+    verdict = "yes" if ratio.is_clear else "not beyond noise"
+    what = (key.model, f"{key.height}x{key.width}", key.backend, key.precision)
+    return (*what, row.a_ms, row.b_ms, f"{ratio.ratio:.3f}", interval, verdict)

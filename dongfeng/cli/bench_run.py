@@ -14,13 +14,12 @@ from dongfeng.cli.output import note, print_json
 from dongfeng.errors import DongfengError
 
 if TYPE_CHECKING:
-    from dongfeng.benchmark.contestant import Entry
-    from dongfeng.benchmark.report import Report
+    from dongfeng.benchmark.report import BenchReport
 
 EPILOG = """\
-Without --device this machine is measured, on drawn images: the network alone, the same with copies of its input and
-output, and from a decoded image to its labels. Models take turns. With --device nothing is measured: what was published
-stands beside what the device's profile predicts, and what was measured there, if it is given.
+Without --device this machine is measured, on synthetic images: the network alone, the same with copies of its input
+and output, and from a decoded image to its labels. Models are interleaved. With --device nothing is measured: what was
+published stands beside what the device's profile predicts, and what was measured there, if it is given.
 
 other commands: df-bench compare A.json B.json; df-bench lut -o my-device.json
 
@@ -38,7 +37,7 @@ _SSH_TOO = ("precision",)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command."""
+    """Return the parser of the command."""
     root = new_parser("", "Measure how long networks take here, or show what is known of a device.", EPILOG)
     root.add_argument("models", nargs="*", metavar="MODEL", help="zoo name (default: all; with --device all published)")
     root.add_argument("--size", type=size_hw, action="append", metavar="HxW", help="input size (default: as published)")
@@ -70,18 +69,33 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     _refuse_strangers(args)
-    for path in (args.output, args.html):
-        if path is not None and not Path(path).parent.is_dir():  # not only after minutes of measuring
-            raise DongfengError(f"{path}: there is no folder {Path(path).parent}; make it, or choose another")
-    if args.html is not None and Path(args.html).suffix.lower() not in (".html", ".htm"):
-        raise DongfengError(f"{args.html}: expected a name that ends in .html")
-    report = _of_here(args) if args.device is None else _of_device(args)
+    _check_outputs(args)
+    report = _of_this_machine(args) if args.device is None else _of_device(args)
     _give(args, report)
     return 0
 
 
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse what cannot be written, before minutes of measuring.
+
+    Raises:
+        DongfengError: a folder is missing, or the page has another suffix.
+    """
+    for path in (args.output, args.html):
+        if path is not None and not Path(path).parent.is_dir():
+            raise DongfengError(f"{path}: there is no folder {Path(path).parent}; make it, or choose another")
+    if args.html is not None:
+        from dongfeng.benchmark.html_report import check_page
+
+        check_page(args.html)
+
+
 def _refuse_strangers(args: argparse.Namespace) -> None:
-    """Options that mean nothing in what was asked for."""
+    """Refuse options that mean nothing in what was asked for.
+
+    Raises:
+        DongfengError: there is such an option.
+    """
     here = args.device is None
     if not here and re.fullmatch(r"auto|cpu|cuda(:\d+)?", args.device):
         raise DongfengError(f"--device {args.device}: names a device profile; where to run here is --processor's")
@@ -96,72 +110,65 @@ def _refuse_strangers(args: argparse.Namespace) -> None:
         raise DongfengError("--ssh: name the models to measure there; each takes minutes")
 
 
-def _of_here(args: argparse.Namespace) -> Report:
-    from dongfeng.benchmark import Settings, measure_here
-    from dongfeng.benchmark.interleaved import Rules
+def _of_this_machine(args: argparse.Namespace) -> BenchReport:
+    from dongfeng.benchmark.interleaved import TimingRules
     from dongfeng.benchmark.report import THIS_MACHINE
+    from dongfeng.benchmark.this_machine import bench
 
-    usual = Rules()
-    rules = Rules(seconds=args.seconds or usual.seconds, least_samples=args.repeats or usual.least_samples)
-    settings = Settings(
-        processor=args.processor or "auto",
-        threads=args.threads,
-        name=args.name or THIS_MACHINE,
-        rules=rules,
-        with_layers=bool(args.profile),
+    rules = TimingRules(
+        seconds=args.seconds or TimingRules.seconds, least_samples=args.repeats or TimingRules.least_samples
     )
     with share_progress("measure") as step:
-        return measure_here(_entries(args), settings, on_progress=step)
+        return bench(
+            args.models,
+            sizes_hw=args.size or (),
+            backends=args.backend or ("auto",),
+            precisions=args.precision or ("fp32",),
+            processor=args.processor or "auto",
+            threads=args.threads,
+            rules=rules,
+            with_layers=bool(args.profile),
+            name=args.name or THIS_MACHINE,
+            on_progress=step,
+        )
 
 
-def _entries(args: argparse.Namespace) -> list[Entry]:
-    """Every combination that was asked for, once."""
-    from dongfeng.backends.registry import auto_backend
-    from dongfeng.benchmark.contestant import Entry
-    from dongfeng.zoo.models import list_models, model_info
+def _of_device(args: argparse.Namespace) -> BenchReport:
+    from dongfeng.benchmark.board import SshBoard
+    from dongfeng.benchmark.device_report import device_report
 
-    found = []
-    for info in map(model_info, args.models or list_models()):
-        for size in args.size or [info.size_hw]:
-            for precision in args.precision or ["fp32"]:
-                for name in args.backend or ["auto"]:
-                    found.append(Entry(info, size, auto_backend(precision) if name == "auto" else name, precision))
-    return list({(entry.info.name, *entry[1:]): entry for entry in found}.values())
-
-
-def _of_device(args: argparse.Namespace) -> Report:
-    from dongfeng.benchmark import add_measured, device_report, read_report
-
-    measured = None if args.measured is None else read_report(args.measured)
-    report = device_report(args.device, args.models, sizes_hw=args.size or (), layers_of=args.layers or ())
-    if measured is not None:
-        report = add_measured(report, measured, args.measured)
-    if args.ssh is None:
-        return report
-    from dongfeng.benchmark.board import Board, measure_on_board
-
-    board = Board(args.ssh, args.trtexec, args.port, args.identity, args.known_hosts)
-    return measure_on_board(report, board, precisions=args.precision or (), on_step=note)
+    board = None
+    if args.ssh is not None:
+        board = SshBoard(args.ssh, args.trtexec or SshBoard.trtexec, args.port, args.identity, args.known_hosts)
+    return device_report(
+        args.device,
+        args.models,
+        sizes_hw=args.size or (),
+        layers_of=args.layers or (),
+        measured=args.measured,
+        board=board,
+        precisions=args.precision or (),
+        on_step=note,
+    )
 
 
-def _give(args: argparse.Namespace, report: Report) -> None:
+def _give(args: argparse.Namespace, report: BenchReport) -> None:
     """Write and print the report."""
-    from dongfeng.benchmark.report import write_report
+    from dongfeng.benchmark.report_file import write_report
 
     if args.output is not None:
         write_report(report, args.output)
     if args.json:
-        print_json(report)
-    elif report["kind"] == "run":
+        print_json(report.to_json())
+    elif report.profile is None:
         show_run(report)
     else:
-        show_device(report)
-    for row in report["left_out"]:
-        what = f"{row['model']} {row['height']}x{row['width']} {row['backend']} {row['precision']}"
-        note(f"warning: {what}: left out: {row['reason']}")
-    for reason in (report["noise"] or {}).get("reasons", ()):
+        show_device(report, report.profile)
+    for row in report.left_out:
+        note(f"warning: {row}: left out: {row.reason}")
+    for reason in report.noise.reasons if report.noise else ():
         note(f"warning: too noisy, another run may give other medians: {reason}")
-    if args.html is not None:  # last: what can be wrong with a page must not cost the figures
-        from dongfeng.benchmark.html_report import write_report as write_page
+    if args.html is not None:  # last, so that a failure here does not cost the measurements
+        from dongfeng.benchmark.html_report import write_page
 
         note(f"wrote {', '.join(map(str, write_page(report, args.html)))}")

@@ -3,108 +3,126 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dongfeng.cli.output import cell, print_table
 
 if TYPE_CHECKING:
-    from dongfeng.benchmark.report import Report, Row
+    from dongfeng.benchmark.host import HostFacts
+    from dongfeng.benchmark.report import (
+        BenchReport,
+        BenchRow,
+        LayerRow,
+        Noise,
+        ProfileFacts,
+        RunSettings,
+        TimerResult,
+    )
 
 _BAR = 30  # characters of the longest bar
+_LAYER_COLUMNS = ("layer", "operation", "ms", "error ms", "share %", "found")
 
 
-def show_run(report: Report) -> None:
-    """What was measured here."""
+def show_run(report: BenchReport) -> None:
+    """Print the measurements of this machine."""
     network = ("network ms", "p90", "p99", "min", "n", "variation %")
     columns = ("model", "size", "backend", "precision", *network, "with copies ms", "image to labels ms", "weights")
-    print_table(columns, [_measured(row) for row in report["rows"]])
+    print_table(columns, [_measured(row) for row in report.rows])
     print()
-    for title, value in _machine(report):
+    facts = _machine(report.host)
+    if report.settings is not None and report.noise is not None:
+        facts[1:1] = [("threads", _threads(report.settings))]
+        facts += _noise(report.noise)
+    for title, value in facts:
         print(f"{title:12}{value}")
-    _show_layers(report["layers"])
+    _show_layers(report.layers)
     _show_notes(report)
 
 
-def _measured(row: Row) -> tuple[object, ...]:
-    timers = row["timers"]
-    main = timers[row["measured_timer"]]
-    network = timers["network"] or {}
-    variation = f"{100 * main['variation_fraction']:.1f}{' !' if main['is_varied'] else ''}"
+def _measured(row: BenchRow) -> tuple[object, ...]:
+    headline = row.timer(row.measured_timer)
     return (
-        row["model"],
-        _size(row),
-        row["backend"],
-        row["precision"],
-        network.get("median_ms"),
-        *(main[key] for key in ("p90_ms", "p99_ms", "min_ms", "n")),
-        variation,
-        *((timers[name] or {}).get("median_ms") for name in ("with_copies", "image_to_labels")),
-        row["weights"],
+        *(row.model, _size(row), row.backend, row.precision, _median(row.timer("network"))),
+        *(_spread(headline) if headline else (None,) * 5),
+        *(_median(row.timer("with_copies")), _median(row.timer("image_to_labels")), row.weights),
     )
 
 
-def _machine(report: Report) -> list[tuple[str, str]]:
-    """What a reader has to know of the machine; what it does not tell is said to be unknown."""
-    host, settings, noise = report["host"], report["settings"], report["noise"]
-    pins = settings["pinned_cpus"]
-    mhz = host["cpu_mhz"]
-    clocks = "unknown" if not mhz else f"{min(mhz):.0f} to {max(mhz):.0f} MHz"
-    if host["cpu_max_mhz"] is not None:
-        clocks += f" (allowed: {host['cpu_min_mhz']:.0f} to {host['cpu_max_mhz']:.0f})"
-    others = noise["others_fraction"]
-    is_virtual = ", virtual machine" if host["is_virtual"] else ""
+def _median(timer: TimerResult | None) -> float | None:
+    return None if timer is None else timer.median_ms
+
+
+def _spread(timer: TimerResult) -> tuple[object, ...]:
+    variation = f"{100 * timer.variation_fraction:.1f}{' !' if timer.is_varied else ''}"
+    return (timer.p90_ms, timer.p99_ms, timer.min_ms, timer.n, variation)
+
+
+def _machine(host: HostFacts) -> list[tuple[str, str]]:
+    """Return the facts that a reader has to know of the machine; "unknown" stands for what it does not tell."""
+    clocks = "unknown" if not host.cpu_mhz else f"{min(host.cpu_mhz):.0f} to {max(host.cpu_mhz):.0f} MHz"
+    if host.cpu_min_mhz is not None and host.cpu_max_mhz is not None:
+        clocks += f" (allowed: {host.cpu_min_mhz:.0f} to {host.cpu_max_mhz:.0f})"
+    is_virtual = ", virtual machine" if host.is_virtual else ""
     return [
-        ("CPU", f"{host['cpu'] or 'unknown'}, {host['physical_cores']} cores{is_virtual}"),
-        ("threads", f"{settings['threads']}, {'not pinned' if pins is None else f'pinned to CPU {_list(pins)}'}"),
-        ("governor", f"{host['governor'] or 'unknown'}; boost {_known(host['is_boost_on'])}"),
+        ("CPU", f"{host.cpu or 'unknown'}, {host.physical_cores} cores{is_virtual}"),
+        ("governor", f"{host.governor or 'unknown'}; boost {_known(host.is_boost_on)}"),
         ("clocks", clocks),
-        ("power mode", f"{host['power_mode'] or 'unknown'}; on battery {_known(host['is_on_battery'])}"),
-        ("others", "unknown" if others is None else f"{100 * others:.0f} % of the CPUs"),
-        ("noise", "too noisy, see the warnings" if noise["is_noisy"] else "medians steady within 3 % during the run"),
+        ("power mode", f"{host.power_mode or 'unknown'}; on battery {_known(host.is_on_battery)}"),
     ]
 
 
-def show_device(report: Report) -> None:
-    """What is published, predicted and measured of a device."""
-    profile = report["profile"]
-    runtime = " ".join(filter(None, (profile["runtime"], profile["runtime_version"])))
-    print(f"{profile['device']}, {runtime}, {profile['precision']}")
+def _threads(settings: RunSettings) -> str:
+    cpus = settings.pinned_cpus
+    pinned = "not pinned" if cpus is None else f"pinned to CPU {', '.join(map(str, cpus))}"
+    return f"{settings.threads}, {pinned}"
+
+
+def _noise(noise: Noise) -> list[tuple[str, str]]:
+    others = noise.others_fraction
+    return [
+        ("others", "unknown" if others is None else f"{100 * others:.0f} % of the CPUs"),
+        ("noise", "too noisy, see the warnings" if noise.is_noisy else "medians steady within 3 % during the run"),
+    ]
+
+
+def show_device(report: BenchReport, profile: ProfileFacts) -> None:
+    """Print what is published, predicted and measured of a device."""
+    runtime = " ".join(filter(None, (profile.runtime, profile.runtime_version)))
+    print(f"{profile.device}, {runtime}, {profile.precision}")
     print()
     columns = ("model", "size", "precision", "published ms", "predicted ms", "error %", "fitted", "measured ms", "by")
-    print_table(columns, [_known_of(row) for row in report["rows"]])
-    _show_layers(report["layers"])
+    print_table(columns, [_latencies(row) for row in report.rows])
+    _show_layers(report.layers)
     _show_notes(report)
 
 
-def _show_notes(report: Report) -> None:
-    """What a reader of the tables has to know; so it stands with them."""
-    if report["notes"]:
+def _show_notes(report: BenchReport) -> None:
+    if report.notes:
         print()
-    for line in report["notes"]:
+    for line in report.notes:
         print(f"note: {line}")
 
 
-def _known_of(row: Row) -> tuple[object, ...]:
-    published, predicted = row["published_ms"], row["predicted_ms"]
+def _latencies(row: BenchRow) -> tuple[object, ...]:
+    published, predicted = row.published_ms, row.predicted_ms
     error = f"{100 * (predicted / published - 1):+.1f}" if published and predicted else None
-    bar = row["predicted_error_ms"]
-    estimate = None if predicted is None else f"{cell(predicted)} ± {'?' if bar is None else cell(bar)}"
-    fitted = None if row["is_fitted"] is None else "yes" if row["is_fitted"] else "no"
-    measured = (row["measured_ms"], row["measured_source"])
-    return (row["model"], _size(row), row["precision"], published, estimate, error, fitted, *measured)
+    bar = "?" if row.predicted_error_ms is None else cell(row.predicted_error_ms)
+    estimate = None if predicted is None else f"{cell(predicted)} ± {bar}"
+    fitted = None if row.is_fitted is None else _known(row.is_fitted)
+    measured = (row.measured_ms, row.measured_source)
+    return (row.model, _size(row), row.precision, published, estimate, error, fitted, *measured)
 
 
-def _show_layers(layers: Sequence[Row]) -> None:
-    """One table, and a bar chart of where the time goes, for each model, size, backend and precision."""
-    tables: dict[str, list[Row]] = {}
+def _show_layers(layers: Sequence[LayerRow]) -> None:
+    """Print a table and a bar chart of where the time goes, for each model, size, backend and precision."""
+    by_row: dict[str, list[LayerRow]] = {}
     for layer in layers:
-        title = f"{layer['model']} {_size(layer)} {layer['backend']} {layer['precision']}"
-        tables.setdefault(title, []).append(layer)
-    for title, rows in tables.items():
+        by_row.setdefault(str(layer.key), []).append(layer)
+    for title, rows in by_row.items():
         by_basis: dict[str, float] = {}
         for row in rows:
-            by_basis[row["basis"]] = by_basis.get(row["basis"], 0.0) + row["ms"]
+            by_basis[row.basis] = by_basis.get(row.basis, 0.0) + row.ms
         parts = ", ".join(f"{cell(ms)} ms {basis}" for basis, ms in by_basis.items())
         print(f"\n{title}: {cell(sum(by_basis.values()))} ms ({parts})\n")
         if sys.stdout.isatty():
@@ -113,40 +131,34 @@ def _show_layers(layers: Sequence[Row]) -> None:
             _plain_chart(rows)
 
 
-def _plain_chart(rows: Sequence[Row]) -> None:
-    longest = max(row["ms"] for row in rows) or 1.0
-    columns = ("layer", "operation", "ms", "error ms", "share %", "found", "")
-    print_table(columns, [(*_layer(row), "#" * round(_BAR * row["ms"] / longest)) for row in rows])
+def _plain_chart(rows: Sequence[LayerRow]) -> None:
+    longest = max(row.ms for row in rows) or 1.0
+    print_table((*_LAYER_COLUMNS, ""), [(*_layer(row), "#" * round(_BAR * row.ms / longest)) for row in rows])
 
 
-def _chart(rows: Sequence[Row]) -> None:
+def _chart(rows: Sequence[LayerRow]) -> None:
     from rich import box
     from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    longest = max(row["ms"] for row in rows) or 1.0
+    longest = max(row.ms for row in rows) or 1.0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    for column in ("layer", "operation", "ms", "error ms", "share %", "found"):
+    for column in _LAYER_COLUMNS:
         table.add_column(column, justify="right" if column.endswith(("ms", "%")) else "left", overflow="fold")
     table.add_column("", min_width=_BAR // 2)
     for row in rows:
-        table.add_row(*(Text(cell(value)) for value in _layer(row)), Bar(longest, 0, row["ms"]))
+        table.add_row(*(Text(cell(value)) for value in _layer(row)), Bar(longest, 0, row.ms))
     Console().print(table)
 
 
-def _layer(row: Row) -> tuple[Any, ...]:
-    share = round(100 * row["share_fraction"], 1)
-    return (row["layer"], row["operation"], row["ms"], row["error_ms"], f"{share:.1f}", row["basis"])
+def _layer(row: LayerRow) -> tuple[object, ...]:
+    return (row.layer, row.operation, row.ms, row.error_ms, f"{100 * row.share_fraction:.1f}", row.basis)
 
 
-def _size(row: Mapping[str, Any]) -> str:
-    return f"{row['height']}x{row['width']}"
-
-
-def _list(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+def _size(row: BenchRow) -> str:
+    return f"{row.height}x{row.width}"
 
 
 def _known(value: bool | None) -> str:

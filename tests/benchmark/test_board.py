@@ -9,8 +9,9 @@ import onnx
 import pytest
 
 from dongfeng.backends.tensorrt.trtexec import remote
-from dongfeng.benchmark.board import Board, measure_on_board
-from dongfeng.benchmark.device_report import add_measured, device_report
+from dongfeng.benchmark.board import SshBoard
+from dongfeng.benchmark.device_report import device_report
+from dongfeng.benchmark.report_file import write_report
 
 
 class Answer:
@@ -48,8 +49,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_each_row_is_measured_in_the_profiles_precision(asked: list[dict[str, Any]]) -> None:
-    report = device_report("tx2", ["df1seg"])
-    done = measure_on_board(report, Board("user@board", port=2222, identity="key"))
+    before = device_report("tx2", ["df1seg"])
+    after = device_report("tx2", ["df1seg"], board=SshBoard("user@board", port=2222, identity="key"))
     assert [(each["precision"], each["opset"], each["shape"]) for each in asked] == [
         ("fp16", 13, [1, 3, 384, 640]),
         ("fp16", 13, [1, 3, 736, 1280]),
@@ -57,28 +58,27 @@ def test_each_row_is_measured_in_the_profiles_precision(asked: list[dict[str, An
     assert {(each["target"], each["port"], each["identity"], each["device"]) for each in asked} == {
         ("user@board", 2222, "key", "tx2")
     }
-    assert not any("trtexec" in each or "known_hosts" in each for each in asked)
-    assert [row["measured_ms"] for row in done["rows"]] == [2.0, 3.0]
-    for before, after in zip(report["rows"], done["rows"], strict=True):
-        assert after["measured_source"] == "user@board, median GPU time, TensorRT 8.2.1"
-        assert {key: after[key] for key in ("published_ms", "predicted_ms", "backend", "precision")} == {
-            key: before[key] for key in ("published_ms", "predicted_ms", "backend", "precision")
-        }
-    assert {row["measured_ms"] for row in report["rows"]} == {None}
+    assert {(each["trtexec"], each["known_hosts"]) for each in asked} == {("trtexec", None)}
+    assert [row.measured_ms for row in after.rows] == [2.0, 3.0]
+    for row, known in zip(after.rows, before.rows, strict=True):
+        assert row.measured_source == "user@board, median GPU time, TensorRT 8.2.1"
+        assert (row.published_ms, row.predicted_ms, row.key) == (known.published_ms, known.predicted_ms, known.key)
+    assert after.notes[-1] == "measured on user@board with random weights, which do not change the speed"
+    assert {row.measured_ms for row in before.rows} == {None}
 
 
 def test_another_precision_gets_a_row_of_its_own(asked: list[dict[str, Any]]) -> None:
     """What is published and predicted is of the profile's precision, and stands beside no other."""
-    done = measure_on_board(device_report("tx2", ["df1"]), Board("b"), precisions=["fp32"])
-    known, alone = done["rows"]
-    assert (known["precision"], known["measured_ms"], known["published_ms"]) == ("fp16", None, 2.5)
-    assert (alone["precision"], alone["measured_ms"]) == ("fp32", 2.0)
-    assert (alone["published_ms"], alone["predicted_ms"], alone["backend"]) == (None, None, "TensorRT")
+    known, alone = device_report("tx2", ["df1"], board=SshBoard("b"), precisions=["fp32"]).rows
+    assert (known.precision, known.measured_ms, known.published_ms) == ("fp16", None, 2.5)
+    assert (alone.precision, alone.measured_ms) == ("fp32", 2.0)
+    assert (alone.published_ms, alone.predicted_ms, alone.backend) == (None, None, "TensorRT")
     assert [each["precision"] for each in asked] == ["fp32"]
 
 
-def test_what_was_measured_can_be_shown_later(asked: list[dict[str, Any]]) -> None:
-    done = measure_on_board(device_report("tx2", ["df1"]), Board("b"))
-    row = add_measured(device_report("tx2"), done, "board.json")["rows"][0]
-    assert (row["model"], row["measured_ms"], row["measured_source"]) == ("df1", 2.0, "board.json")
+def test_what_was_measured_can_be_shown_later(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    file = tmp_path / "board.json"
+    write_report(device_report("tx2", ["df1"], board=SshBoard("b")), file)
+    row = device_report("tx2", measured=file).rows[0]
+    assert (row.model, row.measured_ms, row.measured_source) == ("df1", 2.0, str(file))
     assert len(asked) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,18 @@ import pytest
 
 from dongfeng.benchmark.compare import compare_reports
 from dongfeng.benchmark.device_report import device_report
-from dongfeng.benchmark.report import new_report, new_row
+from dongfeng.benchmark.report import BenchReport, BenchRow, Noise, RunSettings, Timers
+from dongfeng.benchmark.report_file import write_report
+from tests.benchmark.reports import a_row, a_timer
 
 
-def row(model: str, samples_ms: list[float], **more: Any) -> dict[str, Any]:
-    timers = {"network": {"samples_ms": samples_ms}, "with_copies": {"samples_ms": [2 * ms for ms in samples_ms]}}
-    about = {"height": 64, "width": 128, "backend": "ncnn", "precision": "fp32", "device": "this-machine"}
-    return new_row(model=model, **{**about, "timers": {**timers, "image_to_labels": None}, **more})
+def row(model: str, samples_ms: list[float], **more: Any) -> BenchRow:
+    timers = Timers(network=a_timer(samples_ms), with_copies=a_timer([2 * ms for ms in samples_ms]))
+    return replace(a_row(model, (64, 128)), **{"timers": timers, **more})
+
+
+def run(*rows: BenchRow, **more: Any) -> BenchReport:
+    return BenchReport(kind="run", rows=rows, **more)
 
 
 def times(median_ms: float, seed: int = 0) -> list[float]:
@@ -23,8 +30,8 @@ def times(median_ms: float, seed: int = 0) -> list[float]:
 
 
 def test_ratios_are_of_medians_and_clear_beyond_noise() -> None:
-    a = new_report("run", [row("df1", times(10, 1)), row("df2", times(20, 2))])
-    b = new_report("run", [row("df2", times(10, 3)), row("df1", times(10, 4))])
+    a = run(row("df1", times(10, 1)), row("df2", times(20, 2)))
+    b = run(row("df2", times(10, 3)), row("df1", times(10, 4)))
     one, two = compare_reports(a, b).rows
     assert (one.key.model, two.key.model) == ("df1", "df2")
     assert two.ratio.ratio == pytest.approx(np.median(times(10, 3)) / np.median(times(20, 2)))
@@ -34,12 +41,23 @@ def test_ratios_are_of_medians_and_clear_beyond_noise() -> None:
     assert compare_reports(a, b, timer="with_copies").rows[0].a_ms == pytest.approx(2 * one.a_ms)
 
 
+def test_files_are_compared_as_what_they_hold(tmp_path: Path) -> None:
+    a, b = run(row("df1", times(10, 1))), run(row("df1", times(20, 2)))
+    for name, report in (("a.json", a), ("b.json", b)):
+        write_report(report, tmp_path / name)
+    found = compare_reports(tmp_path / "a.json", str(tmp_path / "b.json"))
+    assert found == compare_reports(a, b)
+    (as_json,) = found.to_json()["rows"]
+    assert list(as_json) == [
+        *("model", "height", "width", "backend", "precision"),
+        *("a_ms", "b_ms", "ratio", "ratio_low", "ratio_high", "is_clear"),
+    ]
+
+
 def test_rows_match_by_model_size_backend_and_precision() -> None:
     ours = row("df1", times(10))
-    others = [{"height": 32}, {"width": 64}, {"backend": "openvino"}, {"precision": "bf16"}]
-    a = new_report("run", [ours])
-    b = new_report("run", [row("df1", times(10), **other) for other in others])
-    found = compare_reports(a, b)
+    others: list[dict[str, Any]] = [{"height": 32}, {"width": 64}, {"backend": "openvino"}, {"precision": "bf16"}]
+    found = compare_reports(run(ours), run(*(row("df1", times(10), **other) for other in others)))
     assert found.rows == ()
     assert [each.report for each in found.unmatched] == ["a", "b", "b", "b", "b"]
     assert str(found.unmatched[0].key) == "df1 64x128 ncnn fp32"
@@ -52,15 +70,20 @@ def test_what_was_not_measured_is_named() -> None:
     assert found.rows == ()
     assert [each.report for each in found.unmatched] == ["a", "b"]
     assert "no samples" in found.unmatched[0].reason
-    a = new_report("run", [row("df1", times(10))])
+    a = run(row("df1", times(10)))
     assert len(compare_reports(a, a, timer="image_to_labels").unmatched) == 2
 
 
+def settings(threads: int) -> RunSettings:
+    return RunSettings(threads=threads, pinned_cpus=None, seconds_per_timer=3.0, least_samples=20, interleaved=False)
+
+
 def test_differences_between_the_machines_are_said() -> None:
-    a = new_report("run", [row("df1", times(10))], noise={"is_noisy": True}, settings={"threads": 2})
-    b = new_report("run", [row("df1", times(10))], settings={"threads": 4})
-    b["versions"] = {**b["versions"], "onnxruntime": "9.9"}
-    b["host"] = {**b["host"], "governor": "performance"}
+    noise = Noise(is_noisy=True, others_fraction=None, stolen_fraction=None, reasons=("a reason",))
+    a = run(row("df1", times(10)), noise=noise, settings=settings(2))
+    b = run(row("df1", times(10)), settings=settings(4))
+    versions = {**b.versions, "onnxruntime": "9.9"}
+    b = replace(b, versions=versions, host=replace(b.host, governor="performance"))
     notes = " | ".join(compare_reports(a, b).notes)
     for part in ("A was measured on a machine that was too noisy", "threads: 2 in A, 4 in B", "9.9 in B", "governor: "):
         assert part in notes

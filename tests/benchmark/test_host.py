@@ -10,7 +10,9 @@ import pytest
 
 from dongfeng.benchmark import host
 from dongfeng.benchmark.host import BusyMeter, Busyness, host_facts
-from dongfeng.benchmark.this_machine import noise_of
+from dongfeng.benchmark.noise import noise_of
+from dongfeng.benchmark.report import Noise, TimerResult, Timers
+from tests.benchmark.reports import a_report, a_timer
 
 
 def draw(root: Path, files: dict[str, str]) -> Path:
@@ -51,15 +53,15 @@ def laptop(tmp_path: Path) -> Path:
 
 def test_clocks_governor_and_power_are_read(laptop: Path) -> None:
     facts = host_facts(laptop)
-    assert facts["cpu"] == "Some CPU"
-    assert facts["governor"] == "performance, powersave"
-    assert facts["cpu_mhz"] == [1000.0, 1100.0, 1200.0, 1300.0]
-    assert (facts["cpu_min_mhz"], facts["cpu_max_mhz"]) == (400.0, 3500.0)
-    assert facts["is_boost_on"] is False
-    assert facts["power_mode"] == "balanced"
-    assert facts["is_on_battery"] is True
-    assert facts["is_virtual"] is False
-    assert (facts["memory_bytes"], facts["load_average_1min"]) == (2048 * 1024, 0.25)
+    assert facts.cpu == "Some CPU"
+    assert facts.governor == "performance, powersave"
+    assert facts.cpu_mhz == (1000.0, 1100.0, 1200.0, 1300.0)
+    assert (facts.cpu_min_mhz, facts.cpu_max_mhz) == (400.0, 3500.0)
+    assert facts.is_boost_on is False
+    assert facts.power_mode == "balanced"
+    assert facts.is_on_battery is True
+    assert facts.is_virtual is False
+    assert (facts.memory_bytes, facts.load_average_1min) == (2048 * 1024, 0.25)
 
 
 def test_a_jetson_tells_its_mode_and_cpuinfo_its_clocks(tmp_path: Path) -> None:
@@ -70,16 +72,16 @@ def test_a_jetson_tells_its_mode_and_cpuinfo_its_clocks(tmp_path: Path) -> None:
     facts = host_facts(
         draw(tmp_path, {**files, "proc/cpuinfo": files["proc/cpuinfo"].replace("flags :", "flags\t: fpu")})
     )
-    assert facts["power_mode"] == "nvpmodel 0003"
-    assert facts["cpu_mhz"] == [1.5, 2.5]
-    assert facts["is_virtual"] is True
+    assert facts.power_mode == "nvpmodel 0003"
+    assert facts.cpu_mhz == (1.5, 2.5)
+    assert facts.is_virtual is True
 
 
 def test_what_the_system_does_not_tell_is_none(tmp_path: Path) -> None:
     facts = host_facts(tmp_path)
     silent = ("governor", "scaling_driver", "cpu_mhz", "cpu_min_mhz", "cpu_max_mhz", "is_boost_on", "power_mode")
     silent += ("is_on_battery", "memory_bytes", "is_virtual", "load_average_1min")
-    assert {facts[key] for key in silent} == {None}
+    assert {getattr(facts, name) for name in silent} == {None}
 
 
 def test_what_others_use_is_all_but_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,22 +107,20 @@ def test_what_others_use_is_all_but_our_own(tmp_path: Path, monkeypatch: pytest.
     assert BusyMeter([0], tmp_path / "nowhere").read() == (None, None)
 
 
+def judged(busyness: Busyness, *timers: TimerResult) -> Noise:
+    names = ("network", "with_copies", "image_to_labels")
+    return noise_of(a_report(timers=Timers(**dict(zip(names, timers, strict=False)))).rows, busyness)
+
+
 def test_a_machine_that_others_use_is_too_noisy() -> None:
-    calm = {"n": 20, "is_drifting": False, "drift_fraction": 0.01, "is_steady": True}
-    row = {"model": "df1", "height": 224, "width": 224, "backend": "ncnn", "precision": "fp32"}
-    rows = [{**row, "timers": {"network": calm, "with_copies": None}}]
-    assert noise_of(rows, Busyness(0.02, 0.0)) == {
-        "is_noisy": False,
-        "others_fraction": 0.02,
-        "stolen_fraction": 0.0,
-        "reasons": [],
-    }
-    assert noise_of(rows, Busyness(None, None))["is_noisy"] is False
-    assert "other programs used 30 %" in noise_of(rows, Busyness(0.3, None))["reasons"][0]
-    assert "other virtual machines took 5 %" in noise_of(rows, Busyness(0.0, 0.05))["reasons"][0]
-    rows[0]["timers"] = {"network": {**calm, "is_drifting": True, "drift_fraction": 0.2}, "with_copies": calm}
-    (reason,) = noise_of(rows, Busyness(0.0, 0.0))["reasons"]
+    calm = a_timer([1.0] * 20)
+    quiet = judged(Busyness(0.02, 0.0), calm)
+    assert quiet == Noise(is_noisy=False, others_fraction=0.02, stolen_fraction=0.0, reasons=())
+    assert judged(Busyness(None, None), calm).is_noisy is False
+    assert "other programs used 30 %" in judged(Busyness(0.3, None), calm).reasons[0]
+    assert "other virtual machines took 5 %" in judged(Busyness(0.0, 0.05), calm).reasons[0]
+    drifting = a_timer([1.0] * 20, is_drifting=True, drift_fraction=0.2)
+    (reason,) = judged(Busyness(0.0, 0.0), drifting, calm).reasons
     assert "1 of 2 timers differed by more than 3 %" in reason
     assert "df1 224x224 ncnn fp32, network, 20 %" in reason
-    rows[0]["timers"] = {"network": {**calm, "is_steady": False}}
-    assert "1 of 1 timers never settled" in noise_of(rows, Busyness(0.0, 0.0))["reasons"][0]
+    assert "1 of 1 timers never settled" in judged(Busyness(0.0, 0.0), a_timer([1.0], is_steady=False)).reasons[0]

@@ -1,4 +1,4 @@
-"""Warming up and taking turns, by a clock that only the things timed move."""
+"""Warming up and interleaving, by a clock that only the things timed move."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from itertools import chain, cycle, repeat
 
 import pytest
 
-from dongfeng.benchmark.interleaved import Rules, take_turns, warm_up
+from dongfeng.benchmark.interleaved import TimingRules, time_interleaved, warm_up
 
 
 class Clock:
     """Seconds that pass only when told."""
 
     def __init__(self) -> None:
-        self.now = self.rested_s = 0.0
+        self.now = self.paused_s = 0.0
         self.runs: list[str] = []
 
     def __call__(self) -> float:
         return self.now
 
-    def rest(self, seconds: float) -> None:
-        self.rested_s += seconds
+    def pause(self, seconds: float) -> None:
+        self.paused_s += seconds
 
     def thing(self, name: str, seconds: Iterator[float]) -> Callable[[], None]:
         """Something that takes so long, run after run."""
@@ -33,26 +33,26 @@ class Clock:
         return run
 
 
-RULES = Rules(seconds=1.0, least_samples=5, warm_up_s=0.0, warm_up_runs=6, most_warm_up_s=10.0, turn_s=0.1)
+RULES = TimingRules(seconds=1.0, least_samples=5, warm_up_s=0.0, warm_up_runs=6, most_warm_up_s=10.0, slice_s=0.1)
 
 
-def test_it_warms_up_until_times_have_settled() -> None:
+def test_it_warms_up_until_times_are_steady() -> None:
     clock = Clock()
     falling = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2]
     found = warm_up(clock.thing("a", chain(falling, repeat(0.1))), RULES, clock)
     assert found.is_steady
-    assert found.runs == len(falling) + 5  # a median of three is settled once two of them are
+    assert found.runs == len(falling) + 5  # a median of three is steady once two of them are
     assert found.seconds == pytest.approx(clock.now)
 
 
 def test_it_warms_up_for_a_time_and_a_number_of_runs_at_least() -> None:
     clock = Clock()
-    slow_start = Rules(warm_up_s=2.0, warm_up_runs=8, most_warm_up_s=10.0)
+    slow_start = TimingRules(warm_up_s=2.0, warm_up_runs=8, most_warm_up_s=10.0)
     assert warm_up(clock.thing("a", repeat(0.1)), slow_start, clock).seconds == pytest.approx(2.0)
     assert warm_up(clock.thing("a", repeat(0.5)), slow_start, clock).runs == 8
 
 
-def test_what_never_settles_is_said_so() -> None:
+def test_what_never_becomes_steady_is_said_so() -> None:
     clock = Clock()
     growing = (0.1 * 1.05**index for index in range(1000))
     found = warm_up(clock.thing("a", growing), RULES, clock)
@@ -66,48 +66,48 @@ def test_a_run_longer_than_the_warm_up_ends_it() -> None:
     assert (found.runs, found.is_steady) == (1, False)
 
 
-def test_turns_alternate_and_drift_falls_on_all_alike() -> None:
+def test_slices_alternate_and_drift_falls_on_all_alike() -> None:
     clock = Clock()
 
     def drifting(base: float) -> Iterator[float]:
         return (base * (1 + 0.02 * clock.now) for _ in repeat(None))
 
     things = [clock.thing("a", drifting(0.2)), clock.thing("b", drifting(0.1))]
-    a, b = take_turns(things, RULES, clock=clock, rest=clock.rest)
+    a, b = time_interleaved(things, RULES, clock=clock, pause=clock.pause)
     timed = clock.runs[a.warm_up.runs + b.warm_up.runs :]
     assert timed[:12] == ["a", "a", "a", "b", "b", "b"] * 2
-    assert clock.rested_s == pytest.approx(RULES.rest_s * len(timed) / 3)
+    assert clock.paused_s == pytest.approx(RULES.pause_s * len(timed) / 3)
     ratio = sum(a.samples_ms[:4]) / sum(b.samples_ms[:4])
     assert ratio == pytest.approx(2, rel=0.03)
 
 
-def test_the_first_run_of_a_turn_does_not_count() -> None:
+def test_the_first_run_of_a_slice_does_not_count() -> None:
     """It finds another's data in the caches."""
     clock = Clock()
-    cold_first = cycle([0.05, 0.03, 0.03])  # 0.11 s: a turn
-    short, long = take_turns(
+    cold_first = cycle([0.05, 0.03, 0.03])  # 0.11 s: a slice
+    short, long = time_interleaved(
         [
             clock.thing("short", chain(repeat(0.03, 6), cold_first)),
             clock.thing("long", chain(repeat(0.4, 6), cycle([0.5, 0.4, 0.4]))),
         ],
         RULES,
         clock=clock,
-        rest=clock.rest,
+        pause=clock.pause,
     )
     assert set(map(round, short.samples_ms)) == {30}
     assert len(short.samples_ms) == pytest.approx(1.0 / 0.03, abs=2)
     assert set(map(round, long.samples_ms)) == {400}
-    assert len(long.samples_ms) == 6  # at least as many as asked for, two in a turn, though 3 would fill the time
+    assert len(long.samples_ms) == 6  # at least as many as asked for, two in a slice, though 3 would fill the time
 
 
 def test_progress_grows_to_one() -> None:
     clock = Clock()
     shares: list[float] = []
-    take_turns(
+    time_interleaved(
         [clock.thing("a", repeat(0.1)), clock.thing("b", repeat(0.3))],
         RULES,
         clock=clock,
-        rest=clock.rest,
+        pause=clock.pause,
         on_progress=shares.append,
     )
     assert shares == sorted(shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 from importlib.util import find_spec
@@ -9,53 +10,56 @@ from pathlib import Path
 
 import pytest
 
-from dongfeng.benchmark import Settings, measure_here, summarize
 from dongfeng.benchmark.contestant import Entry, open_contestant
-from dongfeng.benchmark.interleaved import Rules
-from dongfeng.errors import BackendUnavailable, DongfengError
+from dongfeng.benchmark.interleaved import TimingRules
+from dongfeng.benchmark.statistics import summarize
+from dongfeng.benchmark.this_machine import bench
+from dongfeng.errors import BackendUnavailable
+from dongfeng.runtime.results import Classification
 from dongfeng.zoo.models import model_info
 
-RULES = Rules(seconds=0.03, least_samples=4, warm_up_s=0.0, most_warm_up_s=1.0)
-SMALL = (64, 128)
-NEEDS = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn"}
+RULES = TimingRules(seconds=0.03, least_samples=4, warm_up_s=0.0, most_warm_up_s=1.0)
+bench_small = functools.partial(bench, "pl1a_seg", sizes_hw=[(64, 128)], threads=1, rules=RULES)
 
 
-def entry(backend: str = "onnxruntime", precision: str = "fp32", model: str = "pl1a_seg") -> Entry:
-    return Entry(model_info(model), SMALL if model == "pl1a_seg" else (224, 224), backend, precision)
-
-
-@pytest.fixture(scope="module")
-def settings() -> Settings:
-    return Settings(threads=1, name="mine", rules=RULES, with_layers=True)
-
-
-def test_a_run_holds_what_was_measured(settings: Settings, session_cache: Path) -> None:
+def test_a_run_holds_what_was_measured(session_cache: Path) -> None:
     shares: list[float] = []
-    report = measure_here([entry(), entry(precision="bf16")], settings, on_progress=shares.append)
-    (row,) = report["rows"]
-    assert (row["model"], row["height"], row["width"], row["backend"]) == ("pl1a_seg", 64, 128, "onnxruntime")
-    assert (row["device"], row["processor"], row["weights"], row["weights_sha256"]) == ("mine", "cpu", "random:0", None)
-    assert (row["published_ms"], row["predicted_ms"], row["measured_source"]) == (None, None, "here")
-    for timer in row["timers"].values():
-        found = summarize(timer["samples_ms"])
-        assert timer["n"] == len(timer["samples_ms"]) >= RULES.least_samples
-        assert timer["median_ms"] == pytest.approx(found.median_ms, abs=1e-6)
-        assert timer["is_varied"] is (timer["variation_fraction"] > 0.02)
-        assert timer["warm_up_runs"] >= 1
-    assert row["measured_ms"] == row["timers"]["network"]["median_ms"]
+    report = bench_small(
+        backends=["onnxruntime"],
+        precisions=["fp32", "bf16", "fp32"],
+        name="mine",
+        with_layers=True,
+        on_progress=shares.append,
+    )
+    (row,) = report.rows
+    assert str(row.key) == "pl1a_seg 64x128 onnxruntime fp32"
+    assert (row.device, row.processor, row.weights, row.weights_sha256) == ("mine", "cpu", "random:0", None)
+    assert (row.published_ms, row.predicted_ms, row.measured_source) == (None, None, "here")
+    assert row.timers is not None
+    timers = row.timers.measured()
+    assert list(timers) == ["network", "with_copies", "image_to_labels"]
+    for timer in timers.values():
+        found = summarize(timer.samples_ms)
+        assert timer.n == len(timer.samples_ms) >= RULES.least_samples
+        assert timer.median_ms == pytest.approx(found.median_ms, abs=1e-6)
+        assert timer.is_varied is (timer.variation_fraction > 0.02)
+        assert timer.warm_up_runs >= 1
+    assert row.measured_ms == timers["network"].median_ms
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in session_cache.rglob("pl1a_seg-*.onnx")}
-    assert row["model_sha256"] in digests
-    (left,) = report["left_out"]
-    assert (left["precision"], left["model"]) == ("bf16", "pl1a_seg")
-    assert "computes in fp32 or int8" in left["reason"]
-    assert report["settings"]["threads"] == 1
-    assert report["settings"]["pinned_cpus"] is None or len(report["settings"]["pinned_cpus"]) == 1
-    assert set(report["noise"]) == {"is_noisy", "others_fraction", "stolen_fraction", "reasons"}
-    assert report["noise"]["is_noisy"] is bool(report["noise"]["reasons"])
+    assert row.model_sha256 in digests
+    (left,) = report.left_out
+    assert (left.precision, left.model) == ("bf16", "pl1a_seg")
+    assert "computes in fp32 or int8" in left.reason
+    assert report.settings is not None
+    assert report.settings.threads == 1
+    assert report.settings.pinned_cpus is None or len(report.settings.pinned_cpus) == 1
+    assert report.settings.interleaved is False
+    assert report.noise is not None
+    assert report.noise.is_noisy is bool(report.noise.reasons)
     assert shares[-1] == pytest.approx(1)
-    assert {layer["basis"] for layer in report["layers"]} == {"measured"}
-    assert sum(layer["operation"] == "Conv" for layer in report["layers"]) > 20
-    assert sum(layer["share_fraction"] for layer in report["layers"]) == pytest.approx(1)
+    assert {layer.basis for layer in report.layers} == {"measured"}
+    assert sum(layer.operation == "Conv" for layer in report.layers) > 20
+    assert sum(layer.share_fraction for layer in report.layers) == pytest.approx(1)
 
 
 def test_released_weights_are_taken_where_they_are_in_the_cache(
@@ -64,45 +68,44 @@ def test_released_weights_are_taken_where_they_are_in_the_cache(
     monkeypatch.setenv("DONGFENG_HOME", str(tmp_path))
     (tmp_path / "weights").mkdir()
     shutil.copy(shared / "pl1a/pl1a_new.bin", tmp_path / "weights")
-    (row,) = measure_here([entry()], Settings(rules=RULES))["rows"]
-    assert row["weights"] == "pl1a_new.bin"
-    assert row["weights_sha256"] == model_info("pl1a_seg").weights[0].sha256
+    (row,) = bench_small().rows
+    assert row.weights == "pl1a_new.bin"
+    assert row.weights_sha256 == model_info("pl1a_seg").weights[0].sha256
 
 
 @pytest.mark.slow
-def test_int8_is_measured_on_drawn_images(settings: Settings) -> None:
-    report = measure_here([entry(precision="int8"), entry()], Settings(threads=1, rules=RULES))
-    eight, float32 = report["rows"]
-    assert (eight["precision"], float32["precision"]) == ("int8", "fp32")
-    assert eight["model_sha256"] != float32["model_sha256"]
-    assert report["settings"]["interleaved"] is True
+def test_int8_is_measured_on_synthetic_images() -> None:
+    report = bench_small(precisions=["int8", "fp32"], backends=["onnxruntime"])
+    eight, float32 = report.rows
+    assert (eight.precision, float32.precision) == ("int8", "fp32")
+    assert eight.model_sha256 != float32.model_sha256
+    assert report.settings is not None
+    assert report.settings.interleaved is True
 
 
-def test_where_nothing_can_run_the_first_reason_is_given(settings: Settings) -> None:
+def test_where_nothing_can_run_the_first_reason_is_given() -> None:
     with pytest.raises(BackendUnavailable, match="no backend is called"):
-        measure_here([entry("nosuch"), entry(precision="bf16")], settings)
-    with pytest.raises(DongfengError, match="name a model"):
-        measure_here([], settings)
+        bench_small(backends=["nosuch"], precisions=["fp32", "bf16"])
 
 
 @pytest.mark.parametrize("backend", ["openvino", "ncnn"])
 def test_layers_of_the_other_backends(backend: str) -> None:
-    if find_spec(NEEDS[backend]) is None:
+    if find_spec(backend) is None:
         pytest.skip(f"needs {backend}")
-    report = measure_here([entry(backend)], Settings(threads=1, rules=RULES, with_layers=True))
+    report = bench_small(backends=[backend], with_layers=True)
     if backend == "ncnn":
-        assert report["layers"] == []
-        assert "ncnn has no layer profile" in report["notes"][0]
+        assert report.layers == ()
+        assert "ncnn has no layer profile" in report.notes[0]
     else:
-        assert len(report["layers"]) > 20
-        assert report["notes"] == []
+        assert len(report.layers) > 20
+        assert report.notes == ()
 
 
 def test_a_classifier_is_measured_to_its_classes() -> None:
-    each = open_contestant(entry(model="df1"), device="cpu", threads=1)
+    each = open_contestant(Entry(model_info("df1"), (224, 224), "onnxruntime", "fp32"), device="cpu", threads=1)
     with each.model:
-        runs = each.runs
-        assert set(runs) == {"network", "with_copies", "image_to_labels"}
-        result = runs["image_to_labels"]
-        assert result is not None
-        assert len(result().logits) == 1000  # type: ignore[attr-defined]
+        calls = each.calls()
+        assert set(calls) == {"network", "with_copies", "image_to_labels"}
+        result = calls["image_to_labels"]()
+        assert isinstance(result, Classification)
+        assert len(result.logits) == 1000
