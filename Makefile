@@ -9,10 +9,11 @@ DIST ?= dist
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
-check:  ## style, types, and that the written network files are current
+check:  ## style, types, the order of rooms, and that the written network files are current
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 	$(PYTHON) -m dongfeng.architectures --check
 	$(PYTHON) -m dongfeng.layers --check
 

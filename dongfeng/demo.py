@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dongfeng.datasets.cityscapes import CLASSES
 from dongfeng.datasets.confusion import Confusion, average
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dongfeng.runtime.model import Model
+    from dongfeng.runtime.results import Segmentation
 
-MODEL = "toytown_seg"
+MODEL: Final = "toytown_seg"
 SHEET_ROWS = 5
 _FIRST_INDEX = 1000  # a training evaluates on the held-out scenes before
 _CALIBRATION_SEED, _CALIBRATION_SCENES = 0, 10  # scenes that training may see, so that nothing held out is given away
@@ -142,7 +143,7 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
     return demo
 
 
-def _judge(model: Model, folder: Path, count: int, seed: int) -> _Tally:
+def _judge(model: Model[Segmentation], folder: Path, count: int, seed: int) -> _Tally:
     """Draw and segment the scenes, and write the images of each."""
     from dongfeng.datasets.toytown import draw_scene
 

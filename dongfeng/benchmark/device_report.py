@@ -148,7 +148,7 @@ class _Prediction:
 
     def layers(self) -> Iterator[LayerRow]:
         """Yield the rows of its layers."""
-        for line in self.estimate.layers:
+        for line in self.estimate.kernels:
             yield LayerRow(
                 model=self.model,
                 height=self.size_hw[0],
