@@ -64,7 +64,7 @@ def _in_precision(row: BenchRow, precision: str) -> BenchRow:
     """Return the row itself, or one of the same network in another precision without any latency."""
     if precision == row.precision:
         return row
-    alone = new_row(row.model, (row.height, row.width), device=row.device, backend=row.backend, precision=precision)
+    alone = new_row(replace(row.key, precision=precision), row.device)
     return replace(alone, computed_height=row.computed_height, computed_width=row.computed_width)
 
 
@@ -88,12 +88,12 @@ def _measured(row: BenchRow, board: SshBoard, on_step: OnStep | None) -> BenchRo
             known_hosts=board.known_hosts,
             with_layers=False,
             on_step=on_step,
-        ).row()
+        )
     return replace(
         row,
-        measured_ms=found["measured_ms"],
-        measured_timer=found["measured_timer"],
-        measured_source=f"{found['measured_source']}, {found['backend']}",
-        model_sha256=found["model_sha256"],
+        measured_ms=found.timing.latency_ms,
+        measured_timer="trtexec",
+        measured_source=f"{found.source}, TensorRT",
+        model_sha256=found.onnx_sha256,
         weights="random:0",
     )

@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 
-from dongfeng.benchmark.report import BenchReport, BenchRow, RowKey, TimerName
+from dongfeng.benchmark.report import BenchReport, BenchRow, Combination, TimerName
 from dongfeng.benchmark.report_file import read_report
-from dongfeng.benchmark.statistics import Ratio, ratio_of_medians
+from dongfeng.benchmark.statistics import ratio_of_medians
 from dongfeng.support.json_dataclass import as_json
 
 Side = Literal["a", "b"]
 
 
-@dataclass(frozen=True)
-class ComparedRow:
-    """A row that both reports have: its medians in milliseconds, and the second divided by the first."""
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow(Combination):
+    """A row that both reports have.
 
-    key: RowKey
+    Attributes:
+        a_ms: Median in the first report.
+        b_ms: Median in the second.
+        ratio: The second divided by the first.
+        ratio_low: Lower end of the 95 % interval of the ratio.
+        ratio_high: Upper end.
+        is_clear: Whether the medians differ beyond their noise.
+    """
+
     a_ms: float
     b_ms: float
-    ratio: Ratio
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        ratio = {"ratio": self.ratio.ratio, "ratio_low": self.ratio.low, "ratio_high": self.ratio.high}
-        return {**as_json(self.key), "a_ms": self.a_ms, "b_ms": self.b_ms, **ratio, "is_clear": self.ratio.is_clear}
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    is_clear: bool
 
 
-@dataclass(frozen=True)
-class UnmatchedRow:
+@dataclass(frozen=True, kw_only=True)
+class UnmatchedRow(Combination):
     """A row of one report that cannot be compared, and why."""
 
-    key: RowKey
     report: Side
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {**as_json(self.key), "report": self.report, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class ReportComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
-        rows, unmatched = ([row.to_json() for row in rows] for rows in (self.rows, self.unmatched))
-        return {"timer": self.timer, "rows": rows, "unmatched": unmatched, "notes": list(self.notes)}
+        found: dict[str, Any] = as_json(self)
+        return found
 
 
 def compare_reports(
@@ -87,20 +88,32 @@ def compare_reports(
     for key in (*of_a, *(key for key in of_b if key not in of_a)):
         ours, theirs = (None if row is None else row.timer(timer) for row in (of_a.get(key), of_b.get(key)))
         if ours is not None and theirs is not None:
-            ratio = ratio_of_medians(theirs.samples_ms, ours.samples_ms)
-            rows.append(ComparedRow(key, float(np.median(ours.samples_ms)), float(np.median(theirs.samples_ms)), ratio))
+            rows.append(_compared(key, ours.samples_ms, theirs.samples_ms))
         else:
             unmatched += _unmatched(key, of_a.get(key), of_b.get(key), timer)
     return ReportComparison(timer, tuple(rows), tuple(unmatched), tuple(_notes(a, b)))
 
 
-def _unmatched(key: RowKey, a: BenchRow | None, b: BenchRow | None, timer: TimerName) -> Iterator[UnmatchedRow]:
+def _compared(key: Combination, a_ms: Sequence[float], b_ms: Sequence[float]) -> ComparedRow:
+    ratio = ratio_of_medians(b_ms, a_ms)
+    return ComparedRow(
+        **vars(key),
+        a_ms=float(np.median(a_ms)),
+        b_ms=float(np.median(b_ms)),
+        ratio=ratio.ratio,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
+        is_clear=ratio.is_clear,
+    )
+
+
+def _unmatched(key: Combination, a: BenchRow | None, b: BenchRow | None, timer: TimerName) -> Iterator[UnmatchedRow]:
     sides: tuple[tuple[Side, BenchRow | None, BenchRow | None], ...] = (("a", a, b), ("b", b, a))
     for side, row, other in sides:
         if row is not None and other is None:
-            yield UnmatchedRow(key, side, "the other report has no such row")
+            yield UnmatchedRow(**vars(key), report=side, reason="the other report has no such row")
         elif row is not None and row.timer(timer) is None:
-            yield UnmatchedRow(key, side, f'holds no samples of the timer "{timer}"')
+            yield UnmatchedRow(**vars(key), report=side, reason=f'holds no samples of the timer "{timer}"')
 
 
 def _notes(a: BenchReport, b: BenchReport) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One model at one size on one backend in one precision: what is to be measured, and the same loaded for it."""
+"""A combination of model, size, backend and precision, loaded and ready to be timed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.benchmark.interleaved import Call
-from dongfeng.benchmark.report import TimerName
+from dongfeng.benchmark.report import Combination, TimerName
 from dongfeng.errors import DongfengWarning
 from dongfeng.runtime.load import load
 from dongfeng.runtime.model import Model
 from dongfeng.support.files import sha256_of
 from dongfeng.zoo.fetch import local_weights
-from dongfeng.zoo.models import ModelInfo
+from dongfeng.zoo.models import ModelInfo, model_info
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,41 +29,20 @@ _CELLS = 12  # of a synthetic image, along its shorter side
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A combination to measure.
-
-    Attributes:
-        info: The zoo's model.
-        size_hw: Height and width of its input in pixels.
-        backend: The backend's name.
-        precision: "fp32", "fp16", "bf16" or "int8".
-    """
-
-    info: ModelInfo
-    size_hw: tuple[int, int]
-    backend: str
-    precision: str
-
-    @property
-    def image_hw(self) -> tuple[int, int]:
-        """Size of an image that is cropped at most: the network's own, or the square whose centre is cut out."""
-        side = self.info.preprocessing.shorter_side
-        return self.size_hw if side is None or self.size_hw != self.info.size_hw else (side, side)
-
-
-@dataclass(frozen=True)
 class Contestant:
-    """An entry that is loaded and ready to be timed.
+    """A combination that is loaded and ready to be timed.
 
     Attributes:
-        entry: The combination.
+        key: The combination.
         model: The model, open.
         released: The released weights in it; None for random ones.
+        image: What is timed, (H, W, 3) uint8.
     """
 
-    entry: Entry
+    key: Combination
     model: Model
     released: Path | None
+    image: Image
 
     @property
     def weights(self) -> str:
@@ -82,13 +61,9 @@ class Contestant:
         return sha256_of(file) if isinstance(file, Path) else hashlib.sha256(file).hexdigest()
 
     @cached_property
-    def _image(self) -> Image:
-        return synthetic_image(self.entry.image_hw)
-
-    @cached_property
     def blob(self) -> npt.NDArray[Any]:
         """The network's input."""
-        return self.model.network_input(self._image)
+        return self.model.network_input(self.image)
 
     def calls(self) -> dict[TimerName, Call]:
         """Return the call that each timer times: the network, the same with copies, a decoded image to its labels."""
@@ -96,37 +71,43 @@ class Contestant:
         return {
             "network": runner.bind(self.blob, output),
             "with_copies": partial(runner.run, self.blob, output),
-            "image_to_labels": partial(self.model, self._image),
+            "image_to_labels": partial(self.model, self.image),
         }
 
 
-def open_contestant(entry: Entry, *, device: str, threads: int | None) -> Contestant:
-    """Load the model of an entry: with the released weights where they are in the cache, else with random ones.
+def open_contestant(key: Combination, *, device: str, threads: int | None) -> Contestant:
+    """Load the model of a combination: with the released weights where they are in the cache, else with random ones.
 
     Args:
-        entry: The combination.
+        key: The combination.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: Threads of the CPU; None: the backend's own choice.
 
     Raises:
         DongfengError: it cannot run here; see `dongfeng.load`.
     """
-    released = local_weights(entry.info)
-    is_int8 = entry.precision == "int8"
-    images = [synthetic_image(entry.image_hw, seed) for seed in range(_CALIBRATION_IMAGES)] if is_int8 else None
+    info = model_info(key.model)
+    released, image_hw = local_weights(info), _image_hw(info, key.size_hw)
+    images = [synthetic_image(image_hw, seed) for seed in range(_CALIBRATION_IMAGES)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DongfengWarning)  # about random weights, which the report states
         model = load(
-            entry.info.name,
+            key.model,
             weights=_RANDOM if released is None else None,
-            backend=entry.backend,
-            precision=entry.precision,
+            backend=key.backend,
+            precision=key.precision,
             device=device,
-            size=entry.size_hw,
+            size=key.size_hw,
             threads=threads,
-            calibration=images,
+            calibration=images if key.precision == "int8" else None,
         )
-    return Contestant(entry, model, released)
+    return Contestant(key, model, released, images[0])
+
+
+def _image_hw(info: ModelInfo, size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of an image that is cropped at most: the network's own, or the square around its centre."""
+    side = info.preprocessing.shorter_side
+    return size_hw if side is None or size_hw != info.size_hw else (side, side)
 
 
 def synthetic_image(size_hw: tuple[int, int], seed: int = 0) -> Image:

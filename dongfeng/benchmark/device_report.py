@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 
 from dongfeng.benchmark.board import OnStep, SshBoard, measure_on_board
-from dongfeng.benchmark.report import BenchReport, BenchRow, LayerRow, ProfileFacts, new_row
+from dongfeng.benchmark.report import BenchReport, BenchRow, Combination, LayerRow, ProfileFacts, new_row
 from dongfeng.benchmark.report_file import read_report
 from dongfeng.devices import DeviceProfile, LatencyEstimate, PublishedPoint, load_profile, predict, timed_net
 from dongfeng.devices.published import RESNETS
@@ -52,9 +52,14 @@ def device_report(
     """
     earlier = None if measured is None else read_report(measured)
     profile = device if isinstance(device, DeviceProfile) else load_profile(device)
-    wanted = [_Prediction.of(profile, *point) for point in _points(profile, [*models, *layers_of], sizes_hw)]
+    rows: list[BenchRow] = []
+    layers: list[LayerRow] = []
     with_layers = set(map(_canonical, layers_of))
-    rows = [each.row() for each in wanted]
+    for key, point in _points(profile, [*models, *layers_of], sizes_hw):
+        estimate = predict(timed_net(key.model, (point and point.computed_hw) or key.size_hw), profile)
+        rows.append(_row(profile, key, point, estimate))
+        if key.model in with_layers:
+            layers += _layers(rows[-1], estimate)
     notes = [f"published latency is the {_SUM_OF_LAYERS}, without copies to and from the device", *_notes(rows)]
     if earlier is not None:
         rows = with_measured(rows, profile.name, earlier, str(measured))
@@ -65,7 +70,7 @@ def device_report(
         kind="device",
         rows=tuple(rows),
         profile=_facts(profile),
-        layers=tuple(layer for each in wanted if each.model in with_layers for layer in each.layers()),
+        layers=tuple(layers),
         notes=tuple(notes),
     )
 
@@ -89,80 +94,59 @@ def _canonical(model: str) -> str:
 
 def _points(
     profile: DeviceProfile, models: Sequence[str], sizes_hw: Sequence[Size]
-) -> list[tuple[str, Size, PublishedPoint | None]]:
-    """Return models and sizes, with what was published of them."""
+) -> Iterator[tuple[Combination, PublishedPoint | None]]:
+    """Yield what was asked for, with what was published of it."""
     if not models and not sizes_hw:
-        return [(point.model, point.size_hw, point) for point in profile.published]
-    names = list(dict.fromkeys(map(_canonical, models)) or dict.fromkeys(point.model for point in profile.published))
-    found: list[tuple[str, Size, PublishedPoint | None]] = []
-    for name in names:
+        for point in profile.published:
+            yield _combination(profile, point.model, point.size_hw), point
+        return
+    for name in dict.fromkeys(map(_canonical, models)) or dict.fromkeys(point.model for point in profile.published):
         published = {point.size_hw: point for point in profile.published if point.model == name}
         own = (224, 224) if name in RESNETS else model_info(name).size_hw
-        sizes = list(dict.fromkeys(sizes_hw)) or list(published) or [own]
-        found += [(name, size, published.get(size)) for size in sizes]
-    return found
+        for size in dict.fromkeys(sizes_hw) or published or [own]:
+            yield _combination(profile, name, size), published.get(size)
 
 
-@dataclass(frozen=True)
-class _Prediction:
-    """The predicted latency of a model at a size, and what was published of it."""
+def _combination(profile: DeviceProfile, model: str, size: Size) -> Combination:
+    height, width = size
+    return Combination(model=model, height=height, width=width, backend=profile.runtime, precision=profile.precision)
 
-    profile: DeviceProfile
-    model: str
-    size_hw: Size
-    published: PublishedPoint | None
-    estimate: LatencyEstimate
 
-    @classmethod
-    def of(cls, profile: DeviceProfile, model: str, size: Size, published: PublishedPoint | None) -> _Prediction:
-        """Predict the latency."""
-        computed_hw = (published.computed_hw if published else None) or size
-        return cls(profile, model, size, published, predict(timed_net(model, computed_hw), profile))
+def _row(profile: DeviceProfile, key: Combination, point: PublishedPoint | None, estimate: LatencyEstimate) -> BenchRow:
+    row = replace(
+        new_row(key, profile.name),
+        predicted_ms=estimate.total_ms,
+        predicted_error_ms=estimate.error_ms,
+        looked_up_ms=estimate.share_ms("looked up"),
+        interpolated_ms=estimate.share_ms("interpolated"),
+        modelled_ms=estimate.share_ms("modelled"),
+    )
+    if point is None:
+        return row
+    height, width = point.computed_hw or (None, None)
+    return replace(
+        row,
+        computed_height=height,
+        computed_width=width,
+        published_ms=point.ms,
+        published_fps=point.fps,
+        published_source=point.source,
+        is_fitted=point.fitted,
+    )
 
-    def row(self) -> BenchRow:
-        """Return the row of the report."""
-        profile, point, estimate = self.profile, self.published, self.estimate
-        row = new_row(
-            self.model, self.size_hw, device=profile.name, backend=profile.runtime, precision=profile.precision
+
+def _layers(row: BenchRow, estimate: LatencyEstimate) -> list[LayerRow]:
+    return [
+        row.layer(
+            line.name,
+            str(line.kernel),
+            ms=line.ms,
+            total_ms=estimate.total_ms,
+            basis=line.basis,
+            error_ms=line.error_ms,
         )
-        row = replace(
-            row,
-            predicted_ms=estimate.total_ms,
-            predicted_error_ms=estimate.error_ms,
-            looked_up_ms=estimate.share_ms("looked up"),
-            interpolated_ms=estimate.share_ms("interpolated"),
-            modelled_ms=estimate.share_ms("modelled"),
-        )
-        if point is None:
-            return row
-        height, width = point.computed_hw or (None, None)
-        return replace(
-            row,
-            computed_height=height,
-            computed_width=width,
-            published_ms=point.ms,
-            published_fps=point.fps,
-            published_source=point.source,
-            is_fitted=point.fitted,
-        )
-
-    def layers(self) -> Iterator[LayerRow]:
-        """Yield the rows of its layers."""
-        for line in self.estimate.kernels:
-            yield LayerRow(
-                model=self.model,
-                height=self.size_hw[0],
-                width=self.size_hw[1],
-                device=self.profile.name,
-                backend=self.profile.runtime,
-                precision=self.profile.precision,
-                layer=line.name,
-                operation=str(line.kernel),
-                ms=line.ms,
-                error_ms=line.error_ms,
-                share_fraction=line.ms / self.estimate.total_ms,
-                basis=line.basis,
-            )
+        for line in estimate.kernels
+    ]
 
 
 def _notes(rows: Sequence[BenchRow]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
@@ -37,14 +37,19 @@ Milliseconds = Annotated[float, _milliseconds]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowKey:
-    """The identity of a row: rows of two reports with equal keys are measurements of the same thing."""
+class Combination:
+    """One model at one size on one backend in one precision: what rows of two reports are matched by."""
 
     model: str
     height: int
     width: int
     backend: str
     precision: str
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return self.height, self.width
 
     def __str__(self) -> str:
         return f"{self.model} {self.height}x{self.width} {self.backend} {self.precision}"
@@ -126,14 +131,32 @@ class BenchRow:
     model_sha256: str | None = None
     timers: Timers | None = None
 
+    def __str__(self) -> str:
+        return str(self.key)
+
     @property
-    def key(self) -> RowKey:
-        """The identity of the row."""
+    def key(self) -> Combination:
+        """The combination that the row is of."""
         return _key(self)
 
     def timer(self, name: str | None) -> TimerResult | None:
         """Return what a timer measured; None where it did not."""
         return None if self.timers is None or name is None else self.timers.measured().get(name)
+
+    def layer(
+        self, name: str, operation: str, *, ms: float, total_ms: float, basis: str, error_ms: float | None = None
+    ) -> LayerRow:
+        """Return a layer of this row that takes `ms` of `total_ms`."""
+        return LayerRow(
+            **vars(self.key),
+            device=self.device,
+            layer=name,
+            operation=operation,
+            ms=ms,
+            error_ms=error_ms,
+            share_fraction=ms / total_ms,
+            basis=basis,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +183,13 @@ class LayerRow:
     basis: str
 
     @property
-    def key(self) -> RowKey:
-        """The identity of the row that the layer is of."""
+    def key(self) -> Combination:
+        """The combination that the layer is of."""
         return _key(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut(RowKey):
+class LeftOut(Combination):
     """A combination that cannot run here, and why."""
 
     reason: str
@@ -261,38 +284,28 @@ class BenchReport:
         return found
 
 
-def new_row(model: str, size_hw: tuple[int, int], *, device: str, backend: str, precision: str) -> BenchRow:
+def new_row(key: Combination, device: str) -> BenchRow:
     """Return a row without latencies, with the zoo's task and accuracy on the validation split.
 
     Args:
-        model: Zoo name, "resnet18" or "resnet50".
-        size_hw: Height and width of the input in pixels.
+        key: The combination; its model is a zoo name, "resnet18" or "resnet50".
         device: Name of a device profile, or of this machine.
-        backend: The backend, or the device's runtime.
-        precision: "fp32", "fp16", "bf16" or "int8".
     """
     from dongfeng.zoo.models import model_info
 
     try:
-        info = model_info(model)
+        info = model_info(key.model)
     except UnknownModel:  # a ResNet
-        task, metric, accuracy = "classification", "top1", None
-    else:
-        task, metric = info.task, "top1" if info.task == "classification" else "miou"
-        accuracy = info.result(metric, split="val")
-    return BenchRow(
-        model=model,
-        task=task,
-        height=size_hw[0],
-        width=size_hw[1],
-        device=device,
-        backend=backend,
-        precision=precision,
-        accuracy_fraction=None if accuracy is None else accuracy.value,
-        accuracy_metric=None if accuracy is None else metric,
-        accuracy_split=None if accuracy is None else "val",
+        return BenchRow(**vars(key), device=device, task="classification")
+    metric = "top1" if info.task == "classification" else "miou"
+    row = BenchRow(**vars(key), device=device, task=info.task)
+    accuracy = info.result(metric, split="val")
+    if accuracy is None:
+        return row
+    return replace(row, accuracy_fraction=accuracy.value, accuracy_metric=metric, accuracy_split="val")
+
+
+def _key(row: BenchRow | LayerRow) -> Combination:
+    return Combination(
+        model=row.model, height=row.height, width=row.width, backend=row.backend, precision=row.precision
     )
-
-
-def _key(row: BenchRow | LayerRow) -> RowKey:
-    return RowKey(model=row.model, height=row.height, width=row.width, backend=row.backend, precision=row.precision)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dongfeng.benchmark.report import BenchReport, BenchRow, LeftOut
+from dongfeng.support.pareto import frontier
 
 Origin = Literal["measured", "published", "predicted"]
 ORIGINS: tuple[Origin, ...] = ("measured", "published", "predicted")  # the first that a row has is its headline
@@ -50,11 +51,9 @@ class Series:
     @property
     def frontier(self) -> tuple[Point, ...]:
         """The points that no other beats in both speed and accuracy, fastest first."""
-        kept: list[Point] = []
-        for point in sorted(self.points, key=lambda point: (point.ms, -point.accuracy_percent)):
-            if not kept or point.accuracy_percent > kept[-1].accuracy_percent:
-                kept.append(point)
-        return tuple(kept)
+        points = self.points
+        best = frontier([point.ms for point in points], [point.accuracy_percent for point in points])
+        return tuple(points[index] for index in best)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 from dongfeng.backends.registry import auto_backend
-from dongfeng.benchmark.contestant import Contestant, Entry, open_contestant
+from dongfeng.benchmark.contestant import Contestant, open_contestant
 from dongfeng.benchmark.host import BusyMeter
 from dongfeng.benchmark.interleaved import OnProgress, Timed, TimingRules, time_interleaved
 from dongfeng.benchmark.noise import noise_of
@@ -16,6 +16,7 @@ from dongfeng.benchmark.report import (
     THIS_MACHINE,
     BenchReport,
     BenchRow,
+    Combination,
     LayerRow,
     LeftOut,
     RunSettings,
@@ -70,30 +71,21 @@ def bench(
         DongfengError: nothing of it can run here; the first reason.
 
     Example:
-        >>> import dongfeng
-        >>> report = dongfeng.bench("df1", backends=["openvino"], threads=4)  # doctest: +SKIP
-        >>> report.rows[0].measured_ms  # doctest: +SKIP
+        >>> bench("df1", backends=["openvino"], threads=4).rows[0].measured_ms  # doctest: +SKIP
         8.91
     """
     rules = rules or TimingRules()
-    entries = _entries([models] if isinstance(models, str) else models, sizes_hw, backends, precisions)
+    combinations = _combinations([models] if isinstance(models, str) else models, sizes_hw, backends, precisions)
     with pinned(threads) as (count, cpus), ExitStack() as stack:
-        ready, left_out = _open(entries, processor, count, stack)
+        ready, left_out = _open(combinations, processor, count, stack)
         meter = BusyMeter(cpus or ())
         rows = _measure(ready, name, rules, on_progress)
         noise = noise_of(rows, meter.read())
-        layers, notes = _layers(ready, name) if with_layers else ([], [])
-    settings = RunSettings(
-        threads=count,
-        pinned_cpus=cpus,
-        seconds_per_timer=rules.seconds,
-        least_samples=rules.least_samples,
-        interleaved=len(ready) > 1,
-    )
+        layers, notes = _layers(ready, rows) if with_layers else ([], [])
     return BenchReport(
         kind="run",
         rows=tuple(rows),
-        settings=settings,
+        settings=_settings(rules, count, cpus, is_alone=len(ready) == 1),
         noise=noise,
         layers=tuple(layers),
         left_out=tuple(left_out),
@@ -101,50 +93,45 @@ def bench(
     )
 
 
-def _entries(
-    models: Sequence[str],
-    sizes_hw: Sequence[tuple[int, int]],
-    backends: Iterable[str],
-    precisions: Iterable[str],
-) -> list[Entry]:
-    """Return every combination once."""
-    found: dict[tuple[object, ...], Entry] = {}
+def _settings(rules: TimingRules, threads: int, cpus: tuple[int, ...] | None, *, is_alone: bool) -> RunSettings:
+    return RunSettings(
+        threads=threads,
+        pinned_cpus=cpus,
+        seconds_per_timer=rules.seconds,
+        least_samples=rules.least_samples,
+        interleaved=not is_alone,
+    )
+
+
+def _combinations(
+    models: Sequence[str], sizes_hw: Sequence[tuple[int, int]], backends: Sequence[str], precisions: Sequence[str]
+) -> list[Combination]:
+    found = []
     for info in map(model_info, models or list_models()):
-        for size, precision, name in product(sizes_hw or [info.size_hw], precisions, backends):
+        for (height, width), precision, name in product(sizes_hw or [info.size_hw], precisions, backends):
             backend = auto_backend(precision) if name == "auto" else name
-            found.setdefault((info.name, size, backend, precision), Entry(info, size, backend, precision))
-    return list(found.values())
+            size = {"height": height, "width": width}
+            found.append(Combination(model=info.name, **size, backend=backend, precision=precision))
+    return list(dict.fromkeys(found))
 
 
 def _open(
-    entries: Sequence[Entry], processor: str, threads: int, stack: ExitStack
+    combinations: Iterable[Combination], processor: str, threads: int, stack: ExitStack
 ) -> tuple[list[Contestant], list[LeftOut]]:
     """Open what can run here until the stack closes."""
     ready: list[Contestant] = []
     left_out: list[LeftOut] = []
-    for entry in entries:
+    for key in combinations:
         try:
-            each = open_contestant(entry, device=processor, threads=threads)
+            each = open_contestant(key, device=processor, threads=threads)
         except DongfengError as error:
-            left_out.append(_left_out(entry, str(error)))
+            left_out.append(LeftOut(**vars(key), reason=str(error)))
             continue
         stack.callback(each.model.close)
         ready.append(each)
     if not ready:
         raise BackendUnavailable(left_out[0].reason)
     return ready, left_out
-
-
-def _left_out(entry: Entry, reason: str) -> LeftOut:
-    height, width = entry.size_hw
-    return LeftOut(
-        model=entry.info.name,
-        height=height,
-        width=width,
-        backend=entry.backend,
-        precision=entry.precision,
-        reason=reason,
-    )
 
 
 def _measure(
@@ -158,10 +145,9 @@ def _measure(
 
 
 def _row(each: Contestant, name: str, timed: dict[TimerName, Timed]) -> BenchRow:
-    entry, results = each.entry, {timer: _result(found) for timer, found in timed.items()}
-    row = new_row(entry.info.name, entry.size_hw, device=name, backend=entry.backend, precision=entry.precision)
+    results = {timer: _result(found) for timer, found in timed.items()}
     return replace(
-        row,
+        new_row(each.key, name),
         processor=each.model.device,
         measured_ms=results["network"].median_ms,
         measured_timer="network",
@@ -183,29 +169,16 @@ def _result(timed: Timed) -> TimerResult:
     )
 
 
-def _layers(ready: Sequence[Contestant], name: str) -> tuple[list[LayerRow], list[str]]:
+def _layers(ready: Sequence[Contestant], rows: Sequence[BenchRow]) -> tuple[list[LayerRow], list[str]]:
     """Return the layers of all contestants, and notes about backends that cannot time them."""
-    rows, notes = [], []
-    for each in ready:
-        entry, found = each.entry, each.model.runner.profile(each.blob, _PROFILED_RUNS)
+    layers, notes = [], []
+    for each, row in zip(ready, rows, strict=True):
+        found = each.model.runner.profile(each.blob, _PROFILED_RUNS)
         if found is None:
-            notes.append(f"backend {entry.backend} has no layer profile; use onnxruntime or openvino")
+            notes.append(f"backend {row.backend} has no layer profile; use onnxruntime or openvino")
             continue
-        total_ms = sum(layer.ms for layer in found) or 1.0
-        rows += [
-            LayerRow(
-                model=entry.info.name,
-                height=entry.size_hw[0],
-                width=entry.size_hw[1],
-                device=name,
-                backend=entry.backend,
-                precision=entry.precision,
-                layer=layer.layer,
-                operation=layer.operation,
-                ms=layer.ms,
-                share_fraction=layer.ms / total_ms,
-                basis="measured",
-            )
-            for layer in found
+        total_ms = sum(line.ms for line in found) or 1.0
+        layers += [
+            row.layer(line.layer, line.operation, ms=line.ms, total_ms=total_ms, basis="measured") for line in found
         ]
-    return rows, list(dict.fromkeys(notes))
+    return layers, list(dict.fromkeys(notes))

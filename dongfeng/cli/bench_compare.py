@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         print_table(columns, [_cells(row) for row in found.rows])
     for row in found.unmatched:
         where = args.a if row.report == "a" else args.b
-        note(f"warning: {row.key}: not compared: {where}: {row.reason}")
+        note(f"warning: {row}: not compared: {where}: {row.reason}")
     for line in found.notes:
         note(f"note: {line}")
     note(f"{len(found.rows)} compared, {len(found.unmatched)} not matched")
@@ -55,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cells(row: ComparedRow) -> tuple[object, ...]:
-    key, ratio = row.key, row.ratio
-    interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
-    verdict = "yes" if ratio.is_clear else "not beyond noise"
-    what = (key.model, f"{key.height}x{key.width}", key.backend, key.precision)
-    return (*what, row.a_ms, row.b_ms, f"{ratio.ratio:.3f}", interval, verdict)
+    interval = f"{row.ratio_low:.3f} to {row.ratio_high:.3f}"
+    verdict = "yes" if row.is_clear else "not beyond noise"
+    what = (row.model, f"{row.height}x{row.width}", row.backend, row.precision)
+    return (*what, row.a_ms, row.b_ms, f"{row.ratio:.3f}", interval, verdict)

@@ -159,19 +159,15 @@ def test_a_board_is_measured(
     assert not any(word.startswith("--exportProfile=") for word in timed)  # it slows the whole
 
 
-def test_the_result_as_rows_of_a_report(board: Board, shared: Path) -> None:
+def test_the_result_says_what_was_measured_where(board: Board, shared: Path) -> None:
     folder = shared / "research/trtexec"
     board.stand_in(folder / "trt8_4.txt", folder / "profile8.json")
     result = board.measure(device="tx2")
-    row = result.row()
-    assert (row["measured_ms"], row["measured_timer"], row["precision"]) == (0.388443, "trtexec", "fp16")
-    assert board.server.target in row["measured_source"]
-    assert "8.4.0" in row["measured_source"]
+    assert (result.timing.latency_ms, result.precision) == (0.388443, "fp16")
+    assert result.source == f"{board.server.target}, TensorRT 8.4.0, median GPU time"
     checksum = subprocess.run(["sha256sum", board.onnx], capture_output=True, text=True, check=True).stdout
-    assert row["model_sha256"] == checksum.lstrip("\\").split()[0]
-    layers = result.layer_rows()
-    assert [line["ms"] for line in layers] == [0.058695, 0.0662771, 0.109295, 0.0, 0.0627963]
-    assert sum(line["share_fraction"] for line in layers) == pytest.approx(1)
+    assert result.onnx_sha256 == checksum.lstrip("\\").split()[0]
+    assert [layer.ms for layer in result.timing.layers] == [0.058695, 0.0662771, 0.109295, 0.0, 0.0627963]
 
 
 def test_fp32_is_not_tf32_and_layers_can_be_left_out(board: Board, shared: Path) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dongfeng.benchmark.report import BenchReport, BenchRow, TimerResult, Timers, new_row
+from dongfeng.benchmark.report import BenchReport, BenchRow, Combination, TimerResult, Timers, new_row
 from dongfeng.benchmark.statistics import summarize
+
+
+def combination(model: str, size_hw: tuple[int, int], backend: str, precision: str) -> Combination:
+    return Combination(model=model, height=size_hw[0], width=size_hw[1], backend=backend, precision=precision)
 
 
 def a_timer(samples_ms: Sequence[float], **more: Any) -> TimerResult:
@@ -15,7 +19,7 @@ def a_timer(samples_ms: Sequence[float], **more: Any) -> TimerResult:
 
 
 def a_row(model: str = "df1", size_hw: tuple[int, int] = (224, 224)) -> BenchRow:
-    return new_row(model, size_hw, device="this-machine", backend="ncnn", precision="fp32")
+    return new_row(combination(model, size_hw, "ncnn", "fp32"), "this-machine")
 
 
 def a_report(**of_row: Any) -> BenchReport:

@@ -9,26 +9,16 @@ import onnx
 import pytest
 
 from dongfeng.backends.tensorrt.trtexec import remote
+from dongfeng.backends.tensorrt.trtexec.output import Latency, TrtexecTiming
+from dongfeng.backends.tensorrt.trtexec.remote import RemoteResult
 from dongfeng.benchmark.board import SshBoard
 from dongfeng.benchmark.device_report import device_report
 from dongfeng.benchmark.report_file import write_report
 
 
-class Answer:
-    """A board's result."""
-
-    def __init__(self, ms: float) -> None:
-        self.ms = ms
-
-    def row(self) -> dict[str, Any]:
-        return {
-            "precision": "any",
-            "backend": "TensorRT 8.2.1",
-            "measured_ms": self.ms,
-            "measured_timer": "trtexec",
-            "measured_source": "user@board, median GPU time",
-            "model_sha256": "0" * 64,
-        }
+def answer(target: str, ms: float) -> RemoteResult:
+    timing = TrtexecTiming(Latency(mean_ms=9.0, median_ms=ms), None, None, "8.2.1")
+    return RemoteResult(target, "tx2", "any", timing, "0" * 64, "trtexec")
 
 
 @pytest.fixture
@@ -36,13 +26,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What `measure_remote` was asked, with the model's opset and input."""
     found: list[dict[str, Any]] = []
 
-    def measure(target: str, path: Path, **options: Any) -> Answer:
+    def measure(target: str, path: Path, **options: Any) -> RemoteResult:
         model = onnx.load(path)
         onnx.checker.check_model(model)
         (given,) = model.graph.input
         shape = [dim.dim_value for dim in given.type.tensor_type.shape.dim]
         found.append({"target": target, "opset": model.opset_import[0].version, "shape": shape, **options})
-        return Answer(1.0 + len(found))
+        return answer(target, 1.0 + len(found))
 
     monkeypatch.setattr(remote, "measure_remote", measure)
     return found
@@ -61,7 +51,7 @@ def test_each_row_is_measured_in_the_profiles_precision(asked: list[dict[str, An
     assert {(each["trtexec"], each["known_hosts"]) for each in asked} == {("trtexec", None)}
     assert [row.measured_ms for row in after.rows] == [2.0, 3.0]
     for row, known in zip(after.rows, before.rows, strict=True):
-        assert row.measured_source == "user@board, median GPU time, TensorRT 8.2.1"
+        assert row.measured_source == "user@board, TensorRT 8.2.1, median GPU time, TensorRT"
         assert (row.published_ms, row.predicted_ms, row.key) == (known.published_ms, known.predicted_ms, known.key)
     assert after.notes[-1] == "measured on user@board with random weights, which do not change the speed"
     assert {row.measured_ms for row in before.rows} == {None}

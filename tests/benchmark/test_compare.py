@@ -33,10 +33,10 @@ def test_ratios_are_of_medians_and_clear_beyond_noise() -> None:
     a = run(row("df1", times(10, 1)), row("df2", times(20, 2)))
     b = run(row("df2", times(10, 3)), row("df1", times(10, 4)))
     one, two = compare_reports(a, b).rows
-    assert (one.key.model, two.key.model) == ("df1", "df2")
-    assert two.ratio.ratio == pytest.approx(np.median(times(10, 3)) / np.median(times(20, 2)))
-    assert (one.ratio.is_clear, two.ratio.is_clear) == (False, True)
-    assert two.ratio.low < two.ratio.ratio < two.ratio.high
+    assert (one.model, two.model) == ("df1", "df2")
+    assert two.ratio == pytest.approx(np.median(times(10, 3)) / np.median(times(20, 2)))
+    assert (one.is_clear, two.is_clear) == (False, True)
+    assert two.ratio_low < two.ratio < two.ratio_high
     assert (two.a_ms, two.b_ms) == (np.median(times(20, 2)), np.median(times(10, 3)))
     assert compare_reports(a, b, timer="with_copies").rows[0].a_ms == pytest.approx(2 * one.a_ms)
 
@@ -60,7 +60,7 @@ def test_rows_match_by_model_size_backend_and_precision() -> None:
     found = compare_reports(run(ours), run(*(row("df1", times(10), **other) for other in others)))
     assert found.rows == ()
     assert [each.report for each in found.unmatched] == ["a", "b", "b", "b", "b"]
-    assert str(found.unmatched[0].key) == "df1 64x128 ncnn fp32"
+    assert str(found.unmatched[0]) == "df1 64x128 ncnn fp32"
     assert {each.reason for each in found.unmatched} == {"the other report has no such row"}
 
 

@@ -13,6 +13,7 @@ from dongfeng.benchmark.device_report import device_report, with_measured
 from dongfeng.benchmark.report import BenchReport, new_row
 from dongfeng.benchmark.report_file import write_report
 from dongfeng.errors import DeviceError, ShapeError, UnknownModel
+from tests.benchmark.reports import combination
 
 COLUMNS = {
     "tx2": [("fps_tx2_trt304_640x384", (384, 640))],
@@ -112,7 +113,7 @@ def test_parts_and_layers_add_up() -> None:
 
 
 def measured(**more: Any) -> BenchReport:
-    row = new_row("df1", (224, 224), device="tx2", backend="TensorRT", precision="fp16")
+    row = new_row(combination("df1", (224, 224), "TensorRT", "fp16"), "tx2")
     return BenchReport(kind="device", rows=(replace(row, **{"measured_ms": 2.6, "measured_timer": "trtexec", **more}),))
 
 

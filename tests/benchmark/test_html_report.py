@@ -23,13 +23,14 @@ from dongfeng.benchmark.report import BenchReport, BenchRow, LayerRow, LeftOut, 
 from dongfeng.benchmark.scatter import Place, Point, Series, panels_of
 from dongfeng.benchmark.scatter_plot import scatter_plot
 from dongfeng.errors import BackendUnavailable, DeviceError
+from tests.benchmark.reports import combination
 
 VOID = {"meta", "br", "link", "img"}
 EVIL = '</td><script>alert("x")</script>&amp;$\\frac{1}{$ \x1b[31m'
 
 
 def row(model: str, size_hw: tuple[int, int] = (384, 640), **more: Any) -> BenchRow:
-    return replace(new_row(model, size_hw, device="tx2", backend="TensorRT", precision="fp16"), **more)
+    return replace(new_row(combination(model, size_hw, "TensorRT", "fp16"), "tx2"), **more)
 
 
 PROFILE = ProfileFacts(

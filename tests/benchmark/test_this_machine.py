@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from dongfeng.benchmark.contestant import Entry, open_contestant
+from dongfeng.benchmark.contestant import open_contestant
 from dongfeng.benchmark.interleaved import TimingRules
 from dongfeng.benchmark.statistics import summarize
 from dongfeng.benchmark.this_machine import bench
 from dongfeng.errors import BackendUnavailable
 from dongfeng.runtime.results import Classification
 from dongfeng.zoo.models import model_info
+from tests.benchmark.reports import combination
 
 RULES = TimingRules(seconds=0.03, least_samples=4, warm_up_s=0.0, most_warm_up_s=1.0)
 bench_small = functools.partial(bench, "pl1a_seg", sizes_hw=[(64, 128)], threads=1, rules=RULES)
@@ -102,7 +103,7 @@ def test_layers_of_the_other_backends(backend: str) -> None:
 
 
 def test_a_classifier_is_measured_to_its_classes() -> None:
-    each = open_contestant(Entry(model_info("df1"), (224, 224), "onnxruntime", "fp32"), device="cpu", threads=1)
+    each = open_contestant(combination("df1", (224, 224), "onnxruntime", "fp32"), device="cpu", threads=1)
     with each.model:
         calls = each.calls()
         assert set(calls) == {"network", "with_copies", "image_to_labels"}

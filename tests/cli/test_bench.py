@@ -21,6 +21,7 @@ import pytest
 
 from dongfeng import devices
 from dongfeng.backends.tensorrt.trtexec import remote
+from dongfeng.backends.tensorrt.trtexec.output import Latency, TrtexecTiming
 from dongfeng.benchmark.report import BenchRow
 from dongfeng.cli.bench import main
 from dongfeng.devices import conv_kernel, load_profile, named_kernels
@@ -28,7 +29,7 @@ from dongfeng.net.fold import fold
 from tests.backends.sshd import running
 from tests.conftest import CHECKOUT
 from tests.devices.test_trtexec import exported
-from tests.test_docs import blocks
+from tests.test_docs import blocks, run_python
 
 QUICK = ["pl1a_seg", "--size", "64x128", "--seconds", "0.03", "--repeats", "4", "--threads", "1"]
 Run = Callable[..., tuple[int, str, list[str]]]
@@ -179,16 +180,12 @@ def test_an_earlier_measurement_stands_in_the_table(bench: Run) -> None:
 
 
 def test_a_board_is_asked_over_ssh(bench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {"measured_ms": 2.7, "measured_timer": "trtexec", "measured_source": "u@b", "model_sha256": "0"}
+    timing = TrtexecTiming(Latency(mean_ms=2.7), None, None, "8.2")
     asked: list[dict[str, Any]] = []
 
-    class Result:
-        def row(self) -> dict[str, Any]:
-            return row | {"backend": "TensorRT 8.2"}
-
-    def measure(target: str, path: Path, **options: Any) -> Result:
+    def measure(target: str, path: Path, **options: Any) -> remote.RemoteResult:
         asked.append({"target": target, **options})
-        return Result()
+        return remote.RemoteResult(target, "tx2", "fp16", timing, "0", "trtexec")
 
     monkeypatch.setattr(remote, "measure_remote", measure)
     code, out, _ = bench("--device", "tx2", "df1", "--ssh", "u@b", "--port", "22", "--known-hosts", "hosts")
@@ -338,6 +335,8 @@ def test_what_the_page_shows_is_what_comes_out(tmp_path: Path, monkeypatch: pyte
     text = "\n".join(block for _, block in blocks(CHECKOUT / "docs/bench.md", "console"))
     shown = re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n?)*)", text, re.MULTILINE)
     assert len(shown) == 7
+    for _, python in blocks(CHECKOUT / "docs/bench.md", "pycon"):
+        run_python(python, {}, "bench.md")
     for command, expected in shown:
         program, *words = shlex.split(command)
         assert program == "df-bench"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from time import monotonic
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from dongfeng.backends.tensorrt.trtexec.boards import BOARDS, TRTEXEC, Board, commands
 from dongfeng.backends.tensorrt.trtexec.output import TrtexecTiming, last_error, parse_timing
@@ -63,34 +63,11 @@ class RemoteResult:
     onnx_sha256: str
     program: str
 
-    def row(self) -> dict[str, Any]:
-        """Its part of a row of the report (docs/bench.md)."""
+    @property
+    def source(self) -> str:
+        """The board, its TensorRT and the statistic that is the headline, in words."""
         version = f", TensorRT {self.timing.version}" if self.timing.version else ""
-        return {
-            "precision": self.precision,
-            "backend": "TensorRT",
-            "measured_ms": self.timing.latency_ms,
-            "measured_timer": "trtexec",
-            "measured_source": f"{self.target}{version}, {self.timing.headline} GPU time",
-            "model_sha256": self.onnx_sha256,
-        }
-
-    def layer_rows(self) -> list[dict[str, Any]]:
-        """Its part of the report's layers, in TensorRT's own names, copies that reformat data among them."""
-        total_ms = sum(layer.ms for layer in self.timing.layers)
-        return [
-            {
-                "backend": "TensorRT",
-                "precision": self.precision,
-                "layer": layer.name,
-                "operation": None,
-                "ms": layer.ms,
-                "error_ms": None,
-                "share_fraction": layer.ms / total_ms if total_ms else None,
-                "basis": "measured",
-            }
-            for layer in self.timing.layers
-        ]
+        return f"{self.target}{version}, {self.timing.headline} GPU time"
 
 
 def measure_remote(  # noqa: PLR0913 - one keyword for each thing that differs between boards
