@@ -19,7 +19,7 @@ _MOST_SHOWN = 40  # characters of a name
 
 
 @dataclass(frozen=True)
-class Place:
+class KnownLatency:
     """A latency of a network by its origin; `error_ms` is its error bar to either side, None where not known."""
 
     origin: Origin
@@ -33,12 +33,12 @@ class Point:
 
     label: str
     accuracy_percent: float
-    places: tuple[Place, ...]
+    latencies: tuple[KnownLatency, ...]
 
     @property
     def ms(self) -> float:
         """The headline latency."""
-        return self.places[0].ms
+        return self.latencies[0].ms
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def size_of(row: BenchRow | LeftOut) -> str:
 
 
 def _point(row: BenchRow) -> Point | None:
-    places: tuple[tuple[Origin, float | None, float | None], ...] = (
+    latencies: tuple[tuple[Origin, float | None, float | None], ...] = (
         ("measured", row.measured_ms, None),
         ("published", row.published_ms, None),
         ("predicted", row.predicted_ms, row.predicted_error_ms),
     )
-    found = tuple(Place(origin, ms, error_ms) for origin, ms, error_ms in places if ms is not None)
+    found = tuple(KnownLatency(origin, ms, error_ms) for origin, ms, error_ms in latencies if ms is not None)
     if row.accuracy_fraction is None or not found:
         return None
     return Point(shown(row.model), 100 * row.accuracy_fraction, found)

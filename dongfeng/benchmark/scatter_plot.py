@@ -86,18 +86,18 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
 
 
 def _draw_point(axis: Axes, point: Point, colour: str) -> None:
-    all_ms = [place.ms for place in point.places]
+    all_ms = [latency.ms for latency in point.latencies]
     axis.plot([min(all_ms), max(all_ms)], [point.accuracy_percent] * 2, color=colour, linewidth=0.8, zorder=2)
-    for place in point.places:
+    for latency in point.latencies:
         axis.errorbar(
-            place.ms,
+            latency.ms,
             point.accuracy_percent,
-            xerr=None if place.error_ms is None else [[min(place.error_ms, 0.99 * place.ms)], [place.error_ms]],
+            xerr=None if latency.error_ms is None else [[min(latency.error_ms, 0.99 * latency.ms)], [latency.error_ms]],
             color=colour,
             elinewidth=0.8,
             capsize=2.5,
-            zorder=3 + ORIGINS.index(place.origin),
-            **_marker(place.origin, colour),
+            zorder=3 + ORIGINS.index(latency.origin),
+            **_marker(latency.origin, colour),
         )
 
 
@@ -112,7 +112,7 @@ def _scale(axis: Axes, panel: Panel) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     points = [point for series in panel.series for point in series.points]
-    all_ms = [place.ms for point in points for place in point.places]
+    all_ms = [latency.ms for point in points for latency in point.latencies]
     low, high = min(all_ms) / _MARGIN, max(all_ms) * _MARGIN
     axis.set_xscale("log")
     axis.set_xlim(low, high)
@@ -131,7 +131,7 @@ def _legend(axis: Axes, panel: Panel) -> None:
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
-    used = {place.origin for series in panel.series for point in series.points for place in point.places}
+    used = {latency.origin for series in panel.series for point in series.points for latency in point.latencies}
     marks = [
         Line2D([], [], linestyle="none", label=origin, **_marker(origin, GREY)) for origin in ORIGINS if origin in used
     ]
@@ -194,8 +194,8 @@ def _label(axis: Axes, panel: Panel) -> None:
 
 def _boxes_of_point(axis: Axes, point: Point) -> list[Bbox]:
     percent = point.accuracy_percent
-    markers = [_box(axis, place.ms, place.ms, percent, percent, _HALF_MARKER) for place in point.places]
-    bars = [(place.ms, place.error_ms) for place in point.places if place.error_ms is not None]
+    markers = [_box(axis, latency.ms, latency.ms, percent, percent, _HALF_MARKER) for latency in point.latencies]
+    bars = [(latency.ms, latency.error_ms) for latency in point.latencies if latency.error_ms is not None]
     return markers + [_box(axis, max(ms - e, ms / 100), ms + e, percent, percent, _HALF_LINE) for ms, e in bars]
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dongfeng.benchmark.host import HostFacts
 from dongfeng.benchmark.html_report import write_page
 from dongfeng.benchmark.report import BenchReport, BenchRow, LayerRow, LeftOut, Noise, ProfileFacts, new_row
-from dongfeng.benchmark.scatter import Place, Point, Series, panels_of
+from dongfeng.benchmark.scatter import KnownLatency, Point, Series, panels_of
 from dongfeng.benchmark.scatter_plot import scatter_plot
 from dongfeng.errors import BackendUnavailable, DeviceError
 from tests.benchmark.reports import combination
@@ -181,7 +181,7 @@ def test_measured_goes_before_published_goes_before_predicted() -> None:
         "df2seg1": 22.8,
         "df2seg2": 25.1,
     }
-    assert [place.origin for place in small.points[0].places] == ["measured", "published", "predicted"]
+    assert [latency.origin for latency in small.points[0].latencies] == ["measured", "published", "predicted"]
 
 
 def test_each_metric_has_a_panel_and_each_backend_a_series() -> None:
@@ -200,7 +200,7 @@ def test_each_metric_has_a_panel_and_each_backend_a_series() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
 def test_the_frontier_is_what_no_other_beats(found: list[tuple[int, int]]) -> None:
-    points = tuple(Point(str(i), float(y), (Place("measured", float(x)),)) for i, (x, y) in enumerate(found))
+    points = tuple(Point(str(i), float(y), (KnownLatency("measured", float(x)),)) for i, (x, y) in enumerate(found))
     frontier = {(point.ms, point.accuracy_percent) for point in Series("", points).frontier}
     beaten = {(x, y) for x, y in found if any(a <= x and b >= y and (a, b) != (x, y) for a, b in found)}
     assert frontier == {(float(x), float(y)) for x, y in found} - beaten
