@@ -21,9 +21,18 @@ _GROWTH = 1e3  # by which a layer may enlarge the relative error of its bottoms
 _JUMPS = 1e-4  # fraction of indices that nearly equal scores may change; one always may
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The difference of one blob from the reference; the fields are those of `BlobError`."""
+    """How far one blob is from the reference.
+
+    Attributes:
+        max_abs_error: Largest absolute difference; None where there is no number to compare.
+        max_rel_error: The same as a fraction of the largest magnitude in the reference (of 1 where that is 0).
+        mismatches: Fraction of values that differ, for indices, which have no errors; else None.
+        passed: Whether the layer is right.
+        follows: Whether the blob is off, but no more than follows from the layer's bottoms: the layer is right.
+        problem: Reason why no error can be computed, such as another shape.
+    """
 
     max_abs_error: float | None = None
     max_rel_error: float | None = None
@@ -38,6 +47,14 @@ class Difference:
         if self.max_rel_error is not None:
             return self.max_rel_error
         return 0.0 if self.mismatches == 0 else np.inf
+
+    @property
+    def result(self) -> str:
+        """The result in words: "ok", "follows" or "differs", then the problem or the share of wrong indices."""
+        word = "follows" if self.follows else "ok" if self.passed else "differs"
+        if self.problem is not None:
+            return f"{word}: {self.problem}"
+        return f"{word}: {self.mismatches:.2%} of the indices" if self.mismatches else word
 
 
 def compare(got: Array, expected: Array, tolerance: float) -> Difference:
@@ -58,7 +75,7 @@ def compare(got: Array, expected: Array, tolerance: float) -> Difference:
         return Difference(problem=f"{int(np.sum(~np.isfinite(error)))} values are NaN or infinite")
     largest = float(np.max(error, initial=0.0))
     relative = largest / (float(np.max(np.abs(expected[finite]), initial=0.0)) or 1.0)
-    return Difference(largest, relative, passed=relative <= tolerance)
+    return Difference(max_abs_error=largest, max_rel_error=relative, passed=relative <= tolerance)
 
 
 def compare_exactly(got: Array, expected: Array) -> Difference:

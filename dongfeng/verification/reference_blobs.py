@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 
 import numpy.typing as npt
 
@@ -30,11 +29,6 @@ def interpreted_blobs(net: Net, arrays: Mapping[str, Array], blobs: Sequence[str
             [f"{where}: the NumPy interpreter does not know this type; {way_out}" for where in unknown]
         )
     return reference.run(net, arrays, blobs)
-
-
-def saved_blobs_of(net: Net, path: str | PathLike[str]) -> SavedBlobs:
-    """Open the saved blobs of a net, by their names in the net and in its file."""
-    return SavedBlobs(path, dict.fromkeys([*net.blobs, *net.aliases.values()]), net.outputs)
 
 
 def read_saved(

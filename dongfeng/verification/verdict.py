@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError
 from dongfeng.support.files import replacing
+from dongfeng.verification.compare import Difference
 
 if TYPE_CHECKING:
     import onnx
 
 METADATA_VERDICT = "dongfeng.verdict"
+_PLACE = ("blob", "reference_blob", "layer", "type", "line", "shape")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlobError:
-    """How far one blob of a model is from the reference.
+class BlobError(Difference):
+    """How far one blob of a model is from the reference, and the layer that computes it.
 
     Attributes:
         blob: Its name in the model.
@@ -29,12 +31,6 @@ class BlobError:
         type: That layer's type.
         line: Line of the prototxt the layer begins at, where there is one.
         shape: Its shape.
-        max_abs_error: Largest absolute difference; None where there is no number to compare.
-        max_rel_error: The same as a fraction of the largest magnitude in the reference (of 1 where that is 0).
-        mismatches: Fraction of values that differ, for indices, which have no errors; else None.
-        passed: Whether the layer is right.
-        follows: Whether the blob is off, but no more than follows from the layer's bottoms: the layer is right.
-        problem: Reason why no error can be computed, such as another shape.
     """
 
     blob: str
@@ -43,20 +39,14 @@ class BlobError:
     type: str
     line: int | None
     shape: tuple[int, ...]
-    max_abs_error: float | None
-    max_rel_error: float | None
-    mismatches: float | None
-    passed: bool
-    follows: bool = False
-    problem: str | None = None
 
-    @property
-    def result(self) -> str:
-        """The result in words: "ok", "follows" or "differs", then the problem or the share of wrong indices."""
-        word = "follows" if self.follows else "ok" if self.passed else "differs"
-        if self.problem is not None:
-            return f"{word}: {self.problem}"
-        return f"{word}: {self.mismatches:.2%} of the indices" if self.mismatches else word
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as plain data for JSON; a number that is not finite is None."""
+        values = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+        return {key: values.pop(key) for key in _PLACE} | values  # the blob's place comes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +106,14 @@ class Verdict:
             "tolerance": self.tolerance,
             "inputs": {blob: list(shape) for blob, shape in self.inputs.items()},
             "versions": dict(self.versions),
-            "first_difference": None if first is None else _plain(first),
+            "first_difference": None if first is None else first.as_dict(),
             "not_compared": list(self.not_compared),
-            "blobs": [_plain(blob) for blob in self.blobs],
+            "blobs": [blob.as_dict() for blob in self.blobs],
         }
 
     def to_json(self) -> str:
         """Return one line of JSON, as it is stored in a model."""
         return json.dumps(self.as_dict(), allow_nan=False)
-
-
-def _plain(blob: BlobError) -> dict[str, object]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in asdict(blob).items()
-    }
 
 
 class VerificationFailed(ConversionError):

@@ -16,7 +16,8 @@ from dongfeng.net.feeds import shaped_like
 from dongfeng.net.graph import Net
 from dongfeng.verification.compare import BlobComparison
 from dongfeng.verification.model_blobs import Origin, compute_blobs, copy_of, leave_out_inputs, origins_of
-from dongfeng.verification.reference_blobs import input_arrays, interpreted_blobs, read_saved, saved_blobs_of
+from dongfeng.verification.reference_blobs import input_arrays, interpreted_blobs, read_saved
+from dongfeng.verification.saved_blobs import SavedBlobs
 from dongfeng.verification.verdict import BlobError, Verdict, store_verdict
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def verify(
         ShapeError: the input size is dynamic and there are no feeds.
     """
     proto = copy_of(model)
-    saved = None if reference is None else saved_blobs_of(net, reference)
+    saved = None if reference is None else SavedBlobs(reference, [*net.blobs, *net.aliases.values()], net.outputs)
     arrays = input_arrays(net, feeds, saved, seed)
     leave_out_inputs(proto, net.inputs.keys() - arrays.keys())
     net = shaped_like(net, arrays)
