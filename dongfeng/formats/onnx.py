@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dongfeng.errors import ConversionError, UnsupportedLayer
 from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
@@ -34,7 +34,7 @@ def to_onnx(
     *,
     opset: int = 17,
     outputs: Sequence[str] | None = None,
-    dynamic: bool | str = False,
+    dynamic: bool | Literal["batch"] = False,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Convert a net to ONNX; blobs keep their names, nothing is folded.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dongfeng.errors import ConversionError, DongfengWarning, UnsupportedLayer
 from dongfeng.layers.infer import infer_shapes, layer_types
@@ -35,7 +36,7 @@ def static_sizes(net: Net) -> Sizes:
     return Sizes(infer_shapes(net.inputs, net.layers))
 
 
-def dynamic_sizes(net: Net, dynamic: bool | str) -> Sizes:
+def dynamic_sizes(net: Net, dynamic: bool | Literal["batch"]) -> Sizes:
     """Return the shapes of a net whose batch, and height and width where possible, are dynamic.
 
     Raises:
