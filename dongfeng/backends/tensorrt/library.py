@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from dongfeng.errors import BackendUnavailable, ConversionError
+from dongfeng.support.exceptions import first_line
 
 TARGETS = {"tensorrt_rtx": "TensorRT-RTX", "tensorrt": "TensorRT"}  # module -> what its maker calls it
 
@@ -46,9 +47,8 @@ def import_library(target: str) -> Any:
     try:
         library = import_module(target)
     except Exception as error:  # a broken installation raises whatever its loader does
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BackendUnavailable(
-            f"{TARGETS[target]} cannot be imported ({first}); run: {how_to_install(target)}"
+            f"{TARGETS[target]} cannot be imported ({first_line(error)}); run: {how_to_install(target)}"
         ) from error
     if _typed_flag(library) is None and hasattr(library.BuilderFlag, "FP16"):
         raise BackendUnavailable(
