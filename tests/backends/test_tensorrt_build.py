@@ -20,8 +20,9 @@ from dongfeng._version import __version__
 from dongfeng.architectures import build
 from dongfeng.backends.tensorrt import Head, build_engine, read_sidecar, sidecar_path
 from dongfeng.backends.tensorrt import build as building
-from dongfeng.backends.tensorrt.audit import Node, audit, parse_builder, parse_inspector
+from dongfeng.backends.tensorrt.audit import OnnxNode, audit
 from dongfeng.backends.tensorrt.built_here import is_built_here
+from dongfeng.backends.tensorrt.kernels import parse_builder, parse_inspector
 from dongfeng.backends.tensorrt.library import check_target, configure, import_library, network_flags
 from dongfeng.errors import BackendUnavailable, ConversionError, EngineMismatch, ShapeError
 from dongfeng.formats.onnx import to_onnx
@@ -344,7 +345,9 @@ LISTED = "\n".join(
 
 def test_the_audit_never_says_a_precision_that_is_not_there() -> None:
     """A list with one convolution in int8, one in fp16, one with fp32 weights, and one that is not in it."""
-    nodes = [Node(name, "Conv", name in "ab", False) for name in "abcd"] + [Node("resize", "Resize", False, False)]
+    nodes = [OnnxNode(name, "Conv", name in "ab", False) for name in "abcd"] + [
+        OnnxNode("resize", "Resize", False, False)
+    ]
     found = audit(parse_builder(LISTED), nodes, "int8", "builder")
     assert found.convolutions == {"a": "int8", "b": "fp16", "c": "fp32", "d": None}
     reasons = {layer.name: layer.reason for layer in found.exceptions}
@@ -368,7 +371,7 @@ def test_the_inspectors_form_is_read_as_well(tensors: dict[str, object]) -> None
     """Written after the maker's documentation: there is no GPU here that would give one."""
     entry = {"Name": "k", "LayerType": "correlation", "Outputs": [], "Metadata": "[ONNX Layer: a]\x1e[ONNX Layer: r]"}
     kernels = parse_inspector(json.dumps({"Layers": [{**entry, **tensors}, "a name alone"]}))
-    found = audit(kernels, [Node("a", "Conv", False, False)], "fp16", "inspector")
+    found = audit(kernels, [OnnxNode("a", "Conv", False, False)], "fp16", "inspector")
     assert (found.convolutions, found.exceptions) == ({"a": "fp16"}, ())
     assert "by the engine inspector" in found.summary()
 

@@ -1,58 +1,29 @@
-"""What an engine really computes in, layer by layer, from the builder's list of kernels or from the engine itself.
+"""Audits of engines: what each layer with weights is really computed in, by the engine's kernels.
 
-Libraries fuse and split layers; each kernel says which ONNX nodes it stands for and what types it reads and writes. The
-builder's list has the planned types; which kernels run is chosen on the GPU.
+Libraries fuse and split layers; each kernel says which ONNX nodes it stands for and what types it reads and writes.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-Source = Literal["builder", "inspector"]
+from dongfeng.backends.tensorrt.kernels import EngineKernel, is_fp32, kernel_precision
+
+AuditSource = Literal["builder", "inspector"]
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
-_LINE = re.compile(
-    r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: (?P<inputs>.*?), Constants: (?P<constants>.*), "
-    r"Outputs: (?P<outputs>.*?), TacticName: .*?Metadata: (?P<metadata>.*)"
-)
-_TENSOR = re.compile(r"Dimensions: \[([\d,\- ]*)\].*?Datatype: (\w+)")
-_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
-_TYPES = {"Float": "fp32", "FP32": "fp32", "Half": "fp16", "FP16": "fp16", "Int8": "int8", "INT8": "int8"}
 _HELPERS = frozenset({"kgen", "runtime_function"})  # generated element-wise kernels, copies
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """One step of an engine.
-
-    Attributes:
-        name: Its name.
-        kind: The library's word for what it does.
-        inputs: Types that it reads.
-        weights: Types of its constants of more than one element.
-        outputs: Types that it writes.
-        nodes: Names of the ONNX nodes it stands for, or for a part of.
-    """
-
-    name: str
-    kind: str
-    inputs: tuple[str, ...]
-    weights: tuple[str, ...]
-    outputs: tuple[str, ...]
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What one layer with weights became.
+class AuditedLayer:
+    """A layer with weights, and what the engine computes it in.
 
     Attributes:
         name: Name of its ONNX node.
-        op_type: Its kind there, such as "Conv".
+        op_type: The node's type, such as "Conv".
         precision: "fp32", "fp16" or "int8"; None where the list does not mention it.
         reason: Why it is not what was asked for; empty where it is.
     """
@@ -65,7 +36,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an engine computes in.
+    """The precisions that an engine computes in.
 
     Attributes:
         source: "builder": its list, made without a GPU, of planned types; "inspector": the engine on its GPU.
@@ -74,13 +45,13 @@ class Audit:
         others_in_fp32: Further nodes that are computed in fp32 though less was asked for.
     """
 
-    source: Source
+    source: AuditSource
     asked: str
-    layers: tuple[Layer, ...]
+    layers: tuple[AuditedLayer, ...]
     others_in_fp32: tuple[str, ...] = ()
 
     @property
-    def exceptions(self) -> tuple[Layer, ...]:
+    def exceptions(self) -> tuple[AuditedLayer, ...]:
         """The layers that are not in the precision asked for."""
         return tuple(layer for layer in self.layers if layer.precision != self.asked)
 
@@ -90,7 +61,7 @@ class Audit:
         return {layer.name: layer.precision for layer in self.layers if layer.op_type == "Conv"}
 
     def summary(self) -> str:
-        """One line: how many layers are in what was asked for, and which are not."""
+        """Return one line: how many layers are in the precision asked for, and which are not."""
         where = "the engine inspector" if self.source == "inspector" else "the builder's plan (no GPU)"
         count = len(self.layers) - len(self.exceptions)
         line = f"{count} of {len(self.layers)} layers with weights in {self.asked}, by {where}"
@@ -98,52 +69,7 @@ class Audit:
         return f"{line}; not: {others}" if others else line
 
 
-def parse_builder(text: str) -> list[Kernel]:
-    """The kernels of the builder's message that begins with `Layers:`."""
-    found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
-    return [_kernel(match) for match in found if match is not None]
-
-
-def _kernel(match: re.Match[str]) -> Kernel:
-    constants = _TENSOR.findall(match["constants"])
-    return Kernel(
-        match["name"],
-        match["kind"],
-        tuple(kind for _, kind in _TENSOR.findall(match["inputs"])),
-        tuple(kind for dims, kind in constants if dims not in ("", "1")),
-        tuple(kind for _, kind in _TENSOR.findall(match["outputs"])),
-        tuple(dict.fromkeys(_NODE.findall(match["metadata"]))),
-    )
-
-
-def parse_inspector(text: str) -> list[Kernel]:
-    """The kernels of the engine inspector's JSON, of an engine that was built with detailed profiling."""
-    kernels = []
-    for entry in json.loads(text).get("Layers", ()):
-        if not isinstance(entry, dict):  # only names: it was built without details
-            continue
-        constants = [value for value in entry.get("Constants", ()) if value.get("Dimensions") not in ([], [1])]
-        weights = entry.get("Weights", {}).get("Type")
-        kernels.append(
-            Kernel(
-                str(entry.get("Name", "")),
-                str(entry.get("LayerType", "")),
-                tuple(map(_type_of, entry.get("Inputs", ()))),
-                (*map(_type_of, constants), *([weights] if weights else [])),
-                tuple(map(_type_of, entry.get("Outputs", ()))),
-                tuple(dict.fromkeys(_NODE.findall(entry.get("Metadata", "")))),
-            )
-        )
-    return kernels
-
-
-def _type_of(tensor: dict[str, Any]) -> str:
-    """A tensor's type; older libraries write it behind the layout, such as "Row major linear FP32"."""
-    said = str(tensor.get("Datatype") or tensor.get("Format/Datatype") or "").split()
-    return next((word for word in reversed(said) if word in _TYPES), said[-1] if said else "")
-
-
-def audit(kernels: Sequence[Kernel], nodes: Iterable[Node], asked: str, source: Source) -> Audit:
+def audit(kernels: Sequence[EngineKernel], nodes: Iterable[OnnxNode], asked: str, source: AuditSource) -> Audit:
     """Compare an engine's kernels with what was asked for.
 
     Args:
@@ -158,17 +84,17 @@ def audit(kernels: Sequence[Kernel], nodes: Iterable[Node], asked: str, source: 
         if node.op_type in WEIGHTED:
             precision = _precision([kernel for kernel in kernels if node.name in kernel.nodes])
             reason = "" if precision == asked else _reason(node, precision, asked)
-            layers.append(Layer(node.name, node.op_type, precision, reason))
+            layers.append(AuditedLayer(node.name, node.op_type, precision, reason))
     return Audit(source, asked, tuple(layers), () if asked == "fp32" else _others_in_fp32(kernels, nodes))
 
 
 @dataclass(frozen=True)
-class Node:
-    """A node of an ONNX model.
+class OnnxNode:
+    """A node of an ONNX model, as an audit needs it.
 
     Attributes:
         name: Its name, which no other has.
-        op_type: Its kind.
+        op_type: Its type.
         is_quantized: Whether its data and weights come from DequantizeLinear.
         is_fp32: Whether the model itself has it in fp32: the casts at the ends, the head.
     """
@@ -179,25 +105,15 @@ class Node:
     is_fp32: bool
 
 
-def _precision(kernels: Sequence[Kernel]) -> str | None:
-    """What a layer is computed in, by the kernels that stand for it: by the one that multiplies."""
+def _precision(kernels: Sequence[EngineKernel]) -> str | None:
+    """Return what a layer is computed in: what the one of its kernels is that multiplies."""
     typed = [kernel for kernel in kernels if kernel.inputs]
-    multiplying = [kernel for kernel in typed if kernel.kind not in _HELPERS] or typed
+    multiplying = [kernel for kernel in typed if kernel.layer_type not in _HELPERS] or typed
     found = {kernel_precision(kernel) for kernel in multiplying}
-    return next((kind for kind in ("fp32", "int8", "fp16") if kind in found), None if not found else found.pop())
+    return next((name for name in ("fp32", "int8", "fp16") if name in found), None if not found else found.pop())
 
 
-def kernel_precision(kernel: Kernel) -> str:
-    """int8 needs Int8 inputs and weights; fp16 Half inputs and weights; anything with Float is fp32."""
-    inputs = {_TYPES.get(kind, kind) for kind in kernel.inputs}
-    weights = {_TYPES.get(kind, kind) for kind in kernel.weights}
-    if "int8" in inputs and "int8" in weights:
-        return "int8"
-    both = inputs | weights
-    return "fp32" if "fp32" in both else "/".join(sorted(both))
-
-
-def _reason(node: Node, precision: str | None, asked: str) -> str:
+def _reason(node: OnnxNode, precision: str | None, asked: str) -> str:
     if precision is None:
         return "the list of kernels does not mention it"
     if asked == "int8" and not node.is_quantized:
@@ -205,14 +121,9 @@ def _reason(node: Node, precision: str | None, asked: str) -> str:
     return f"the builder computes it in {precision}"
 
 
-def _others_in_fp32(kernels: Sequence[Kernel], nodes: Sequence[Node]) -> tuple[str, ...]:
-    """Nodes without weights in kernels that write fp32, but for those that the model itself has in fp32."""
+def _others_in_fp32(kernels: Sequence[EngineKernel], nodes: Sequence[OnnxNode]) -> tuple[str, ...]:
+    """Return the nodes without weights in kernels of fp32, but for those that the model itself has in fp32."""
     expected = {node.name for node in nodes if node.is_fp32}
     known = {node.name for node in nodes if node.op_type not in (*WEIGHTED, "QuantizeLinear", "DequantizeLinear")}
-    found = dict.fromkeys(
-        name
-        for kernel in kernels
-        if all(_TYPES.get(kind) == "fp32" for kind in (*kernel.inputs, *kernel.outputs))
-        for name in kernel.nodes
-    )
+    found = dict.fromkeys(name for kernel in kernels if is_fp32(kernel) for name in kernel.nodes)
     return tuple(name for name in found if name in known and name not in expected)

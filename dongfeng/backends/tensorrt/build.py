@@ -1,4 +1,4 @@
-"""`build_engine`: an ONNX model as an engine file that says what it is, audited."""
+"""Building an engine file with its sidecar from an ONNX model, and auditing it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from dongfeng._version import __version__
 from dongfeng.backends.tensorrt import built_here
-from dongfeng.backends.tensorrt.audit import Audit, Kernel, Source, audit, parse_builder, parse_inspector
+from dongfeng.backends.tensorrt.audit import Audit, AuditSource, audit
+from dongfeng.backends.tensorrt.kernels import EngineKernel, parse_builder, parse_inspector
 from dongfeng.backends.tensorrt.library import TARGETS, import_library
 from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
 from dongfeng.backends.tensorrt.sidecar import Sidecar, sidecar_path
@@ -70,9 +71,9 @@ def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is bui
     rebuild: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> EngineReport:
-    """Build an engine file from a float ONNX model, and look what it computes in.
+    """Build an engine file from a float ONNX model, and audit what it computes in.
 
-    All types are those of the ONNX model that the engine is built from, which is made here: the library has no choice.
+    The engine is built from an ONNX model that has all its types in it, so that the library has no choice.
     The engine and its sidecar appear together, or neither.
 
     Args:
@@ -83,7 +84,7 @@ def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is bui
         target: "tensorrt_rtx", which builds without a GPU, or "tensorrt", which builds for the GPU it runs on.
         compute_capability: GPUs to build for, such as "8.6"; default: TensorRT-RTX's own, 8.0 and later.
         workspace_mb: Most scratch memory, in MiB (2**20 bytes).
-        dynamic: Least, best and largest batch, for a model whose batch is open.
+        dynamic: Least, best and largest batch, for a model whose batch is dynamic.
         batches: For int8: inputs to calibrate with, (N, C, H, W) float32, as the network takes them, about ten. None
             are needed for a model that is quantized already, with zero points 0 and float biases.
         in_float: For int8: nodes that stay in float; None: found by measurement.
@@ -126,7 +127,7 @@ def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is bui
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What was asked for."""
+    """The precision, target and limits that an engine is to have."""
 
     precision: str
     target: str
@@ -136,6 +137,7 @@ class _Wanted:
     tf32: bool
 
     def check(self) -> None:
+        """Refuse what cannot be meant, before any work is done."""
         if self.precision not in PRECISIONS:
             raise BackendUnavailable(
                 f'engines are built in {", ".join(PRECISIONS)}; the precision is "{self.precision}"'
@@ -148,7 +150,7 @@ class _Wanted:
             raise ConversionError(f"the workspace is {self.workspace_mb} MB; expected at least 1")
 
     def command(self, metadata: Mapping[str, str], path: Path) -> str:
-        """The command line that builds such an engine."""
+        """Return the command line that builds such an engine."""
         name = json.loads(metadata.get("dongfeng.name", '"NET"'))
         words = ["dongfeng", "convert", str(name), "-o", str(path), "--precision", self.precision]
         words += ["--target", self.target]
@@ -166,10 +168,10 @@ def _capabilities(given: Sequence[str | float]) -> tuple[str, ...]:
 
 
 def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Path) -> Result:
-    """Run the worker.
+    """Build the plan in a process of its own.
 
     Raises:
-        ConversionError: it refuses, or dies; its whole log is kept beside the engine.
+        ConversionError: the library refuses, or the process dies; its whole log is kept beside the engine.
     """
     with tempfile.TemporaryDirectory(prefix="dongfeng-engine-") as name:
         folder = Path(name)
@@ -200,22 +202,22 @@ def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Pat
 
 
 def _environment() -> dict[str, str]:
-    """One in which the child finds this dongfeng, wherever it works."""
+    """Return environment variables with which a child process finds this dongfeng from any folder."""
     here = str(Path(__file__).resolve().parents[3])
     others = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([here, others] if others else [here])}
 
 
 def _died(done: subprocess.CompletedProcess[str]) -> str:
-    """What can be said of a process that has left no result."""
-    said = done.stderr.strip().splitlines()
+    """Return what ended a process that has left no result."""
+    errors = done.stderr.strip().splitlines()
     how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
-    why = ", most likely for want of memory" if done.returncode == -9 else f": {said[-1]}" if said else ""
+    why = ", most likely for want of memory" if done.returncode == -9 else f": {errors[-1]}" if errors else ""
     return f"the building process died ({how}){why}"
 
 
 def _keep_log(log: Path, path: Path) -> str:
-    """Keep the log of a failed build beside the engine that is not there."""
+    """Keep the log of a failed build where the engine would be, and return the end of a message that names it."""
     kept = path.with_name(f"{path.name}.log")
     try:
         kept.write_bytes(log.read_bytes())
@@ -225,13 +227,13 @@ def _keep_log(log: Path, path: Path) -> str:
 
 
 def _audited(result: Result, model: onnx.ModelProto, precision: str, path: Path) -> Audit:
-    """What the engine computes in.
+    """Audit what the engine computes in, by the inspector's list if that knows every layer, else by the builder's.
 
     Raises:
         ConversionError: the precision asked for is nowhere in it, or nobody can say.
     """
     nodes = nodes_of(model)
-    sources: dict[Source, list[Kernel]] = {
+    sources: dict[AuditSource, list[EngineKernel]] = {
         "inspector": parse_inspector(result.inspector) if result.inspector else [],
         "builder": parse_builder(result.layers),
     }
@@ -241,7 +243,6 @@ def _audited(result: Result, model: onnx.ModelProto, precision: str, path: Path)
             f"{path}: version {result.library_version} of the library does not list what the engine computes in, so "
             "its precision is not known"
         )
-    # The inspector counts for more, if it knows every layer.
     found = next((one for one in audits if None not in {layer.precision for layer in one.layers}), audits[-1])
     if found.layers and len(found.exceptions) == len(found.layers):
         raise ConversionError(f"{path}: nothing came out in {precision}: {found.summary()}")

@@ -1,4 +1,4 @@
-"""An ONNX model as TensorRT is to compute it: the types in it are the engine's."""
+"""Preparing an ONNX model for TensorRT: the types in it are those that the engine shall have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.backends.tensorrt.audit import WEIGHTED, Node
+from dongfeng.backends.tensorrt.audit import WEIGHTED, OnnxNode
 from dongfeng.errors import ConversionError
 from dongfeng.passes.head import SCOPE
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_model(model: onnx.ModelProto | str | PathLike[str]) -> tuple[onnx.ModelProto, str]:
-    """A copy of a model in which every node has a name of its own, and the SHA-256 of what was given.
+    """Return a copy of a model in which every node has a name of its own, and the SHA-256 of the original.
 
     Raises:
         ConversionError: the file is no ONNX file.
@@ -58,7 +58,7 @@ def in_precision(
     in_float: Collection[str] | None,
     progress: Callable[[str], None],
 ) -> onnx.ModelProto:
-    """The model with the types of a precision in it; int8 is made from batches unless it is there already.
+    """Return the model with the types of a precision in it; a float one is quantized with batches for int8.
 
     Raises:
         ConversionError: there are no batches, or batches for another precision, or the model is of another precision.
@@ -83,15 +83,15 @@ def in_precision(
     return to_fp16(model)
 
 
-def nodes_of(model: onnx.ModelProto) -> list[Node]:
-    """The nodes as an audit needs them."""
+def nodes_of(model: onnx.ModelProto) -> list[OnnxNode]:
+    """Return the nodes as an audit needs them."""
     makers = {name: node for node in model.graph.node for name in node.output}
 
     def is_dequantized(name: str) -> bool:
         return name in makers and makers[name].op_type == "DequantizeLinear"
 
     return [
-        Node(
+        OnnxNode(
             node.name,
             node.op_type,
             node.op_type in WEIGHTED and len(node.input) > 1 and all(map(is_dequantized, node.input[:2])),
@@ -102,10 +102,10 @@ def nodes_of(model: onnx.ModelProto) -> list[Node]:
 
 
 def _check_quantized(model: onnx.ModelProto) -> None:
-    """Refuse eight bits in a form that TensorRT does not take.
+    """Refuse a quantized model that TensorRT does not take.
 
     Raises:
-        ConversionError: it is the form for CPUs.
+        ConversionError: it is quantized for CPUs, with zero points.
     """
     from onnx import numpy_helper
 
