@@ -78,13 +78,13 @@ def test_the_script_builds_times_and_profiles_each_precision(board: str, precisi
     )
     assert (done.returncode, done.stderr) == (0, "")
     calls = (tmp_path / "log").read_text().splitlines()
-    assert calls == [" ".join(call) for kind in precisions for call in commands(BOARDS[board], "a_b_c", kind)]
+    assert calls == [" ".join(call) for kind in precisions for call in commands(BOARDS[board].options, "a_b_c", kind)]
     made = {file.name for file in (tmp_path / "my bundle").iterdir()}
     assert made >= {f"a_b_c_{kind}{suffix}" for kind in precisions for suffix in (".engine", "_profile.json")}
 
 
 def test_the_options_are_those_of_the_boards_generation() -> None:
-    old, new = BOARDS["tx2"], BOARDS["orin"]
+    old, new = BOARDS["tx2"].options, BOARDS["orin"].options
     assert commands(old, "m", "fp16")[0] == [
         "--onnx=m.onnx",
         "--saveEngine=m_fp16.engine",

@@ -1,4 +1,4 @@
-"""A folder for a board whose TensorRT is too old, or too far away, for anything of ours: ONNX, commands, a readme."""
+"""Bundles for boards whose TensorRT is too old, or too far away, for anything of ours: ONNX, commands, a readme."""
 
 from __future__ import annotations
 
@@ -21,16 +21,28 @@ _TIMING = ("--warmUp=1000", "--duration=10", "--useSpinWait")
 
 
 @dataclass(frozen=True)
+class TrtexecOptions:
+    """The options that differ between versions of trtexec.
+
+    Attributes:
+        workspace: For 1 GiB of scratch memory.
+        has_tf32: Whether fp32 is computed in TF32 unless an option forbids it.
+    """
+
+    workspace: str
+    has_tf32: bool = False
+
+
+@dataclass(frozen=True)
 class Board:
-    """What runs on a board at the end of its maker's support, or at present.
+    """A board with the software at the end of its maker's support, or at present.
 
     Attributes:
         title: Its name.
         software: Its last system and TensorRT.
         opset: The newest ONNX opset that is safe there.
-        precisions: What its GPU computes faster than the one before it in this list, and fp32.
-        workspace: trtexec's option for 1 GiB of scratch memory.
-        has_tf32: Whether fp32 would be computed in TF32 unless trtexec is told not to.
+        precisions: fp32, and each that its GPU computes faster than the one before it in this list.
+        options: Of its trtexec.
 
     Source: NVIDIA, release notes of JetPack and of onnx-tensorrt, support matrix of TensorRT.
     """
@@ -39,21 +51,24 @@ class Board:
     software: str
     opset: int
     precisions: tuple[str, ...]
-    workspace: str
-    has_tf32: bool = False
+    options: TrtexecOptions
 
 
-_OLD, _NEW = "--workspace=1024", "--memPoolSize=workspace:1024"
+PRECISIONS = ("fp32", "fp16", "int8")
+OLD_WORKSPACE, NEW_WORKSPACE = "--workspace=1024", "--memPoolSize=workspace:1024"
+_OLD, _NEW = TrtexecOptions(OLD_WORKSPACE), TrtexecOptions(NEW_WORKSPACE)
 BOARDS = {
     "tx2": Board("Jetson TX2", "JetPack 4.6, TensorRT 8.2", 13, ("fp32", "fp16"), _OLD),
     "nano": Board("Jetson Nano", "JetPack 4.6, TensorRT 8.2", 13, ("fp32", "fp16"), _OLD),
-    "xavier": Board("Jetson Xavier", "JetPack 5.1, TensorRT 8.5", 17, ("fp32", "fp16", "int8"), _NEW),
-    "orin": Board("Jetson Orin", "JetPack 6, TensorRT 8.6 or 10.3", 17, ("fp32", "fp16", "int8"), _NEW, has_tf32=True),
+    "xavier": Board("Jetson Xavier", "JetPack 5.1, TensorRT 8.5", 17, PRECISIONS, _NEW),
+    "orin": Board(
+        "Jetson Orin", "JetPack 6, TensorRT 8.6 or 10.3", 17, PRECISIONS, TrtexecOptions(NEW_WORKSPACE, has_tf32=True)
+    ),
 }
 
 
 def board_named(name: str) -> Board:
-    """The board of that name.
+    """Return the board of that name.
 
     Raises:
         ConversionError: there is none.
@@ -63,31 +78,31 @@ def board_named(name: str) -> Board:
     return BOARDS[name]
 
 
-def commands(board: Board, name: str, precision: str) -> list[list[str]]:
-    """Arguments of trtexec: build an engine; measure it; measure its layers, which slows the whole.
+def commands(options: TrtexecOptions, name: str, precision: str) -> list[list[str]]:
+    """Return the arguments of three runs of trtexec: build an engine; time it; time its layers, which slows the whole.
 
     Args:
-        board: The board.
+        options: Those of the board's trtexec.
         name: Of the ONNX file, without its suffix.
         precision: One of the board's.
     """
     engine = f"{name}_{precision}.engine"
-    types = {"fp32": ["--noTF32"] if board.has_tf32 else [], "fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}
+    types = {"fp32": ["--noTF32"] if options.has_tf32 else [], "fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}
     return [
-        [f"--onnx={name}.onnx", f"--saveEngine={engine}", board.workspace, *types[precision]],
+        [f"--onnx={name}.onnx", f"--saveEngine={engine}", options.workspace, *types[precision]],
         [f"--loadEngine={engine}", *_TIMING],
         [f"--loadEngine={engine}", "--dumpProfile", f"--exportProfile={name}_{precision}_profile.json"],
     ]
 
 
 def write_bundle(model: onnx.ModelProto, folder: Path, name: str, board: Board) -> list[Path]:
-    """Write the folder.
+    """Write the model, the commands that build and time it, and a readme.
 
     Args:
         model: The model, of the board's opset at most, its size fixed.
-        folder: Where to write; it is made.
-        name: What to call the model there.
-        board: What it is for.
+        folder: Where to write; it is created.
+        name: Name of the model there.
+        board: The board that it is for.
 
     Returns:
         The files.
@@ -123,7 +138,7 @@ def _script(board: Board, name: str) -> str:
     ]
     for precision in board.precisions:
         lines += ["", f'echo "== {precision}"']
-        lines += [_line(arguments) for arguments in commands(board, name, precision)]
+        lines += [_line(arguments) for arguments in commands(board.options, name, precision)]
     return "\n".join(lines) + "\n"
 
 

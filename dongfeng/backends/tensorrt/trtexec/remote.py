@@ -1,4 +1,4 @@
-"""Latency on a board, measured by the board's own `trtexec` over `ssh`; nothing of ours needs to be installed there."""
+"""Measuring latency on a board by its own `trtexec` over `ssh`; nothing of ours needs to be installed there."""
 
 from __future__ import annotations
 
@@ -16,20 +16,26 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from dongfeng.backends.tensorrt.trtexec.boards import BOARDS, TRTEXEC, Board, commands
+from dongfeng.backends.tensorrt.trtexec.boards import (
+    BOARDS,
+    NEW_WORKSPACE,
+    OLD_WORKSPACE,
+    PRECISIONS,
+    TRTEXEC,
+    TrtexecOptions,
+    commands,
+)
 from dongfeng.backends.tensorrt.trtexec.output import TrtexecTiming, last_error, parse_timing
 from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer, parse_trtexec
 from dongfeng.backends.tensorrt.trtexec.ssh import CopyError, Remote
 from dongfeng.errors import DeviceError, DongfengWarning
 
-PRECISIONS = ("fp32", "fp16", "int8")
 _CLEANING_S = 60
 _NAME = "model"
 _FOLDER = re.compile(r"/[A-Za-z0-9._/+-]*")
 _FREE_KIB = re.compile(r"\s(\d+)\s+\d+%\s")  # in what `df -Pk` prints
 _FULL_KIB = 64
 _BY_SIGNAL = 128  # what a shell adds to the number
-_OLD_WORKSPACE, _NEW_WORKSPACE = "--workspace=1024", "--memPoolSize=workspace:1024"
 _PROGRAM = re.compile(r"[^-\s][^\x00-\x1f]*")
 
 # Each is one line, for some login shells take no more in quotes.
@@ -100,9 +106,9 @@ def measure_remote(  # noqa: PLR0913 - one keyword for each thing that differs b
         identity: Private key.
         known_hosts: File of host keys to trust.
         timeout_s: Time for everything, in seconds; an engine can take many minutes to build.
-        folder: Absolute path of the folder on the board in which ours is made.
+        folder: Absolute path of the folder on the board in which a new one is created.
         with_layers: Time the layers too, in a run of their own.
-        on_step: Is told what is being done.
+        on_step: Called with what is being done.
 
     Raises:
         DeviceError: ssh, the board, its disk, its trtexec, or what that printed; the message says which.
@@ -113,14 +119,15 @@ def measure_remote(  # noqa: PLR0913 - one keyword for each thing that differs b
     _check(precision, device, trtexec, folder, timeout_s)
     key, hosts = (None if file is None else Path(file) for file in (identity, known_hosts))
     remote = Remote(target, port, key, hosts, deadline=monotonic() + timeout_s)
-    session = _Session(remote, f"{folder.rstrip('/')}/dongfeng-{secrets.token_hex(8)}", on_step or (lambda _: None))
+    own_folder = f"{folder.rstrip('/')}/dongfeng-{secrets.token_hex(8)}"
+    measurement = _Measurement(remote, own_folder, on_step or (lambda _: None))
     try:
-        program, board = session.find(trtexec, precision)
-        with session.new_folder(path):
-            timing = session.measure(program, commands(board, _NAME, precision), with_layers=with_layers)
+        program, options = measurement.find(trtexec, precision)
+        with measurement.new_folder(path):
+            timing = measurement.measure(program, commands(options, _NAME, precision), with_layers=with_layers)
     except subprocess.TimeoutExpired as error:
         raise DeviceError(
-            f"{target}: not done after {timeout_s:g} s ({session.doing}): is it busy? Else allow more time"
+            f"{target}: not done after {timeout_s:g} s ({measurement.doing}): is it busy? Else allow more time"
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return RemoteResult(target, device, precision, timing, digest, program)
@@ -139,7 +146,7 @@ def _check(precision: str, device: str | None, trtexec: str, folder: str, timeou
         raise DeviceError(f"timeout of {timeout_s:g} s: expected more than 0")
 
 
-class _Session:
+class _Measurement:
     """The steps of a measurement, and which of them is under way."""
 
     def __init__(self, remote: Remote, folder: str, on_step: Callable[[str], object]) -> None:
@@ -153,8 +160,8 @@ class _Session:
     def _fail(self, problem: str) -> NoReturn:
         raise DeviceError(f"{self._remote.target}: {problem}")
 
-    def find(self, trtexec: str, precision: str) -> tuple[str, Board]:
-        """Path of the board's trtexec, and which options that takes: by its own help, not by its version."""
+    def find(self, trtexec: str, precision: str) -> tuple[str, TrtexecOptions]:
+        """Return the path of the board's trtexec, and the options that its own help names."""
         self._step("looking for trtexec")
         elsewhere = trtexec if "/" in trtexec else f"{TRTEXEC.rpartition('/')[0]}/{trtexec}"
         done = self._remote.run(_FIND, trtexec, elsewhere)
@@ -169,19 +176,19 @@ class _Session:
             self._fail(
                 f"{found[1]} has no {option}: there the ONNX decides; give one of {precision}, and precision fp32"
             )
-        workspace = _NEW_WORKSPACE if "--memPoolSize" in help_ else _OLD_WORKSPACE
-        return found[1], Board("", "", 0, PRECISIONS, workspace, has_tf32="--noTF32" in help_)
+        workspace = NEW_WORKSPACE if "--memPoolSize" in help_ else OLD_WORKSPACE
+        return found[1], TrtexecOptions(workspace, has_tf32="--noTF32" in help_)
 
     @contextmanager
     def new_folder(self, onnx: Path) -> Iterator[None]:
-        """The folder on the board with the ONNX in it, for as long as the block lasts."""
+        """Keep a folder on the board with the ONNX in it for as long as the block lasts."""
         needed = onnx.stat().st_size
         self._step(f"copying {onnx.name} ({needed / 1e6:.1f} MB)")
         try:
-            made = self._remote.run(_MAKE, self._folder)
-            if made.code:
-                self._fail(f"no folder can be made there: {last_error(made.text)}")
-            self._check_space(made.text, needed)
+            created = self._remote.run(_MAKE, self._folder)
+            if created.code:
+                self._fail(f"no folder can be made there: {last_error(created.text)}")
+            self._check_space(created.text, needed)
             try:
                 self._remote.put(onnx, f"{self._folder}/{_NAME}.onnx")
             except CopyError:
@@ -199,7 +206,7 @@ class _Session:
             self._fail(f"its disk is full: {needed_free} in {self._folder.rpartition('/')[0]}; make room there")
 
     def _remove(self) -> None:
-        """Whatever else went wrong is what the user has to hear of, so a failure here is a warning."""
+        """Remove the folder; a failure is a warning, so that it does not hide an error before it."""
         try:
             remote = replace(self._remote, deadline=monotonic() + _CLEANING_S)
             done = remote.run(_CLEAN, self._folder)
