@@ -1,4 +1,4 @@
-"""What every backend offers, and what it is asked for."""
+"""The protocols of backends, and how a model is to run."""
 
 from __future__ import annotations
 

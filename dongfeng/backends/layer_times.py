@@ -1,4 +1,4 @@
-"""Medians of what profilers say of each run."""
+"""Medians of the times that profilers give for each run."""
 
 from __future__ import annotations
 

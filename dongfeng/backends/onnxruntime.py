@@ -64,8 +64,8 @@ class OnnxRuntime:
         from onnxruntime import OrtValue
 
         session = self._opened()
-        kind, _, number = self.device.partition(":")
-        place = (kind, int(number or 0))
+        device, _, number = self.device.partition(":")
+        place = (device, int(number or 0))
         result = self.infer(inputs, [output])[output]
         binding = session.io_binding()
         binding.bind_ortvalue_input(next(iter(self.inputs)), OrtValue.ortvalue_from_numpy(inputs, *place))

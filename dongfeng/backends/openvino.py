@@ -28,7 +28,7 @@ _RESULT_SUFFIX = "/sink_port_0"
 class OpenVino:
     """An ONNX model on OpenVINO; see `Backend`.
 
-    With one stream, calls from several threads take turns: one alone has all the threads there are. What a quantized
+    With one stream, calls from several threads wait for each other: each has all threads of the CPU. What a quantized
     model leaves in float is computed in bf16 on a CPU that has it.
     """
 

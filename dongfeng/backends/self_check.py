@@ -1,4 +1,4 @@
-"""Three numbers that every backend can be asked to compute."""
+"""The self-check of a backend: it computes three numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXPECTED = [1.0, 3.0, 5.0]
 
 
 def three_numbers() -> Net:
-    """A net on (1, 3, 1, 1) numbers: y = 2 x + 1, as a convolution."""
+    """Return a net on (1, 3, 1, 1) numbers: y = 2 x + 1, as a convolution."""
     from dongfeng.caffe.message import message
     from dongfeng.net.graph import Layer, Net
 
@@ -27,6 +27,6 @@ def three_numbers() -> Net:
 
 
 def wrong_numbers(backend: Backend) -> str | None:
-    """What is wrong with the numbers that a backend computes with that net; None if nothing is."""
+    """Say what is wrong with the numbers that a backend computes with that net; None if nothing is."""
     got = backend.run(np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1), OUTPUT).ravel().tolist()
     return None if got == _EXPECTED else f"2 x + 1 for 0, 1, 2 gave {got}; expected {_EXPECTED}"

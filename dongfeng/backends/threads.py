@@ -1,4 +1,4 @@
-"""How many threads of the CPU there are, and how several images in progress share them."""
+"""Threads of the CPU, and how several images in progress share them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _OLDEST = {"tensorrt_rtx": 7.5, "tensorrt": 5.0}  # compute capability that some
 class TensorRtRtx:
     """An engine, or an ONNX model as one, on TensorRT-RTX; see `Backend`.
 
-    Calls from several threads take turns: one alone fills the GPU.
+    Calls from several threads wait for each other: one alone fills the GPU.
     """
 
     name = "tensorrt_rtx"

@@ -1,4 +1,4 @@
-"""Which engines dongfeng has built on this machine: their hashes, each the name of a small file in the cache folder.
+"""Hashes of the engines that dongfeng has built on this machine, each the name of a small file in the cache folder.
 
 An engine is a program for the GPU and for its host, so one from elsewhere is run only where the caller trusts it.
 """

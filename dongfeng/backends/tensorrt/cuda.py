@@ -69,7 +69,7 @@ class CudaBuffer:
         self._stream.copy(self._pinned, self.device, self.host.nbytes, "cudaMemcpyDeviceToHost")
 
     def free(self) -> None:
-        """Give both back; the array must not be touched afterwards."""
+        """Free both; the array must not be touched afterwards."""
         with contextlib.suppress(BackendUnavailable):
             self._stream.call("cudaFree", self.device)
         if self._pinned:
@@ -108,9 +108,10 @@ class CudaStream:
             raise BackendUnavailable(f'device "cuda:{self.index}": {name} failed: {_error_text(self._runtime, error)}')
         return values[0] if len(values) == 1 else tuple(values)
 
-    def copy(self, target: int, source: int, size: int, kind: str) -> None:
+    def copy(self, target: int, source: int, size: int, direction: str) -> None:
         """Queue a copy."""
-        self.call("cudaMemcpyAsync", target, source, size, getattr(self._runtime.cudaMemcpyKind, kind), self._stream)
+        kind = getattr(self._runtime.cudaMemcpyKind, direction)
+        self.call("cudaMemcpyAsync", target, source, size, kind, self._stream)
 
     def wait(self) -> None:
         """Wait until all that was queued is done."""
@@ -135,13 +136,13 @@ class CudaStream:
         self.call("cudaGraphLaunch", self._graph, self._stream)
 
     def forget(self) -> None:
-        """Drop the recorded work: its addresses are valid no longer."""
+        """Drop the recorded work, whose addresses are no longer valid."""
         if self._graph is not None:
             self.call("cudaGraphExecDestroy", self._graph)
             self._graph = None
 
     def close(self) -> None:
-        """Give the stream back."""
+        """Destroy the stream."""
         with contextlib.suppress(BackendUnavailable):
             self.forget()
             self.call("cudaStreamDestroy", self._stream)

@@ -17,7 +17,7 @@ from dongfeng.backends.tensorrt.sidecar import Sidecar, read_sidecar, sidecar_pa
 from dongfeng.errors import BackendUnavailable, EngineMismatch, UnknownModel
 
 SUFFIXES = (".engine", ".plan")
-OLDEST_CAPABILITY = 8.0  # what TensorRT-RTX builds for where nothing is said
+OLDEST_CAPABILITY = 8.0  # that TensorRT-RTX builds for by default
 _MAGIC = b"trt"  # second to fourth byte of every plan
 _SMALLEST = 64  # bytes of a plan's header
 

@@ -1,4 +1,4 @@
-"""The GPU of this machine, asked through NVIDIA's own Python package."""
+"""Queries of this machine's GPU, through NVIDIA's own Python package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def cuda_runtime() -> Any:
-    """CUDA's runtime API as a module.
+    """Import CUDA's runtime API.
 
     Raises:
         ImportError: the package cuda-python is not installed.
@@ -19,7 +19,7 @@ def cuda_runtime() -> Any:
 
 
 def compute_capability(device: int = 0) -> str | None:
-    """Compute capability of a GPU, such as "8.6"; None where there is none that CUDA can use."""
+    """Return the compute capability of a GPU, such as "8.6"; None where there is none that CUDA can use."""
     try:
         runtime = cuda_runtime()
         error, count = runtime.cudaGetDeviceCount()

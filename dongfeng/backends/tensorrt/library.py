@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX through one door: where they differ, the feature is looked for, not the version."""
+"""TensorRT and TensorRT-RTX in any version: where they differ, features are looked for, not version numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Log = Callable[[str, str], None]  # severity, such as "ERROR", and message
 
 
 def check_target(target: str) -> None:
-    """Refuse a target that there is none of.
+    """Refuse an unknown target.
 
     Raises:
-        BackendUnavailable: naming those there are.
+        BackendUnavailable: the message names those there are.
     """
     if target not in TARGETS:
         raise BackendUnavailable(f'no engine target is called "{target}"; there are: {", ".join(TARGETS)}')
@@ -31,12 +31,12 @@ def is_installed(target: str) -> bool:
 
 
 def how_to_install(target: str) -> str:
-    """What to run where the library is missing."""
+    """Return the command that installs the library."""
     return f'pip install "dongfeng[{target.replace("_", "-")}]"'
 
 
 def import_library(target: str) -> Any:
-    """The library of a target.
+    """Import the library of a target.
 
     Raises:
         BackendUnavailable: it is not installed, does not load, or is too old to take every type from the ONNX file.
@@ -59,7 +59,7 @@ def import_library(target: str) -> Any:
 
 
 def logger(library: Any, log: Log) -> Any:
-    """A logger that hands every message on; what goes wrong is nowhere else."""
+    """Return a logger that hands every message on; the library reports errors nowhere else."""
 
     class Logger(library.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -72,7 +72,7 @@ def logger(library: Any, log: Log) -> Any:
 
 
 def network_flags(library: Any) -> int:
-    """Flags of a network whose types are those of its ONNX file and nothing else."""
+    """Return the flags of a network whose types are those of its ONNX file and nothing else."""
     flag = _typed_flag(library)
     return 0 if flag is None else 1 << int(flag)  # where there is none, networks are never anything else
 
@@ -110,27 +110,30 @@ def configure(
 
 
 def compute_capabilities(library: Any) -> dict[str, Any]:
-    """What the library can build for without such a GPU, by name, such as "8.6"; empty: for its own GPU alone."""
-    kinds = getattr(library, "ComputeCapability", None)
-    found = {} if kinds is None else kinds.__members__
-    return {f"{name[2:-1]}.{name[-1]}": kind for name, kind in found.items() if name.startswith("SM")}
+    """Return the GPUs that the library can build for without having one, by name, such as "8.6".
+
+    Empty for a library that builds for the GPU it runs on alone.
+    """
+    capabilities = getattr(library, "ComputeCapability", None)
+    found = {} if capabilities is None else capabilities.__members__
+    return {f"{name[2:-1]}.{name[-1]}": value for name, value in found.items() if name.startswith("SM")}
 
 
 def header_complaint(library: Any, plan: bytes) -> str | None:
-    """What the library itself says against the header of a plan; None if nothing, or if it cannot tell.
+    """Return what the library itself has against the header of a plan; None if nothing, or if it cannot check one.
 
     Neither a plan that is cut behind its header nor one with flipped bytes is noticed.
     """
-    said: list[str] = []
-    runtime = library.Runtime(logger(library, lambda _, message: said.append(message)))
+    messages: list[str] = []
+    runtime = library.Runtime(logger(library, lambda _, message: messages.append(message)))
     if not hasattr(runtime, "get_engine_validity"):
         return None
     runtime.get_engine_validity(plan)
-    about_engine = [message for message in said if message.startswith("The engine")]
+    about_engine = [message for message in messages if message.startswith("The engine")]
     return _readable(about_engine[0]) if about_engine else None
 
 
 def _readable(message: str) -> str:
-    """A message in which numbers of a version stand as such: the library prints them as characters."""
+    """Return a message with the numbers of a version as digits: the library prints them as characters."""
     first = message.partition(". ")[0].rstrip(".")
     return "".join(char if char.isprintable() else str(ord(char)) for char in first)

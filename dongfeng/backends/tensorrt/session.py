@@ -78,7 +78,7 @@ class EngineSession:
         self._stream.wait()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Free the engine, its memory and its stream."""
         self._stream.use()
         self._stream.close()
         self._free()

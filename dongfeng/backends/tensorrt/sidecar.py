@@ -1,4 +1,4 @@
-"""What stands beside an engine file: where it is from, what it is for, and how to tell that it is whole."""
+"""The file beside an engine: where the engine is from, what it is for, and what it must be like to be whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What is known of an engine file.
+    """The origin, purpose and hash of an engine file.
 
     Attributes:
         schema: Version of this form.

@@ -1,4 +1,4 @@
-"""Builds one engine in a process of its own: `python -m dongfeng.backends.tensorrt.worker JOB`.
+"""Build one engine in a process of its own: `python -m dongfeng.backends.tensorrt.worker JOB`.
 
 A build that fails can change a later one in the same process, and may end the process. JOB is a JSON file of `Job`; the
 plan, the log and the result are written where it says.
@@ -26,7 +26,7 @@ _SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to build, and where to put it.
+    """An engine to build, and the files to write.
 
     Attributes:
         target: "tensorrt_rtx" or "tensorrt".
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(kw_only=True)
 class Result:
-    """What came of a job.
+    """The outcome of a job.
 
     Attributes:
         problem: Why there is no plan; empty where there is one.
@@ -106,7 +106,7 @@ class _Log:
 
     def __call__(self, severity: str, message: str) -> None:
         self._file.write(f"[{severity}] {message}\n")
-        self._file.flush()  # what was said before a crash is what matters
+        self._file.flush()  # the last message before a crash tells its cause
         if message.startswith("Layers:"):
             self.layers = message
         if severity in _SERIOUS:
@@ -164,11 +164,11 @@ def _parse(library: Any, network: Any, onnx: Path, log: _Log) -> None:
     if parser.parse(onnx.read_bytes()):
         return
     problems = [parser.get_error(index) for index in range(parser.num_errors)]
-    said = [
+    errors = [
         f"{problem.node_operator() or 'model'} {problem.node_name()!r}: {' '.join(problem.desc().split())}"
         for problem in problems
     ]
-    raise ConversionError(f"the parser refused the model: {'; '.join(said) or log.last_error()}")
+    raise ConversionError(f"the parser refused the model: {'; '.join(errors) or log.last_error()}")
 
 
 def _set_batch(builder: Any, network: Any, config: Any, dynamic: Sequence[int] | None) -> None:

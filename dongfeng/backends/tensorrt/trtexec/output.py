@@ -1,4 +1,4 @@
-"""What `trtexec` prints, from TensorRT 5 to 10, as figures.
+"""Reading what `trtexec` prints, from TensorRT 5 to 10.
 
 Five generations of text are known. 5 and 6 print an average of every ten runs; 7 prints blocks with one figure a line;
 8.0 to 8.3 a summary with one quantity a line, among them an end-to-end latency; 8.4 leaves that out; 8.5 and later give
@@ -37,7 +37,7 @@ _EXPECTED = 'expected trtexec\'s summary ("GPU Compute Time: min = ... ms, ... m
 
 @dataclass(frozen=True)
 class Latency:
-    """One quantity over all runs, in milliseconds; None where that trtexec does not print it."""
+    """Statistics of one time over all runs, in milliseconds; None where that trtexec does not print them."""
 
     mean_ms: float
     median_ms: float | None = None
@@ -66,7 +66,7 @@ class TrtexecTiming:
 
     @property
     def headline(self) -> str:
-        """What `latency_ms` is of all runs: "median", or "mean" where no median is printed."""
+        """Name of the statistic that `latency_ms` is: "median", or "mean" where no median is printed."""
         return "mean" if self.gpu.median_ms is None else "median"
 
     @property
@@ -96,19 +96,19 @@ def parse_timing(text: str) -> TrtexecTiming:
 
 
 def last_error(text: str) -> str:
-    """The last word of trtexec on what went wrong, printable and in one line.
+    """Return trtexec's last error that is a cause, printable and in one line.
 
-    Of its errors, the last one that is a cause; "Engine set up failed" and its like only follow from one.
+    "Engine set up failed" and its like only follow from a cause.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"\[[EF]\]", line)]
     causes = [line for line in errors if not _CONSEQUENCE.search(line)]
-    last = next((kind[-1] for kind in (causes, errors, lines) if kind), "it printed nothing")
+    last = next((found[-1] for found in (causes, errors, lines) if found), "it printed nothing")
     return _shown(_STAMP.sub("", last))
 
 
 def version_of(text: str) -> str | None:
-    """TensorRT's version as printed, or taken from the banner: v8401 is 8.4.1 and v100300 is 10.3.0."""
+    """Return TensorRT's version as printed, or taken from the banner: v8401 is 8.4.1 and v100300 is 10.3.0."""
     printed = _VERSION.search(text)
     if printed:
         return printed[1]
@@ -144,7 +144,7 @@ def _line_of_8(name: str, quantities: Mapping[str, str]) -> Latency:
 
 
 def _read_7(lines: Sequence[str]) -> tuple[Latency, Latency | None] | None:
-    """The block "GPU Compute"; where a log leaves it out, the mean of the averages, if the run got to its end."""
+    """Read the block "GPU Compute"; where a log leaves it out, the mean of the averages, if the run got to its end."""
     if "Host Latency" not in lines:
         return None
     host = _block_of_7("Host Latency", lines)
@@ -170,7 +170,7 @@ def _block_of_7(name: str, lines: Sequence[str]) -> Latency:
 
 
 def _read_5(lines: Sequence[str]) -> tuple[Latency, Latency | None] | None:
-    """A percentile of ten runs is their largest, so none is reported."""
+    """Read the averages of ten runs each; the percentiles are left out, for of ten runs they are the largest."""
     averages = [match.groups() for line in lines if (match := _AVERAGE_OF_5.fullmatch(line))]
     if not averages:
         return None
@@ -179,7 +179,7 @@ def _read_5(lines: Sequence[str]) -> tuple[Latency, Latency | None] | None:
 
 
 def _latency(name: str, figures: Mapping[str, float], p99: float | None) -> Latency:
-    """Figures that can be true of one list of times."""
+    """Check that the figures can be true of one list of times."""
     missing = [key for key in ("min", "max", "mean", "median") if key not in figures]
     if missing:
         raise DeviceError(f'trtexec\'s "{name}" is cut off: {missing[0]} is missing')
@@ -202,11 +202,11 @@ def _throughput(lines: Sequence[str]) -> float | None:
 
 
 def _ending(lines: Sequence[str]) -> str:
-    said = [line for line in lines if line]
-    return f'it ends with "{_shown(said[-1])}"' if said else "it is empty"
+    written = [line for line in lines if line]
+    return f'it ends with "{_shown(written[-1])}"' if written else "it is empty"
 
 
 def _shown(text: str) -> str:
-    """In one line that is not too long; what a board prints must not reach the terminal as a control sequence."""
+    """Return text in one line of limited length, without the control sequences that a board may print."""
     plain = "".join(char if char.isprintable() else " " for char in text).strip()
     return plain if len(plain) <= _MOST_SHOWN else f"{plain[:_MOST_SHOWN]}..."

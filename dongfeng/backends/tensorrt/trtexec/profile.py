@@ -1,4 +1,4 @@
-"""What `trtexec --exportProfile` writes: the time of each layer, of any generation of TensorRT."""
+"""Reading what `trtexec --exportProfile` writes: the time of each layer, of any generation of TensorRT."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_trtexec(path: str | PathLike[str]) -> list[TrtexecLayer]:
 
 
 def parse_trtexec(text: str | bytes, *, source: str) -> list[TrtexecLayer]:
-    """Read the same from the file's content.
+    """Read the layers of a profile from its file's content.
 
     Args:
         text: The content.

@@ -1,4 +1,4 @@
-"""Another machine, by the OpenSSH programs `ssh` and `scp`: scripts run there, files copied there and back.
+"""Scripts run on another machine, and files copied there and back, by the OpenSSH programs `ssh` and `scp`.
 
 Host keys are always checked, whatever the user's configuration says, and nothing is ever asked for at the terminal.
 What a user gives reaches the other machine's shell as quoted arguments of a fixed script, never as part of one.
@@ -36,7 +36,7 @@ _OPTIONS = (
     "RemoteCommand=none",
     "RequestTTY=no",
     "ControlMaster=no",  # one that stays in the background would keep our pipes open
-    "LogLevel=INFO",  # what goes wrong is told by its lines
+    "LogLevel=INFO",  # its lines name what goes wrong
 )
 _OF_SSH = 255  # exit code of ssh's own failures
 _EXIT = re.compile(r"\ndongfeng-exit:(\d+)\n\Z")
@@ -70,7 +70,7 @@ _REASONS = (
 
 
 class Done(NamedTuple):
-    """What a script on the other machine has printed, stdout and stderr together, and its exit code."""
+    """The output of a script on the other machine, stdout and stderr together, and its exit code."""
 
     text: str
     code: int
@@ -129,9 +129,9 @@ class Remote:
         end = _EXIT.search(done.stdout)
         if end:
             return Done(done.stdout[: end.start()], int(end[1]))
-        said = _last_line(done.stderr) or _last_line(done.stdout) or f"exit code {done.returncode}"
+        last = _last_line(done.stderr) or _last_line(done.stdout) or f"exit code {done.returncode}"
         what = "the connection dropped" if done.returncode == _OF_SSH else "its shell ran no script"
-        raise DeviceError(f"{self.target}: {self._known_reason(done.stderr) or f'{what} ({said}); try ssh by hand'}")
+        raise DeviceError(f"{self.target}: {self._known_reason(done.stderr) or f'{what} ({last}); try ssh by hand'}")
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a file there.
@@ -200,10 +200,10 @@ def _last_line(text: str) -> str:
 
 
 def _printable(line: str) -> str:
-    """A line of another machine's, which must not reach the terminal as a control sequence."""
+    """Return a line of another machine's without control sequences."""
     return "".join(char for char in line if char.isprintable()).strip()
 
 
 def _path(file: Path) -> str:
-    """A path as a value of ssh's configuration, where % starts a placeholder and spaces end a word."""
+    """Quote a path as a value of ssh's configuration, where % starts a placeholder and spaces end a word."""
     return f'"{str(file.absolute()).replace("%", "%%")}"'
