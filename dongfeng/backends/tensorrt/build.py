@@ -27,10 +27,11 @@ from dongfeng.backends.tensorrt.kernels import EngineKernel, parse_builder, pars
 from dongfeng.backends.tensorrt.library import TARGETS, import_library
 from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
 from dongfeng.backends.tensorrt.sidecar import Sidecar, sidecar_path
-from dongfeng.backends.tensorrt.worker import Job, Result
+from dongfeng.backends.tensorrt.worker import FORMAT, Job, Result, write
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning
 from dongfeng.passes.head import Head
 from dongfeng.support.files import replacing
+from dongfeng.support.json_dataclass import read_as
 
 if TYPE_CHECKING:
     import onnx
@@ -187,11 +188,11 @@ def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Pat
             compute_capability=wanted.compute_capabilities,
             dynamic=wanted.dynamic,
         )
-        job.write(folder / "job.json")
+        write(job, folder / "job.json")
         command = [sys.executable, "-m", "dongfeng.backends.tensorrt.worker", str(folder / "job.json")]
         done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
         if Path(job.result).is_file():
-            result = Result.read(Path(job.result))
+            result = read_as(Result, FORMAT.read(job.result))
             if not result.problem:
                 return result
             problem = result.problem

@@ -20,7 +20,7 @@ from dongfeng.errors import ConversionError, DongfengError
 from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.strict_json import JsonFormat
 
-_FORMAT = JsonFormat(ConversionError, "build again")
+FORMAT = JsonFormat(ConversionError, "build again")
 _SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
@@ -50,15 +50,6 @@ class Job:
     compute_capability: tuple[str, ...]
     dynamic: tuple[int, int, int] | None
 
-    @classmethod
-    def read(cls, path: Path) -> Job:
-        """Read a job from its file."""
-        return read_as(cls, _FORMAT.read(path))
-
-    def write(self, path: Path) -> None:
-        """Write the job to a file."""
-        path.write_text(json.dumps(as_json(self)), encoding="utf-8")
-
 
 @dataclass(kw_only=True)
 class Result:
@@ -82,18 +73,10 @@ class Result:
     inputs: Mapping[str, Port] = field(default_factory=dict)
     outputs: Mapping[str, Port] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, path: Path) -> Result:
-        """Read a result from its file.
 
-        Raises:
-            ConversionError: it is damaged.
-        """
-        return read_as(cls, _FORMAT.read(path))
-
-    def write(self, path: Path) -> None:
-        """Write the result to a file."""
-        path.write_text(json.dumps(as_json(self)), encoding="utf-8")
+def write(message: Job | Result, path: str | Path) -> None:
+    """Write a job or a result to a file, for `FORMAT` to read."""
+    Path(path).write_text(json.dumps(as_json(message)), encoding="utf-8")
 
 
 class _Log:
@@ -119,14 +102,14 @@ class _Log:
 
 def main(argv: Sequence[str]) -> int:
     """Build what the job says; a failure is part of the result."""
-    job = Job.read(Path(argv[0]))
+    job = read_as(Job, FORMAT.read(argv[0]))
     result = Result()
     with Path(job.log).open("w", encoding="utf-8") as file:
         try:
             _build(job, _Log(file), result)
         except DongfengError as error:
             result.problem = str(error)
-    result.write(Path(job.result))
+    write(result, job.result)
     return 0
 
 
