@@ -1,4 +1,4 @@
-"""`dongfeng toytown`: drawn street scenes with exact labels, in the layout of Cityscapes."""
+"""`dongfeng toytown`: synthetic street scenes with exact labels, in the layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--count", type=positive, default=50, metavar="N", help="number of scenes (default: 50)")
     parser.add_argument("--split", default="val", metavar="S", help="train, val or test (default: val)")
     parser.add_argument("--size", type=size_hw, default=(256, 512), metavar="HxW", help="in pixels (default: 256x512)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the series of scenes (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the series of scenes (default: 0)")
     add_json(parser)
     return parser
 

@@ -1,7 +1,7 @@
-"""Toyshapes: small pictures of one shape each, drawn by code, for classification.
+"""Toyshapes: synthetic pictures of one shape each, for classification.
 
-Shape, turn, size, place, colours, texture, clutter, a stroke across and noise are drawn by lot, so that no single pixel
-tells the class. As with toytown, the same arguments give the same bytes everywhere.
+Shape, turn, size, place, colours, texture, clutter, a stroke across and noise are random, so that no single pixel tells
+the class. As with toytown, the same arguments give the same bytes everywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _box(left: float, bottom: float, right: float, top: float) -> Outline:
 
 
 def _star(tips: Sequence[Point], inner: float) -> Outline:
-    """A star: between two tips, a point at a share of the way out."""
+    """Return a star: between two tips, a point at a share of the way out."""
     points: Outline = []
     for (x, y), (next_x, next_y) in zip(tips, [*tips[1:], tips[0]], strict=True):
         points += [(x, y), ((x + next_x) / 2 * inner, (y + next_y) / 2 * inner)]
@@ -47,7 +47,7 @@ def _star(tips: Sequence[Point], inner: float) -> Outline:
 
 
 def _hollow(outer: Sequence[Point], share: float) -> Outline:
-    """An outline with its own smaller copy cut out."""
+    """Return an outline with its own smaller copy cut out."""
     inner = [(x * share, y * share) for x, y in outer]
     return [*outer, outer[0], inner[0], *inner[::-1]]
 
@@ -77,7 +77,7 @@ def _crescent() -> list[Outline]:
 
 
 def _grid(dark: Callable[[int, int], bool]) -> list[Outline]:
-    """Cells of a 4 x 4 board."""
+    """Return some cells of a 4 x 4 board."""
     cells = [(column, row) for column in range(4) for row in range(4) if dark(column, row)]
     return [_box(column / 2 - 1, row / 2 - 1, column / 2 - 0.5, row / 2 - 0.5) for column, row in cells]
 
@@ -142,8 +142,8 @@ def draw_shape(seed: int, index: int, size: int = 64) -> tuple[npt.NDArray[np.ui
     """Draw one shape; indices 0..29, 30..59 and so on hold each class once.
 
     Args:
-        seed: 0 or more; of the series.
-        index: 0 or more; of the picture in its series.
+        seed: Seed of the series, 0 or more.
+        index: Number of the picture in its series, 0 or more.
         size: Height and width in pixels, at least 16.
 
     Returns:
@@ -222,24 +222,24 @@ def _paint(
 
 
 def _texture(dice: Dice, grain: npt.NDArray[np.uint8], size: int) -> Mask:
-    """Stripes, squares or speckles."""
-    kind, pitch = dice.pick(("stripes", "squares", "speckles")), dice.whole(2, 6)
+    """Choose stripes, squares or speckles."""
+    texture, pitch = dice.pick(("stripes", "squares", "speckles")), dice.whole(2, 6)
     rows, columns = np.arange(size)[:, None], np.arange(size)
-    if kind == "stripes":
+    if texture == "stripes":
         return np.asarray((rows * dice.whole(-1, 1) + columns * dice.whole(1, 2)) // pitch % 2 == 0)
-    if kind == "squares":
+    if texture == "squares":
         return np.asarray((rows // pitch + columns // pitch) % 2 == 0)
     return np.asarray(grain < 90)
 
 
 def _clutter(image: npt.NDArray[np.uint8], dice: Dice, colour: Colour) -> None:
-    """A small blot, triangle or stroke somewhere, behind the shape."""
+    """Paint a small blot, triangle or stroke somewhere, behind the shape."""
     size = len(image)
     x, y, radius = dice.unit() * size, dice.unit() * size, size * dice.between(0.04, 0.13)
-    kind = dice.whole(0, 2)
-    if kind == 0:
+    choice = dice.whole(0, 2)
+    if choice == 0:
         _paint(image, around(x, y, radius), colour)
-    elif kind == 1:
+    elif choice == 1:
         corners = [(x + dice.between(-2, 2) * radius, y + dice.between(-2, 2) * radius) for _ in range(3)]
         _paint(image, corners, colour)
     else:

@@ -20,7 +20,7 @@ from dongfeng.datasets.cityscapes_folder import find_frames, find_truth
 from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics
 from dongfeng.datasets.label_png import read_instance_png, read_label_png
 from dongfeng.datasets.toytown import Toytown, draw_scene, write_cityscapes_folder
-from dongfeng.datasets.toytown.canvas import Canvas, fill, ink
+from dongfeng.datasets.toytown.canvas import SceneCanvas, fill, ink
 from dongfeng.datasets.toytown.dice import Dice
 from dongfeng.errors import DongfengError
 
@@ -128,9 +128,9 @@ def test_polygons_are_filled_by_the_even_odd_rule():
 
 
 def test_what_is_painted_is_what_is_labelled():
-    canvas = Canvas(np.zeros((8, 8), np.uint8))
+    canvas = SceneCanvas(np.zeros((8, 8), np.uint8))
     canvas.polygon([(0, 0), (8, 0), (8, 8), (0, 8)], ink((10, 20, 30), 10))
-    canvas.polygon([(2, 2), (6, 2), (6, 6), (2, 6)], ink((200, 100, 50), 13, thing=2))
+    canvas.polygon([(2, 2), (6, 2), (6, 6), (2, 6)], ink((200, 100, 50), 13, instance=2))
     canvas.relabel([(0, 0), (8, 0), (8, 2), (0, 2)], 4)
     canvas.darken([(2, 2), (6, 2), (6, 4), (2, 4)], 0.5, (13,))
     assert canvas.image_bgr()[4, 4].tolist() == [50, 100, 200]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
-from dongfeng.datasets.toytown.canvas import Canvas, Point, ink
+from dongfeng.datasets.toytown.canvas import Point, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, lit
 
-NEAREST_M = 0.4  # what is nearer is drawn as if it were so near
+NEAREST_M = 0.4  # nearer points are drawn at this distance
 
 _EIGHTH = (0.0, 0.3826834, 0.7071068, 0.9238795, 1.0)
 _COSINES = (*_EIGHTH[::-1], *(-part for part in _EIGHTH[1:]), *(-part for part in _EIGHTH[3::-1]), *_EIGHTH[1:4])
@@ -22,11 +22,11 @@ class Camera:
     """A pinhole camera; x points right, y up from the ground and z away, all in metres.
 
     Attributes:
-        size_hw: Of the picture.
+        size_hw: Height and width of the picture.
         focal: Focal length in pixels.
         centre: Column of the vanishing point.
         horizon: Row of the horizon there.
-        height_m: Above the ground.
+        height_m: Height above the ground.
         roll: Rows by which the horizon falls from one column to the next.
     """
 
@@ -47,7 +47,7 @@ class Camera:
         return self.focal / max(z, NEAREST_M)
 
     def point(self, x: float, y: float, z: float) -> Point:
-        """Where a point of the world is in the picture."""
+        """Project a point of the world to column and row of the picture."""
         scale = self.focal / max(z, NEAREST_M)
         column = self.centre + x * scale
         return column, self.horizon + (self.height_m - y) * scale + self.roll * (column - self.centre)
@@ -55,13 +55,13 @@ class Camera:
 
 @dataclass(frozen=True)
 class Lean:
-    """How the upper part of a plane stands back, such as a windscreen behind a bonnet.
+    """Setback of the upper part of a plane, such as of a windscreen behind a bonnet.
 
     Attributes:
-        above: Height in metres from which on it does.
-        step: Metres by which it stands back there.
-        slope: Further metres for each metre of height.
-        direction_xz: Where back is, of length 1.
+        above: Height in metres at which it begins.
+        step: Setback there, in metres.
+        slope: Further setback for each metre of height.
+        direction_xz: Direction of the setback, of length 1.
     """
 
     above: float
@@ -70,7 +70,7 @@ class Lean:
     direction_xz: tuple[float, float]
 
     def back(self, v: float) -> float:
-        """Metres by which the plane stands back at a height."""
+        """Return the setback of the plane at a height, in metres."""
         return self.step + self.slope * (v - self.above) if v > self.above else 0.0
 
 
@@ -79,33 +79,33 @@ class Sketch:
     """An upright plane to draw on with one class: u goes along it, v up, in metres.
 
     Attributes:
-        canvas: What is painted.
-        camera: How it is seen.
-        origin_xz: Where u is 0 on the ground.
-        direction_xz: Where u grows to, of length 1.
-        label: Class of what is drawn.
-        thing: Its number as an object; 0 for what is not counted.
-        light: Of all colours; 1 leaves them.
-        mirror: Where not None, u counts backwards from here.
-        lean: How its upper part stands back; None where it is quite upright.
+        canvas: Canvas to paint on.
+        camera: Camera that sees the plane.
+        origin_xz: Place on the ground where u is 0.
+        direction_xz: Direction of u, of length 1.
+        label: Class of the drawing.
+        instance: Number of the object; 0 where it is not counted.
+        light: Factor of all colours.
+        mirror: Value from which u counts backwards; None: it counts forwards.
+        lean: Setback of its upper part; None: there is none.
     """
 
-    canvas: Canvas
+    canvas: SceneCanvas
     camera: Camera
     origin_xz: tuple[float, float]
     direction_xz: tuple[float, float]
     label: int
-    thing: int = 0
+    instance: int = 0
     light: float = 1.0
     mirror: float | None = None
     lean: Lean | None = None
 
-    def of(self, label: int, thing: int = 0) -> Sketch:
-        """The same plane for another class."""
-        return replace(self, label=label, thing=thing)
+    def of(self, label: int, instance: int = 0) -> Sketch:
+        """Return the same plane for another class."""
+        return replace(self, label=label, instance=instance)
 
     def at(self, u: float, v: float) -> Point:
-        """Where a point of the plane is in the picture."""
+        """Project a point of the plane to column and row of the picture."""
         along = u if self.mirror is None else self.mirror - u
         x = self.origin_xz[0] + along * self.direction_xz[0]
         z = self.origin_xz[1] + along * self.direction_xz[1]
@@ -116,16 +116,16 @@ class Sketch:
 
     def shape(self, outline: Sequence[Point], colour: Colour) -> None:
         """Draw a polygon."""
-        pixel = ink(lit(colour, self.light), self.label, self.thing)
+        pixel = ink(lit(colour, self.light), self.label, self.instance)
         self.canvas.polygon([self.at(u, v) for u, v in outline], pixel)
 
     def glass(self, outline: Sequence[Point]) -> None:
-        """Draw a polygon that one looks through."""
-        self.canvas.relabel([self.at(u, v) for u, v in outline], self.label, self.thing)
+        """Give a transparent polygon the class, and leave the colours behind it."""
+        self.canvas.relabel([self.at(u, v) for u, v in outline], self.label, self.instance)
 
     def speckled(self, outline: Sequence[Point], colours: Sequence[Colour]) -> None:
-        """Draw a polygon of some colours at random."""
-        pixels = [ink(lit(colour, self.light), self.label, self.thing) for colour in colours]
+        """Draw a polygon in random colours out of some."""
+        pixels = [ink(lit(colour, self.light), self.label, self.instance) for colour in colours]
         self.canvas.speckle([self.at(u, v) for u, v in outline], pixels)
 
     def box(self, left: float, bottom: float, right: float, top: float, colour: Colour) -> None:

@@ -1,4 +1,4 @@
-"""A picture whose pixels hold colour, class and object in one number, so that what is painted is what is labelled.
+"""`SceneCanvas`: pixels that hold colour, class and object in one number, so that labels are exact.
 
 Polygons are filled in NumPy with single IEEE operations: drawing functions of libraries differ between their versions.
 """
@@ -46,25 +46,25 @@ class Label(IntEnum):
     BICYCLE = 18
 
 
-def ink(colour: Colour, label: int, thing: int = 0) -> int:
-    """A pixel: colour (red, green, blue), class, and number of the object (0 for what is not counted)."""
+def ink(colour: Colour, label: int, instance: int = 0) -> int:
+    """Encode a pixel: colour (red, green, blue), class, and number of the object (0 where it is not counted)."""
     red, green, blue = colour
-    return blue | green << 8 | red << 16 | label << 24 | thing << 32
+    return blue | green << 8 | red << 16 | label << 24 | instance << 32
 
 
-class Canvas:
+class SceneCanvas:
     """The picture while it is painted.
 
     Attributes:
-        pixels: (H, W) uint64, as `ink` makes them.
-        grain: (H, W) uint8, noise from which textures take what is irregular in them.
-        things: How many objects were counted.
+        pixels: (H, W) uint64, as `ink` encodes them.
+        grain: (H, W) uint8 noise for irregular textures.
+        instance_count: Number of objects so far.
     """
 
     def __init__(self, grain: npt.NDArray[np.uint8]) -> None:
         self.grain = grain
         self.pixels: npt.NDArray[np.uint64] = np.zeros(grain.shape, np.uint64)
-        self.things = 0
+        self.instance_count = 0
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -72,10 +72,10 @@ class Canvas:
         height, width = self.pixels.shape
         return height, width
 
-    def new_thing(self) -> int:
-        """The number of the next object that is counted."""
-        self.things += 1
-        return self.things
+    def new_instance(self) -> int:
+        """Return the number of the next object that is counted."""
+        self.instance_count += 1
+        return self.instance_count
 
     def polygon(self, outline: Sequence[Point], pixel: int) -> None:
         """Paint a polygon; where it crosses itself it is hollow."""
@@ -84,16 +84,16 @@ class Canvas:
             box, mask = found
             self.pixels[box][mask] = pixel
 
-    def relabel(self, outline: Sequence[Point], label: int, thing: int = 0) -> None:
-        """Give a polygon's pixels another class and leave their colours: one looks through it."""
+    def relabel(self, outline: Sequence[Point], label: int, instance: int = 0) -> None:
+        """Give a polygon's pixels another class and leave their colours, as of something transparent."""
         found = fill(outline, self.size_hw)
         if found is not None:
             box, mask = found
             part = self.pixels[box]
-            part[mask] = part[mask] & _COLOUR | np.uint64(ink((0, 0, 0), label, thing))
+            part[mask] = part[mask] & _COLOUR | np.uint64(ink((0, 0, 0), label, instance))
 
     def speckle(self, outline: Sequence[Point], pixels: Sequence[int]) -> None:
-        """Paint a polygon with some of these pixels at random."""
+        """Paint a polygon with random ones of these pixels."""
         found = fill(outline, self.size_hw)
         if found is not None:
             box, mask = found
@@ -101,7 +101,7 @@ class Canvas:
             self.pixels[box][mask] = np.array(pixels, np.uint64)[choice]
 
     def darken(self, outline: Sequence[Point], light: float, labels: tuple[int, ...] | None = None) -> None:
-        """Let a shadow fall on a polygon, or on what it covers of some classes; light 1 changes nothing."""
+        """Let a shadow fall on a polygon, or on its pixels of some classes; light 1 changes nothing."""
         found = fill(outline, self.size_hw)
         if found is None:
             return
@@ -121,7 +121,7 @@ class Canvas:
         part[mask] = np.array(pixels, np.uint64)[index[mask]]
 
     def lattice(self, box: Box, mask: Mask, bars: Mask, pixel: int) -> None:
-        """Paint bars; between them only the class of `pixel` is taken."""
+        """Paint bars, and give the pixels between them only the class of `pixel`."""
         part = self.pixels[box]
         behind = part & _COLOUR | np.uint64(pixel) & _NOT_COLOUR
         part[mask] = np.where(bars, np.uint64(pixel), behind)[mask]
@@ -141,11 +141,11 @@ class Canvas:
 
 
 def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask] | None:
-    """The pixels whose centres lie in a polygon, by the even-odd rule.
+    """Find the pixels whose centres lie in a polygon, by the even-odd rule.
 
     Args:
         outline: x and y of its corners; pixel (row, column) has its centre at (column + 0.5, row + 0.5).
-        size_hw: Size of the picture; the rest is cut off.
+        size_hw: Size of the picture; the polygon is cut off at its border.
 
     Returns:
         Its box in the picture, never empty, and a mask of the box's size; None where nothing is left.
@@ -169,6 +169,6 @@ def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask]
 
 
 def _span(low: float, high: float, length: int) -> tuple[int, int]:
-    """The first pixel whose centre is at `low` or past it, and the first at `high` or past it, within the picture."""
+    """Return the first pixel whose centre is at `low` or past it, and the first at `high` or past it."""
     first, end = (ceil(min(max(edge - 0.5, 0.0), float(length))) for edge in (low, high))
     return first, end

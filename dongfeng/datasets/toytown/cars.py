@@ -9,18 +9,18 @@ from dongfeng.datasets.toytown.vehicles import TYRE, Vehicle, wheel
 
 
 def car(dice: Dice) -> Vehicle:
-    """A car: saloon, estate, small car, van or jeep."""
-    kind = dice.pick(("saloon", "saloon", "estate", "small", "van", "jeep"))
+    """Choose the looks of a car: saloon, estate, small car, van or jeep."""
+    body = dice.pick(("saloon", "saloon", "estate", "small", "van", "jeep"))
     paint, glass = dice.paint(), dice.near((58, 72, 86), 34)
-    length = {"saloon": 4.5, "estate": 4.7, "small": 3.6, "van": 4.9, "jeep": 4.5}[kind] * dice.between(0.95, 1.06)
-    height = {"saloon": 1.48, "estate": 1.55, "small": 1.55, "van": 2.05, "jeep": 1.85}[kind] * dice.between(0.97, 1.06)
+    length = {"saloon": 4.5, "estate": 4.7, "small": 3.6, "van": 4.9, "jeep": 4.5}[body] * dice.between(0.95, 1.06)
+    height = {"saloon": 1.48, "estate": 1.55, "small": 1.55, "van": 2.05, "jeep": 1.85}[body] * dice.between(0.97, 1.06)
     width, belt = dice.between(1.75, 1.95), height * dice.between(0.56, 0.62)
-    tail = {"saloon": 0.17, "estate": 0.03, "small": 0.05, "van": 0.02, "jeep": 0.03}[kind] * length
-    bonnet = {"saloon": 0.27, "estate": 0.26, "small": 0.22, "van": 0.14, "jeep": 0.27}[kind] * length
-    slope = {"saloon": 0.6, "estate": 0.45, "small": 0.45, "van": 0.5, "jeep": 0.35}[kind]
+    tail = {"saloon": 0.17, "estate": 0.03, "small": 0.05, "van": 0.02, "jeep": 0.03}[body] * length
+    bonnet = {"saloon": 0.27, "estate": 0.26, "small": 0.22, "van": 0.14, "jeep": 0.27}[body] * length
+    slope = {"saloon": 0.6, "estate": 0.45, "small": 0.45, "van": 0.5, "jeep": 0.35}[body]
     rim, stripe = dice.grey(120, 210), dice.paint() if dice.chance(0.18) else None
     taxi, inset, rise = dice.chance(0.08), 0.17, height - belt
-    radius = 0.36 if kind == "jeep" else 0.32
+    radius = 0.36 if body == "jeep" else 0.32
 
     def side(sketch: Sketch) -> None:
         nose = length - bonnet

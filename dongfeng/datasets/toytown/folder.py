@@ -1,4 +1,4 @@
-"""Toytown in the folder layout of Cityscapes."""
+"""`write_cityscapes_folder`: scenes in the folder layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def write_cityscapes_folder(
 ) -> list[Path]:
     """Draw scenes into `root/leftImg8bit/SPLIT/toytown` and `root/gtFine/SPLIT/toytown`.
 
-    Both folders appear when everything in them is written, or not at all; what a killed process leaves is a folder
+    Both folders appear when everything in them is written, or not at all; a killed process leaves a folder
     `root/.toytown-...` that may be deleted.
 
     Args:
-        root: Is made where it is missing; other splits and cities in it stay as they are.
-        split: Such as "val".
-        count: How many scenes.
+        root: Folder of the data set, made where it is missing; other splits and cities in it stay as they are.
+        split: Name of the split, such as "val".
+        count: Number of scenes.
         size_hw: Height and width of each in pixels.
-        seed: Of the series.
-        written: Is called with the name of each scene when it is drawn.
+        seed: Seed of the series.
+        written: Called with the name of each scene when it is drawn.
 
     Returns:
         The images, in order.
@@ -54,12 +54,12 @@ def write_cityscapes_folder(
         raise DongfengError(f"toytown: count {count}; expected 1 or more")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", split) is None:
         raise DongfengError(f"toytown: split {split!r}; expected the name of a folder, such as val")
-    images, labels = (root / kind / split / CITY for kind in (IMAGES, LABELS))
+    images, labels = (root / folder / split / CITY for folder in (IMAGES, LABELS))
     if images.exists():
         raise DongfengError(f"{images}: is there already; delete it, or choose another folder or split")
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{CITY}-", dir=root) as name:
-        drafts = [Path(name) / kind for kind in (IMAGES, LABELS)]
+        drafts = [Path(name) / folder for folder in (IMAGES, LABELS)]
         for draft in drafts:
             draft.mkdir()
         for index, scene in enumerate(scenes):
@@ -76,7 +76,7 @@ def write_cityscapes_folder(
 
 
 def instance_ids(scene: Scene) -> npt.NDArray[np.uint16]:
-    """(H, W) uint16, as Cityscapes numbers objects: 1000 x label id + number; elsewhere the label id."""
+    """Return (H, W) uint16 ids as Cityscapes numbers objects: 1000 x label id + number; elsewhere the label id."""
     label_ids = to_label_ids(scene.labels).astype(np.uint16)
     counted = (scene.labels >= _FIRST_COUNTED) & (scene.labels < len(LABEL_IDS))
     return np.where(counted, label_ids * np.uint16(1000) + scene.instances, label_ids).astype(np.uint16)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Box, Canvas, Label, Mask, ink
+from dongfeng.datasets.toytown.canvas import Box, Label, Mask, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 Metres = npt.NDArray[np.float64]
@@ -30,14 +30,21 @@ class Plane:
     end: float
 
     def corner(self, camera: Camera, far: bool, y: float) -> tuple[float, float]:
-        """Where its start or its end is in the picture, at a height."""
+        """Project its start or its end at a height to the picture."""
         place = self.end if far else self.start
         return camera.point(self.where, y, place) if self.along else camera.point(place, y, self.where)
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """What of a plane is in the picture: (h, w) masks and metres; u along the plane is (1, w)."""
+class VisiblePixels:
+    """The visible part of a plane.
+
+    Attributes:
+        box: Its rows and columns in the picture.
+        mask: (h, w), the pixels of the plane in the box.
+        u: (1, w) metres along the plane.
+        v: (h, w) metres above the ground.
+    """
 
     box: Box
     mask: Mask
@@ -45,8 +52,8 @@ class Pixels:
     v: Metres
 
 
-def pixels_of(camera: Camera, plane: Plane, height: float) -> Pixels | None:
-    """The pixels of a plane from the ground up to a height; None where it is outside the picture."""
+def visible_pixels(camera: Camera, plane: Plane, height: float) -> VisiblePixels | None:
+    """Find the pixels of a plane from the ground up to a height; None where it is outside the picture."""
     corners = [plane.corner(camera, far, y) for far in (False, True) for y in (0.0, height)]
     left, right = _span([x for x, _ in corners], camera.size_hw[1])
     top, bottom = _span([y for _, y in corners], camera.size_hw[0])
@@ -62,7 +69,7 @@ def pixels_of(camera: Camera, plane: Plane, height: float) -> Pixels | None:
     below = (np.arange(top, bottom) + 0.5)[:, None] - (camera.horizon + camera.roll * across)
     v = camera.height_m - below * (z / camera.focal)
     mask = (v >= 0.0) & (v < height)
-    return Pixels((slice(top, bottom), slice(left, right)), mask, np.asarray(u[None, :], np.float64), v)
+    return VisiblePixels((slice(top, bottom), slice(left, right)), mask, np.asarray(u[None, :], np.float64), v)
 
 
 def _span(values: list[float], length: int) -> tuple[int, int]:
@@ -71,7 +78,7 @@ def _span(values: list[float], length: int) -> tuple[int, int]:
 
 
 def _part(values: Metres, pitch: float) -> tuple[Metres, npt.NDArray[np.int64]]:
-    """Where in a cell of a grid something is, 0 to 1, and the number of the cell."""
+    """Return the place within a cell of a grid, 0 to 1, and the number of the cell."""
     cells = values * (1.0 / pitch)
     whole = np.floor(cells)
     return cells - whole, whole.astype(np.int64)
@@ -83,7 +90,7 @@ def _inside(values: Metres, low: float, high: float) -> Flags:
 
 @dataclass(frozen=True)
 class House:
-    """How a house looks, from all sides."""
+    """The looks of a house, the same from all sides."""
 
     height: float
     colour: Colour
@@ -101,9 +108,9 @@ class House:
     lit_one_in: int
     shift: float
 
-    def paint(self, canvas: Canvas, camera: Camera, plane: Plane, light: float) -> None:
+    def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint one of its fronts."""
-        seen = pixels_of(camera, plane, self.height)
+        seen = visible_pixels(camera, plane, self.height)
         if seen is None:
             return
         index = self._texture(canvas, seen)
@@ -128,7 +135,7 @@ class House:
         colours = (self.colour, self.line, self.glass, self.frame, self.bright, self.ground, self.roof)
         canvas.pattern(seen.box, seen.mask, index, [ink(lit(colour, light), Label.BUILDING) for colour in colours])
 
-    def _texture(self, canvas: Canvas, seen: Pixels) -> npt.NDArray[np.uint8]:
+    def _texture(self, canvas: SceneCanvas, seen: VisiblePixels) -> npt.NDArray[np.uint8]:
         index = np.zeros(seen.v.shape, np.uint8)
         if self.texture == "brick":
             index[canvas.grain[seen.box] < 70] = 1
@@ -142,7 +149,7 @@ class House:
 
 
 def house(dice: Dice, low: float = 5.5, high: float = 17.0) -> House:
-    """A house of one of many looks."""
+    """Choose the looks of a house."""
     colour = dice.usual(_PLASTER, 40, 0.7)
     width, rise = dice.between(0.36, 0.66), dice.between(0.4, 0.62)
     bottom = dice.between(0.2, 0.32)
@@ -179,9 +186,9 @@ class Wall:
     brick: float
     rough: bool
 
-    def paint(self, canvas: Canvas, camera: Camera, plane: Plane, light: float) -> None:
+    def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the wall."""
-        seen = pixels_of(camera, plane, self.height)
+        seen = visible_pixels(camera, plane, self.height)
         if seen is None:
             return
         in_v, row = _part(seen.v, self.course)
@@ -196,7 +203,7 @@ class Wall:
 
 
 def wall(dice: Dice) -> Wall:
-    """A wall of one of many looks."""
+    """Choose the looks of a wall."""
     colour = dice.usual(_STONE, 34, 0.75)
     course = dice.between(0.34, 0.6)
     return Wall(
@@ -212,27 +219,27 @@ def wall(dice: Dice) -> Wall:
 
 @dataclass(frozen=True)
 class Fence:
-    """A fence: upright bars, rails, both, or crossed slats; between them one sees what is behind."""
+    """A fence: upright bars, rails, both, or crossed slats, with gaps that show the colours behind."""
 
     height: float
     colour: Colour
-    kind: str
+    style: str
     pitch: float
     share: float
 
-    def paint(self, canvas: Canvas, camera: Camera, plane: Plane, light: float) -> None:
+    def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the fence."""
-        seen = pixels_of(camera, plane, self.height)
+        seen = visible_pixels(camera, plane, self.height)
         if seen is None:
             return
         in_u = _part(seen.u, self.pitch)[0]
         rails = _inside(seen.v, self.height * 0.8, self.height * 0.92) | _inside(seen.v, 0.15, 0.32)
         posts = _part(seen.u, 2.4)[0] < 0.09
-        if self.kind == "bars":
+        if self.style == "bars":
             bars = (in_u < self.share) | rails
-        elif self.kind == "rails":
+        elif self.style == "rails":
             bars = (_part(seen.v, self.height / 3)[0] > 1 - self.share) | posts
-        elif self.kind == "mesh":
+        elif self.style == "mesh":
             rising, falling = _part(seen.u + seen.v, self.pitch)[0], _part(seen.u - seen.v, self.pitch)[0]
             bars = (rising < self.share * 0.7) | (falling < self.share * 0.7) | posts
         else:
@@ -241,11 +248,11 @@ class Fence:
 
 
 def fence(dice: Dice) -> Fence:
-    """A fence of one of many looks."""
+    """Choose the looks of a fence."""
     return Fence(
         height=dice.between(1.7, 2.5),
         colour=dice.usual(_RAILING, 24, 0.8),
-        kind=dice.pick(("bars", "bars", "pickets", "rails", "mesh")),
+        style=dice.pick(("bars", "bars", "pickets", "rails", "mesh")),
         pitch=dice.between(0.38, 0.62),
         share=dice.between(0.54, 0.7),
     )

@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, masts, traffic lights and traffic signs."""
+"""Street furniture: lamps, masts, traffic lights and traffic signs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _RED, _BLUE, _YELLOW, _WHITE, _BLACK = (200, 28, 34), (28, 78, 170), (250, 200, 
 
 
 def pole_width(sketch: Sketch, metres: float) -> float:
-    """The width of a pole that is never thinner than seven pixels in a picture 256 high."""
+    """Widen a pole to at least seven pixels in a picture 256 high."""
     return max(metres, 7.5 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1]))
 
 
 def pole(sketch: Sketch, dice: Dice, height: float, metres: float = 0.2) -> float:
-    """A pole at u = 0; its width."""
+    """Draw a pole at u = 0; return its width."""
     mast, colour = sketch.of(Label.POLE), dice.grey(50, 190)
     width = pole_width(sketch, metres)
     mast.box(-width / 2, 0.0, width / 2, height, colour)
@@ -27,7 +27,7 @@ def pole(sketch: Sketch, dice: Dice, height: float, metres: float = 0.2) -> floa
 
 
 def street_lamp(sketch: Sketch, dice: Dice, inward: float) -> None:
-    """A lamp whose arm reaches over the street; `inward` is -1 or 1."""
+    """Draw a lamp whose arm reaches over the street; `inward` is -1 or 1."""
     height = dice.between(4.8, 7.0)
     width = pole(sketch, dice, height)
     mast, colour = sketch.of(Label.POLE), dice.grey(60, 170)
@@ -41,7 +41,7 @@ def street_lamp(sketch: Sketch, dice: Dice, inward: float) -> None:
 
 
 def traffic_light(sketch: Sketch, dice: Dice, inward: float) -> None:
-    """A traffic light on its mast, perhaps with a second one on an arm over the street."""
+    """Draw a traffic light on its mast, perhaps with a second one on an arm over the street."""
     height = dice.between(2.5, 3.4)
     least = 14.0 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1])
     wide = max(0.52, least)
@@ -57,7 +57,7 @@ def traffic_light(sketch: Sketch, dice: Dice, inward: float) -> None:
 
 
 def _lamps(sketch: Sketch, dice: Dice, u: float, bottom: float, wide: float) -> None:
-    box = sketch.of(Label.LIGHT, sketch.canvas.new_thing())
+    box = sketch.of(Label.LIGHT, sketch.canvas.new_instance())
     housing: Colour = dice.pick((_BLACK, (36, 44, 40), (60, 60, 64), (226, 176, 30), (38, 60, 46)))
     tall, on = wide * dice.between(2.25, 2.55), dice.whole(0, 2)
     box.box(u - wide / 2, bottom, u + wide / 2, bottom + tall, housing)
@@ -68,7 +68,7 @@ def _lamps(sketch: Sketch, dice: Dice, u: float, bottom: float, wide: float) -> 
 
 
 def traffic_sign(sketch: Sketch, dice: Dice) -> None:
-    """One or two traffic signs on a pole."""
+    """Draw one or two traffic signs on a pole."""
     least = 17.0 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1])
     size = max(dice.between(0.62, 0.95), least)
     height = dice.between(2.1, 2.9)
@@ -80,9 +80,9 @@ def traffic_sign(sketch: Sketch, dice: Dice) -> None:
 
 
 def _face(sketch: Sketch, dice: Dice, v: float, size: float) -> None:
-    board, half = sketch.of(Label.SIGN, sketch.canvas.new_thing()), size / 2
-    kind = dice.pick(("ban", "ban", "warn", "give way", "stop", "blue", "square", "priority", "place"))
-    if kind == "ban":
+    board, half = sketch.of(Label.SIGN, sketch.canvas.new_instance()), size / 2
+    face = dice.pick(("ban", "ban", "warn", "give way", "stop", "blue", "square", "priority", "place"))
+    if face == "ban":
         board.disc(0.0, v, half, _RED)
         board.disc(0.0, v, half * 0.68, _WHITE)
         inner = dice.pick(("bar", "number", "none"))
@@ -91,8 +91,8 @@ def _face(sketch: Sketch, dice: Dice, v: float, size: float) -> None:
         elif inner == "number":
             board.box(-half * 0.4, v - half * 0.35, -half * 0.08, v + half * 0.35, _BLACK)
             board.box(half * 0.08, v - half * 0.35, half * 0.4, v + half * 0.35, _BLACK)
-    elif kind in ("warn", "give way"):
-        turn = 1.0 if kind == "warn" else -1.0
+    elif face in ("warn", "give way"):
+        turn = 1.0 if face == "warn" else -1.0
         for part, colour in ((1.15, _RED), (0.62, _WHITE)):
             board.shape(
                 [
@@ -102,17 +102,17 @@ def _face(sketch: Sketch, dice: Dice, v: float, size: float) -> None:
                 ],
                 colour,
             )
-    elif kind == "stop":
+    elif face == "stop":
         board.shape([(half * 1.05 * x, v + half * 1.05 * y) for x, y in CIRCLE[1::2]], _RED)
         board.box(-half * 0.7, v - half * 0.18, half * 0.7, v + half * 0.18, _WHITE)
-    elif kind == "blue":
+    elif face == "blue":
         board.disc(0.0, v, half, _BLUE)
         board.bar((0.0, v - half * 0.6), (0.0, v + half * 0.3), half * 0.3, _WHITE)
         board.shape(((-half * 0.45, v + half * 0.15), (half * 0.45, v + half * 0.15), (0.0, v + half * 0.7)), _WHITE)
-    elif kind == "square":
+    elif face == "square":
         board.box(-half, v - half, half, v + half, dice.pick((_BLUE, _WHITE, _YELLOW)))
         board.shape(around(0.0, v, half * 0.5), dice.pick((_WHITE, _BLACK, _RED)))
-    elif kind == "priority":
+    elif face == "priority":
         for part, colour in ((1.15, _WHITE), (0.8, _YELLOW)):
             board.shape([(half * part, v), (0.0, v + half * part), (-half * part, v), (0.0, v - half * part)], colour)
     else:

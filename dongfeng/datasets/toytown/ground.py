@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Canvas, Label, ink
+from dongfeng.datasets.toytown.canvas import Label, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 FARTHEST_M = 300.0
@@ -16,7 +16,7 @@ FARTHEST_M = 300.0
 
 @dataclass(frozen=True)
 class Side:
-    """What lies beside the road, from its edge outwards, in metres of width; 0 for what is missing.
+    """One side of a road: widths of its strips from the edge outwards, in metres; 0 for a strip that is missing.
 
     Attributes:
         verge: Grass between road and pavement.
@@ -30,7 +30,7 @@ class Side:
 
     @property
     def width(self) -> float:
-        """From the road's edge to the houses."""
+        """Metres from the road's edge to the houses."""
         return self.verge + self.pavement + self.lawn
 
 
@@ -40,10 +40,10 @@ class Street:
 
     Attributes:
         left, right: Edges of the road.
-        sides: What lies to the left and to the right.
-        rails: Where the middles of tram tracks are.
-        crossings: Where zebra crossings begin, as z.
-        lanes: How many.
+        sides: Strips to the left and to the right.
+        rails: Middles of tram tracks, as x.
+        crossings: Beginnings of zebra crossings, as z.
+        lanes: Number of lanes.
     """
 
     left: float
@@ -55,17 +55,17 @@ class Street:
 
     @property
     def houses(self) -> tuple[float, float]:
-        """Where the houses stand to the left and to the right."""
+        """Fronts of the houses to the left and to the right, as x."""
         return self.left - self.sides[0].width, self.right + self.sides[1].width
 
 
 def grass(dice: Dice) -> list[Colour]:
-    """Shades of one meadow: fresh, dry, or bare earth."""
+    """Choose shades of one meadow: fresh, dry, or bare earth."""
     base = dice.near(dice.pick(((96, 140, 62), (120, 140, 70), (150, 142, 84), (84, 112, 60), (134, 108, 78))), 22)
     return [lit(base, light) for light in (0.84, 1.0, 1.14)]
 
 
-def paint_ground(canvas: Canvas, camera: Camera, street: Street, dice: Dice) -> None:
+def paint_ground(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice) -> None:
     """Paint everything below the horizon."""
     height, width = camera.size_hw
     across = np.arange(width) + 0.5 - camera.centre
@@ -108,7 +108,7 @@ def _lawns(street: Street, x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 def _pave(
     street: Street, index: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], z: npt.NDArray[np.float64], slab: float
 ) -> None:
-    """Joints of the slabs, and kerbs."""
+    """Mark the joints of the slabs, and kerbs."""
     paved = (index >= 4) & (index < 8)
     slabs_x, slabs_z = x * (1.0 / slab), z * (1.0 / slab)
     joint = (slabs_x - np.floor(slabs_x) < 0.06) | (slabs_z - np.floor(slabs_z) < 0.06)
@@ -120,7 +120,7 @@ def _pave(
 def _mark(
     street: Street, index: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], z: npt.NDArray[np.float64], dice: Dice
 ) -> None:
-    """Lines, zebra crossings, rails and patches."""
+    """Mark lines, zebra crossings, rails and patches."""
     tar = index < 4
     for _ in range(dice.whole(0, 3)):
         left, near = dice.between(street.left, street.right - 1), dice.between(3, 14)

@@ -1,4 +1,4 @@
-"""What a camera adds: haze of the lens, noise, and colours that are not quite right."""
+"""Effects of a camera: haze of the lens, noise, and colours that are slightly wrong."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Image = npt.NDArray[np.uint8]
 
 
 def photograph(image_bgr: Image, dice: Dice, night: bool) -> Image:
-    """What a camera makes of a painted picture.
+    """Add the effects of a camera to a painted picture.
 
     Args:
         image_bgr: (H, W, 3) uint8.
-        dice: Decides how much of everything.
+        dice: Source of all random choices.
         night: Whether there is little light.
 
     Returns:
@@ -29,14 +29,14 @@ def photograph(image_bgr: Image, dice: Dice, night: bool) -> Image:
 
 
 def blur(image: Image) -> Image:
-    """Each pixel with its neighbours, in whole numbers: 1 2 1 down and across."""
+    """Blur by 1 2 1 down and across, in whole numbers."""
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge").astype(np.uint16)
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:] + 8) >> 4, np.uint8)
 
 
 def shift_colours(image: Image, dice: Dice, night: bool) -> Image:
-    """Another exposure, contrast and white balance."""
+    """Change exposure, contrast and white balance."""
     light = dice.between(0.62, 0.82) if night else dice.between(0.78, 1.16)
     curve, lift = dice.between(-0.25, 0.25), dice.between(0, 22)
     warm = dice.between(-0.1, 0.1)
@@ -50,7 +50,7 @@ def shift_colours(image: Image, dice: Dice, night: bool) -> Image:
 
 
 def add_noise(image: Image, dice: Dice, strength: float) -> Image:
-    """Noise of about so many grey levels at most, the sum of two bytes for each pixel and channel."""
+    """Add noise of about so many grey levels at most, the sum of two bytes for each pixel and channel."""
     grain = dice.grain(2, *image.shape).astype(np.int16)
     noise = ((grain[0] + grain[1] - 255) * np.int16(int(strength * 2))) >> 9
     return np.asarray(np.clip(image.astype(np.int16) + noise, 0, 255), np.uint8)

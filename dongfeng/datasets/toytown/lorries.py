@@ -12,14 +12,14 @@ from dongfeng.datasets.toytown.vehicles import TYRE, Vehicle, wheel
 _STEEL: Colour = (48, 48, 52)
 _CABS: tuple[Colour, ...] = ((196, 64, 54), (236, 236, 230), (74, 112, 176), (232, 190, 70))
 _LOADS: tuple[Colour, ...] = ((226, 226, 222), (152, 162, 172), (76, 104, 146), (66, 118, 84))
-_FLOOR = 0.95  # of what carries the load, in metres
+_FLOOR = 0.95  # height of the body's floor, in metres
 
 
 @dataclass(frozen=True)
 class Lorry:
-    """How a lorry looks, from all sides: a cab, a gap, and a box, a tank, or an open body with its load."""
+    """The looks of a lorry: a cab, a gap, and a box, a tank, or an open body with its load."""
 
-    kind: str
+    body: str
     length: float
     width: float
     height: float
@@ -70,7 +70,7 @@ class Lorry:
         (self._front if front else self._rear)(sketch)
 
     def _load(self, sketch: Sketch) -> None:
-        {"tank": self._tank, "tipper": self._tipper}.get(self.kind, self._box)(sketch)
+        {"tank": self._tank, "tipper": self._tipper}.get(self.body, self._box)(sketch)
 
     def _tank(self, sketch: Sketch) -> None:
         low, end = _FLOOR, self.body_end - 0.25
@@ -107,7 +107,7 @@ class Lorry:
         sketch.box(0.0, low, end, self.height, self.cargo)
         sketch.box(0.0, low, end, low + 0.14, lit(self.cargo, 0.55))
         sketch.box(0.0, self.height - 0.1, end, self.height, lit(self.cargo, 0.75))
-        if self.kind == "canvas":
+        if self.body == "canvas":
             for part in range(1, 8):
                 sketch.box(end * part / 8 - 0.05, low, end * part / 8 + 0.05, self.height, lit(self.cargo, 0.8))
         elif self.sign == "band":
@@ -120,7 +120,7 @@ class Lorry:
             )
 
     def _front(self, sketch: Sketch) -> None:
-        if self.kind in ("box", "canvas"):
+        if self.body in ("box", "canvas"):
             sketch.box(0.0, self.cab_height - 0.3, self.width, self.height, lit(self.cargo, 0.9))
         sketch.shape(
             (
@@ -147,12 +147,12 @@ class Lorry:
             sketch.box(u, 0.55, u + 0.35, 0.8, (250, 245, 215))
 
     def _rear(self, sketch: Sketch) -> None:
-        if self.kind == "tank":
+        if self.body == "tank":
             middle = (self.height + 0.95) / 2
             sketch.shape(around(self.width / 2, middle, self.width / 2, middle - 0.95), self.cargo)
             sketch.shape(around(self.width / 2, middle, self.width / 3.2, (middle - 0.95) / 1.6), lit(self.cargo, 0.8))
         else:
-            top = self.height * 0.68 if self.kind == "tipper" else self.height
+            top = self.height * 0.68 if self.body == "tipper" else self.height
             sketch.box(0.0, 0.95, self.width, top, self.cargo)
             sketch.box(self.width / 2 - 0.04, 1.0, self.width / 2 + 0.04, top, lit(self.cargo, 0.5))
             for u in (self.width * 0.3, self.width * 0.7):
@@ -167,15 +167,15 @@ class Lorry:
 
 
 def truck(dice: Dice) -> Vehicle:
-    """A lorry of one of many looks."""
-    kind = dice.pick(("box", "box", "box", "canvas", "tank", "tipper"))
+    """Choose the looks of a lorry."""
+    body = dice.pick(("box", "box", "box", "canvas", "tank", "tipper"))
     length, height = dice.between(6.6, 8.6), dice.between(3.1, 3.7)
     cab, cargo, glass = dice.usual(_CABS, 28, 0.7), dice.usual(_LOADS, 28, 0.7), dice.near((52, 64, 78), 28)
     load, accent = dice.near((150, 120, 80), 50), dice.paint()
     sign = dice.pick(("plain", "band", "disc", "slash"))
     cab_height, cab_length = dice.between(2.5, 2.9), dice.between(2.0, 2.3)
     lorry = Lorry(
-        kind,
+        body,
         length,
         2.45,
         height,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dongfeng.datasets.toytown.camera import CIRCLE, Camera, Sketch, around
-from dongfeng.datasets.toytown.canvas import Canvas, Label, Point, ink
+from dongfeng.datasets.toytown.canvas import Label, Point, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit, mixed
 
 
@@ -23,21 +23,21 @@ class Sky:
 
 
 def sky(dice: Dice) -> Sky:
-    """The sky of a time of day and a weather."""
-    kind = dice.pick(("clear", "clear", "clear", "clouds", "clouds", "grey", "grey", "dusk", "night"))
-    if kind in ("clear", "clouds"):
+    """Choose the sky of a time of day and a weather."""
+    weather = dice.pick(("clear", "clear", "clear", "clouds", "clouds", "grey", "grey", "dusk", "night"))
+    if weather in ("clear", "clouds"):
         top = dice.near((92, 150, 220), 28)
-        return Sky(top, dice.near((206, 226, 240), 14), (248, 248, 250) if kind == "clouds" else None, False, True)
-    if kind == "grey":
+        return Sky(top, dice.near((206, 226, 240), 14), (248, 248, 250) if weather == "clouds" else None, False, True)
+    if weather == "grey":
         return Sky(dice.grey(150, 205), dice.grey(205, 240), dice.grey(190, 235), False, False)
-    if kind == "dusk":
+    if weather == "dusk":
         return Sky(
             dice.near((96, 96, 160), 20), dice.near((246, 176, 120), 20), (220, 150, 140), False, dice.chance(0.5)
         )
     return Sky(dice.near((24, 30, 58), 10), dice.near((70, 70, 104), 14), (56, 58, 84), True, False)
 
 
-def paint_sky(canvas: Canvas, camera: Camera, above: Sky, dice: Dice) -> None:
+def paint_sky(canvas: SceneCanvas, camera: Camera, above: Sky, dice: Dice) -> None:
     """Paint the sky behind everything, down to the bottom of the picture."""
     height, width = canvas.size_hw
     end = max(int(camera.horizon) + 1, 1)
@@ -53,7 +53,7 @@ def paint_sky(canvas: Canvas, camera: Camera, above: Sky, dice: Dice) -> None:
 
 
 def leaves(dice: Dice) -> list[Colour]:
-    """Shades of one plant's leaves."""
+    """Choose shades of one plant's leaves."""
     base = dice.pick(((70, 112, 48), (60, 96, 54), (96, 128, 56), (48, 84, 60), (120, 132, 60)))
     if dice.chance(0.16):
         base = dice.pick(((196, 120, 40), (176, 76, 44), (226, 160, 186), (140, 90, 60)))
@@ -62,13 +62,13 @@ def leaves(dice: Dice) -> list[Colour]:
 
 
 def blob(dice: Dice, u: float, v: float, radius: float, radius_v: float) -> list[Point]:
-    """A round outline with bumps."""
+    """Return a round outline with bumps."""
     bumps = [dice.between(0.82, 1.16) for _ in CIRCLE]
     return [(u + radius * bump * x, v + radius_v * bump * y) for bump, (x, y) in zip(bumps, CIRCLE, strict=True)]
 
 
 def tree(sketch: Sketch, dice: Dice, height: float) -> None:
-    """A tree at u = 0: round, tall or a fir."""
+    """Draw a tree at u = 0: round, tall or a fir."""
     plant, shades = sketch.of(Label.VEGETATION), leaves(dice)
     bark = dice.near((96, 74, 56), 24)
     trunk = height * dice.between(0.32, 0.42)
@@ -90,7 +90,7 @@ def tree(sketch: Sketch, dice: Dice, height: float) -> None:
 
 
 def bush(sketch: Sketch, dice: Dice, width: float, height: float) -> None:
-    """A bush from u = 0 to its width."""
+    """Draw a bush from u = 0 to its width."""
     plant, shades = sketch.of(Label.VEGETATION), leaves(dice)
     count = max(int(width / height + 0.5), 1)
     for part in range(count):

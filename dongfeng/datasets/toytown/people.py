@@ -10,7 +10,7 @@ from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 _SKINS: tuple[Colour, ...] = ((242, 206, 178), (224, 176, 140), (190, 138, 100), (140, 96, 66), (96, 64, 46))
 _HAIR: tuple[Colour, ...] = ((36, 28, 24), (84, 56, 34), (150, 108, 58), (200, 190, 180), (120, 50, 30), (24, 24, 28))
-_BRIGHT: tuple[Colour, ...] = ((240, 204, 60), (238, 126, 48), (84, 206, 120))  # what riders wear to be seen
+_BRIGHT: tuple[Colour, ...] = ((240, 204, 60), (238, 126, 48), (84, 206, 120))  # clothes of riders
 BLACK: Colour = (26, 26, 28)
 
 
@@ -26,13 +26,13 @@ class Look:
 
 
 def look(dice: Dice) -> Look:
-    """The looks of somebody."""
+    """Choose the looks of a person."""
     legs = dice.paint() if dice.chance(0.5) else dice.pick(((40, 46, 70), (34, 34, 38), (110, 96, 76), (66, 80, 110)))
     return Look(dice.pick(_SKINS), dice.pick(_HAIR), dice.paint(), legs, dice.grey(25, 90))
 
 
 def person(sketch: Sketch, dice: Dice) -> None:
-    """Somebody on foot, walking or standing, about u = 0."""
+    """Draw a person on foot, walking or standing, about u = 0."""
     who, tall = look(dice), dice.between(1.55, 1.92)
     stride = dice.between(-0.34, 0.34)
     hip, neck, broad = tall * 0.48, tall * 0.82, dice.between(0.21, 0.29)
@@ -76,7 +76,7 @@ def _head(sketch: Sketch, who: Look, u: float, neck: float, dice: Dice) -> None:
 
 
 def bicycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None:
-    """A bicycle seen from its side, its rear wheel about u = 0.35; with somebody on it where a helmet is given."""
+    """Draw a bicycle from its side, its rear wheel about u = 0.35; with a rider where a helmet is given."""
     paint = dice.paint()
     radius, reach = 0.37, dice.between(1.08, 1.2)
     rear: Point = (0.37, radius)
@@ -107,7 +107,7 @@ def bicycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None:
 
 
 def motorcycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None:
-    """A motorcycle or a scooter seen from its side, its rear wheel about u = 0.35."""
+    """Draw a motorcycle or a scooter from its side, its rear wheel about u = 0.35; see `bicycle`."""
     paint, metal = dice.paint(), dice.grey(110, 200)
     scooter = dice.chance(0.35)
     radius = 0.27 if scooter else 0.34
@@ -150,10 +150,10 @@ def motorcycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None
 
 
 def _rider(sketch: Sketch, dice: Dice, seat: Point, handle: Point, foot: Point, helmet: Colour) -> None:
-    """Somebody who sits on a bicycle or motorcycle."""
+    """Draw the rider of a bicycle or motorcycle."""
     who = look(dice)
     who = replace(who, top=dice.near(dice.pick(_BRIGHT), 30)) if dice.chance(0.5) else who
-    body = sketch.of(Label.RIDER, sketch.canvas.new_thing())
+    body = sketch.of(Label.RIDER, sketch.canvas.new_instance())
     lean = dice.between(0.12, 0.34)
     shoulder = (seat[0] + lean, seat[1] + 0.58)
     knee = (seat[0] + 0.46, seat[1] - 0.14)

@@ -1,4 +1,4 @@
-"""A whole scene: who is in it, and painting it from far to near."""
+"""`draw_scene`: a whole scene, composed and painted from far to near."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Canvas, Label
+from dongfeng.datasets.toytown.canvas import Label, SceneCanvas
 from dongfeng.datasets.toytown.dice import Dice
 from dongfeng.datasets.toytown.ground import Street, paint_ground
 from dongfeng.datasets.toytown.light import photograph
@@ -24,12 +24,12 @@ SMALLEST_HW = (64, 128)
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn street scene.
+    """A synthetic street scene.
 
     Attributes:
         image_bgr: (H, W, 3) uint8.
         labels: (H, W) uint8, train ids 0..18 and nothing else.
-        instances: (H, W) uint16, the number of the object a pixel belongs to; 0 for what is not counted.
+        instances: (H, W) uint16, number of the object that a pixel belongs to; 0 where objects are not counted.
     """
 
     image_bgr: npt.NDArray[np.uint8]
@@ -41,8 +41,8 @@ def draw_scene(seed: int, index: int, size_hw: tuple[int, int] = (256, 512)) -> 
     """Draw a street scene; the same arguments give the same bytes everywhere.
 
     Args:
-        seed: 0 or more; of the series.
-        index: 0 or more; of the scene in its series.
+        seed: Seed of the series, 0 or more.
+        index: Number of the scene in its series, 0 or more.
         size_hw: Height and width in pixels, at least 64 x 128.
 
     Returns:
@@ -58,7 +58,7 @@ def draw_scene(seed: int, index: int, size_hw: tuple[int, int] = (256, 512)) -> 
     """
     _check(seed, index, size_hw)
     dice = Dice(seed, index)
-    canvas = Canvas(dice.grain(*size_hw))
+    canvas = SceneCanvas(dice.grain(*size_hw))
     camera = _camera(dice, size_hw)
     above = sky(dice)
     street = lay_out(dice, camera)
@@ -82,9 +82,9 @@ class Toytown(Sequence[Scene]):
     """A series of scenes, drawn when they are asked for.
 
     Args:
-        count: How many.
+        count: Number of scenes.
         size_hw: Height and width of each in pixels.
-        seed: 0 or more; of the series.
+        seed: Seed of the series, 0 or more.
     """
 
     def __init__(self, count: int, size_hw: tuple[int, int] = (256, 512), seed: int = 0) -> None:
@@ -103,9 +103,9 @@ class Toytown(Sequence[Scene]):
     def __getitem__(self, index: slice) -> list[Scene]: ...
 
     def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
-        """The scene of an index, or a list of several."""
+        """Draw the scene of an index, or a list of several."""
         if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(self._count))]
+            return [self[number] for number in range(*index.indices(self._count))]
         place = index + self._count if index < 0 else index
         if not 0 <= place < self._count:
             raise IndexError(f"scene {index} of {self._count}")
@@ -120,6 +120,7 @@ def _check(seed: int, index: int, size_hw: tuple[int, int]) -> None:
 
 
 def _camera(dice: Dice, size_hw: tuple[int, int]) -> Camera:
+    """Choose a camera."""
     height, width = size_hw
     return Camera(
         size_hw,
@@ -132,7 +133,7 @@ def _camera(dice: Dice, size_hw: tuple[int, int]) -> Camera:
 
 
 def _guests(dice: Dice) -> dict[str, int]:
-    """How many of each kind are in the scene; seldom all of the large vehicles, since there is no room."""
+    """Choose the number of vehicles and people by name; seldom all of the large vehicles, which have no room."""
     guests = dict.fromkeys(dice.shuffled(("train", "bus", "truck"))[: dice.pick((1, 2, 2, 3))], 1)
     guests["car"] = dice.whole(1, 3)
     guests["parked"] = dice.whole(0, 2)
@@ -141,12 +142,13 @@ def _guests(dice: Dice) -> dict[str, int]:
 
 
 def _plots(dice: Dice) -> list[list[str]]:
-    kinds = ("house", "house", "wall", "fence", "park")
-    return [[dice.pick(kinds) for _ in range(5)] for _ in range(2)]
+    """Choose the five plots of each side."""
+    plots = ("house", "house", "wall", "fence", "park")
+    return [[dice.pick(plots) for _ in range(5)] for _ in range(2)]
 
 
-def _cast_shadows(canvas: Canvas, camera: Camera, street: Street, above: Sky, dice: Dice) -> None:
-    """Shadows of houses and trees on the ground, where the sun shines."""
+def _cast_shadows(canvas: SceneCanvas, camera: Camera, street: Street, above: Sky, dice: Dice) -> None:
+    """Cast shadows of houses and trees on the ground, where the sun shines."""
     if not above.sunny:
         return
     ground = (Label.ROAD, Label.SIDEWALK, Label.TERRAIN)
@@ -169,9 +171,9 @@ def _cast_shadows(canvas: Canvas, camera: Camera, street: Street, above: Sky, di
 
 def _invite(traffic: Traffic, guests: dict[str, int], dice: Dice) -> None:
     """Put everybody and everything into the street; large vehicles first, since they need most room."""
-    for kind in ("train", *dice.shuffled(("bus", "truck")), "car"):
-        for _ in range(guests.get(kind, 0)):
-            traffic.drive(kind)
+    for name in ("train", *dice.shuffled(("bus", "truck")), "car"):
+        for _ in range(guests.get(name, 0)):
+            traffic.drive(name)
     for _ in range(guests["parked"]):
         traffic.park()
     for _ in range(guests["person"]):
@@ -180,6 +182,6 @@ def _invite(traffic: Traffic, guests: dict[str, int], dice: Dice) -> None:
         for ridden, probability in ((True, 0.55), (False, 0.35)):
             if dice.chance(probability):
                 traffic.cycle(motor, ridden)
-    for kind, most in (("light", 2), ("sign", 3), ("lamp", 2), ("plant", 2)):
-        for _ in range(dice.whole(0 if kind == "plant" else 1, most)):
-            traffic.furnish(kind)
+    for name, most in (("light", 2), ("sign", 3), ("lamp", 2), ("plant", 2)):
+        for _ in range(dice.whole(0 if name == "plant" else 1, most)):
+            traffic.furnish(name)

@@ -1,21 +1,21 @@
-"""What lines a street: houses, gardens behind walls and fences, parks, and what closes the view."""
+"""The sides and the end of a street: houses, gardens behind walls and fences, and parks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from dongfeng.datasets.toytown.camera import Camera, Sketch
-from dongfeng.datasets.toytown.canvas import Canvas, Label, ink
+from dongfeng.datasets.toytown.canvas import Label, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Dice, lit
 from dongfeng.datasets.toytown.fronts import House, Plane, fence, house, wall
 from dongfeng.datasets.toytown.ground import Side, Street
 from dongfeng.datasets.toytown.nature import bush, tree
 
-END_M = 34.0  # the street is lined so far; what closes the view stands there
+END_M = 34.0  # length of the street
 
 
 def lay_out(dice: Dice, camera: Camera) -> Street:
-    """The street's width, what lies beside it, rails and crossings."""
+    """Choose the width of a street, its sides and its crossings."""
     lanes = dice.pick((2, 2, 2, 3, 4))
     width = lanes * dice.between(2.9, 3.5) + dice.pick((0.0, 0.0, 2.2))
     middle = dice.between(-1.8, 1.8) + (1.6 if dice.chance(0.3) else 0.0)
@@ -31,8 +31,8 @@ def lay_out(dice: Dice, camera: Camera) -> Street:
     return Street(middle - width / 2, middle + width / 2, (sides[0], sides[1]), (), crossings, lanes)
 
 
-def close_view(canvas: Canvas, camera: Camera, street: Street, dice: Dice) -> None:
-    """Draw what stands at the end of the street, across it."""
+def close_view(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice) -> None:
+    """Draw the houses and trees across the end of the street."""
     left, right = street.houses
     place = left - 22.0
     while place < right + 22.0:
@@ -46,8 +46,8 @@ def close_view(canvas: Canvas, camera: Camera, street: Street, dice: Dice) -> No
         place += width
 
 
-def _gable(canvas: Canvas, camera: Camera, home: House, plane: Plane, light: float) -> None:
-    """A front across the street with its roof."""
+def _gable(canvas: SceneCanvas, camera: Camera, home: House, plane: Plane, light: float) -> None:
+    """Draw a front across the street with its roof."""
     home.paint(canvas, camera, plane, light)
     middle, low = (plane.start + plane.end) / 2, home.height - 0.02
     rise = (plane.end - plane.start) * 0.3
@@ -61,63 +61,65 @@ class Row:
     """One side of the street.
 
     Attributes:
-        left: Whether it is the left one.
-        x: Where its fronts stand.
+        left: Whether it is the left side.
+        x: Place of its fronts.
     """
 
     left: bool
     x: float
 
     def out(self, metres: float) -> float:
-        """A place so far behind the fronts."""
+        """Return the place so far behind the fronts."""
         return self.x - metres if self.left else self.x + metres
 
     def across(self, z: float, metres: float) -> Plane:
-        """A plane across the street, from the fronts outwards."""
+        """Return a plane across the street, from the fronts outwards."""
         return Plane(False, z, *sorted((self.x, self.out(metres))))
 
 
-def line_street(canvas: Canvas, camera: Camera, street: Street, dice: Dice, kinds: list[list[str]], sun: float) -> None:
+def line_street(
+    canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice, plots: list[list[str]], sun: float
+) -> None:
     """Draw both rows from the far end to the near one.
 
     Args:
-        canvas: What is painted.
-        camera: How it is seen.
-        street: Where the rows stand.
-        dice: Decides the rest.
-        kinds: For each side what stands there, nearest first: "house", "wall", "fence" or "park".
+        canvas: Canvas to paint on.
+        camera: Camera that sees the street.
+        street: The street.
+        dice: Source of all random choices.
+        plots: Plots of each side, nearest first: "house", "wall", "fence" or "park".
         sun: Light of the left fronts; the right ones get the rest of 1.84.
     """
-    for left, x, row_kinds in zip((True, False), street.houses, kinds, strict=True):
+    for left, x, row_plots in zip((True, False), street.houses, plots, strict=True):
         light = sun if left else 1.84 - sun
         edges = [1.2]
-        while len(edges) <= len(row_kinds):
+        while len(edges) <= len(row_plots):
             edges.append(edges[-1] + dice.between(3.2, 5.6) * (1.0 if len(edges) < 3 else 1.5))
         edges[-1] = max(edges[-1], END_M)
-        for kind, near, far in reversed(list(zip(row_kinds, edges, edges[1:], strict=False))):
-            _plot(canvas, camera, Row(left, x), kind, near, far, dice, light)
+        for plot, near, far in reversed(list(zip(row_plots, edges, edges[1:], strict=False))):
+            _plot(canvas, camera, Row(left, x), plot, near, far, dice, light)
 
 
 def _plot(
-    canvas: Canvas, camera: Camera, row: Row, kind: str, near: float, far: float, dice: Dice, light: float
+    canvas: SceneCanvas, camera: Camera, row: Row, plot: str, near: float, far: float, dice: Dice, light: float
 ) -> None:
     front = Plane(True, row.x, near, far)
-    if kind == "house":
+    if plot == "house":
         home = house(dice)
         _roof(canvas, camera, row, home, near, far)
         home.paint(canvas, camera, front, light)
         home.paint(canvas, camera, row.across(near, 9.0), 0.9)
         return
     _garden(canvas, camera, row, near, far, dice)
-    if kind == "park":
+    if plot == "park":
         return
-    border = wall(dice) if kind == "wall" else fence(dice)
+    border = wall(dice) if plot == "wall" else fence(dice)
     border.paint(canvas, camera, front, light)
     if dice.chance(0.6):
         border.paint(canvas, camera, row.across(near, 12.0), 0.95)
 
 
-def _roof(canvas: Canvas, camera: Camera, row: Row, home: House, near: float, far: float) -> None:
+def _roof(canvas: SceneCanvas, camera: Camera, row: Row, home: House, near: float, far: float) -> None:
     low, ridge = home.height - 0.05, home.height + 2.2
     corners = [(row.x, low, near), (row.x, low, far), (row.out(3.0), ridge, far), (row.out(3.0), ridge, near)]
     canvas.polygon([camera.point(*corner) for corner in corners], ink(home.roof, Label.BUILDING))
@@ -125,8 +127,8 @@ def _roof(canvas: Canvas, camera: Camera, row: Row, home: House, near: float, fa
     canvas.polygon([camera.point(*corner) for corner in gable], ink(lit(home.roof, 0.8), Label.BUILDING))
 
 
-def _garden(canvas: Canvas, camera: Camera, row: Row, near: float, far: float, dice: Dice) -> None:
-    """Trees and bushes behind the line of the fronts, the far ones first; perhaps a house behind them."""
+def _garden(canvas: SceneCanvas, camera: Camera, row: Row, near: float, far: float, dice: Dice) -> None:
+    """Draw trees and bushes behind the line of the fronts, the far ones first; perhaps a house behind them."""
     if dice.chance(0.5):
         _gable(canvas, camera, house(dice, 4.5, 9.0), row.across(far - 0.1, 14.0), 0.95)
     for z in sorted((dice.between(near, far) for _ in range(dice.whole(2, 4))), reverse=True):

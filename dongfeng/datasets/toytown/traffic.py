@@ -1,4 +1,4 @@
-"""What moves, parks, walks and stands in a street: where it is put, and in which order it is drawn."""
+"""`Traffic`: places of vehicles, people and furniture in a street, and the order in which they are drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dongfeng.datasets.toytown.camera import Camera, Sketch
-from dongfeng.datasets.toytown.canvas import Canvas, Label
+from dongfeng.datasets.toytown.canvas import Label, SceneCanvas
 from dongfeng.datasets.toytown.cars import car
 from dongfeng.datasets.toytown.dice import Colour, Dice
 from dongfeng.datasets.toytown.furniture import street_lamp, traffic_light, traffic_sign
@@ -17,24 +17,24 @@ from dongfeng.datasets.toytown.people import bicycle, motorcycle, person
 from dongfeng.datasets.toytown.transit import bus, tram
 from dongfeng.datasets.toytown.vehicles import Vehicle, place
 
-_MAKERS = {"car": car, "truck": truck, "bus": bus, "train": tram}
+_VEHICLES = {"car": car, "truck": truck, "bus": bus, "train": tram}
 
 
 @dataclass
 class Traffic:
-    """Collects what is drawn, and draws it from far to near.
+    """Collects objects, and draws them from far to near.
 
     Attributes:
-        canvas: What is painted.
-        camera: How it is seen.
-        street: Where the lanes are.
-        dice: Decides the rest.
-        items: Distance and drawing of each thing.
-        taken: What of each lane is taken: lane (-1 for all of them), from z, to z.
-        boxes: The ground under what is placed: from x, to x, from z, to z.
+        canvas: Canvas to paint on.
+        camera: Camera that sees the street.
+        street: The street with its lanes.
+        dice: Source of all random choices.
+        items: Distance of each object and a function that draws it.
+        taken: Parts of lanes that are taken: lane (-1 for all of them), from z, to z.
+        boxes: The ground under the objects: from x, to x, from z, to z.
     """
 
-    canvas: Canvas
+    canvas: SceneCanvas
     camera: Camera
     street: Street
     dice: Dice
@@ -48,7 +48,7 @@ class Traffic:
             item()
 
     def farthest(self, pixels: float) -> float:
-        """Where a metre is still so many pixels, in a picture 256 high."""
+        """Distance at which a metre is still so many pixels, in a picture 256 high."""
         return self.camera.focal / (pixels * self.camera.unit)
 
     def lane_middle(self, lane: int) -> float:
@@ -56,21 +56,21 @@ class Traffic:
         street = self.street
         return street.left + (street.right - street.left) * (lane + 0.5) / street.lanes
 
-    def drive(self, kind: str) -> None:
+    def drive(self, name: str) -> None:
         """Put a vehicle into a lane, or a large one across the street, where there is room."""
         dice, street = self.dice, self.street
-        vehicle = _MAKERS[kind](dice)
+        vehicle = _VEHICLES[name](dice)
         z = dice.between(11.0, 17.0)
         lanes_free = all(end < z - 1.0 or start > z + vehicle.width for _, start, end in self.taken)
-        if kind != "car" and dice.chance(0.5) and lanes_free:
+        if name != "car" and dice.chance(0.5) and lanes_free:
             x = dice.between(street.left - vehicle.length * 0.55, street.right - vehicle.length * 0.45)
             self._put(vehicle, x, z, True, dice.chance(0.5))
             self.taken.append((-1, z - 1.0, z + 30.0))
             return
-        nearest, farthest = (4.6, self.farthest(17)) if kind == "car" else (6.5, self.farthest(18))
+        nearest, farthest = (4.6, self.farthest(17)) if name == "car" else (6.5, self.farthest(18))
         for _ in range(8):
             lane, z = dice.whole(0, street.lanes - 1), dice.between(nearest, max(farthest, nearest + 1))
-            if kind == "train" and street.rails:
+            if name == "train" and street.rails:
                 lane = min(range(street.lanes), key=lambda one: abs(self.lane_middle(one) - street.rails[0]))
             if self._free(lane, z - 1.5, z + vehicle.length + 1.0):
                 x = self.lane_middle(lane) - vehicle.width / 2 + dice.between(-0.3, 0.3)
@@ -97,7 +97,7 @@ class Traffic:
         self.items.append((z, lambda: place(self.canvas, self.camera, vehicle, x, z, across, away)))
 
     def _in_sight(self, x: float, z: float) -> bool:
-        """Whether a place on the ground is neither taken nor behind what takes one."""
+        """Whether a place on the ground is neither taken nor hidden by an object."""
         for left, right, near, far in self.boxes:
             slopes = (left / near, left / far, right / near, right / far)
             if near - 0.4 < z and min(slopes) < x / z < max(slopes):
@@ -105,7 +105,7 @@ class Traffic:
         return True
 
     def spot(self, low_pixels: float, on_road: float, width: float) -> Sketch | None:
-        """An upright plane within sight, on the pavement or, with a probability, on the road; None if none is found."""
+        """Find an upright plane within sight, on the pavement or, with a probability, on the road; None without one."""
         dice, street, camera = self.dice, self.street, self.camera
         for _ in range(6):
             z = dice.between(4.6, self.farthest(low_pixels))
@@ -130,7 +130,7 @@ class Traffic:
             self.items.append((where.origin_xz[1], lambda: self._walker(where)))
 
     def _walker(self, where: Sketch) -> None:
-        person(where.of(Label.PERSON, self.canvas.new_thing()), self.dice)
+        person(where.of(Label.PERSON, self.canvas.new_instance()), self.dice)
 
     def cycle(self, motor: bool, ridden: bool) -> None:
         """Put a bicycle or motorcycle into the street, with somebody on it or not."""
@@ -139,7 +139,7 @@ class Traffic:
         if where is None:
             return
         along, back = dice.pick(((1.0, 0.0), (1.0, 0.0), (0.96, 0.28), (0.8, 0.6)))
-        if where.origin_xz[0] > 0:  # else it would be seen from one end, and be too thin to make out
+        if where.origin_xz[0] > 0:  # seen from one end it would be too thin to make out
             back = -back
         where = replace(where, direction_xz=(along, back), mirror=dice.pick((None, 1.9)))
         helmet = dice.paint() if ridden else None
@@ -149,23 +149,23 @@ class Traffic:
         shadow = [where.at(u, 0.0) for u in (0.0, 1.9)]
         drop = 0.1 * self.camera.scale(where.origin_xz[1])
         self.canvas.darken([*shadow, *((x, y + drop) for x, y in shadow[::-1])], 0.6)
-        foot = where.of(Label.MOTORCYCLE if motor else Label.BICYCLE, self.canvas.new_thing())
+        foot = where.of(Label.MOTORCYCLE if motor else Label.BICYCLE, self.canvas.new_instance())
         (motorcycle if motor else bicycle)(foot, self.dice, helmet)
 
-    def furnish(self, kind: str) -> None:
+    def furnish(self, name: str) -> None:
         """Put a lamp, traffic light, sign or plant at one of the kerbs."""
         dice, left = self.dice, self.dice.chance(0.5)
-        low = {"light": 18.0, "sign": 18.0, "lamp": 16.0, "plant": 9.0}[kind]
+        low = {"light": 18.0, "sign": 18.0, "lamp": 16.0, "plant": 9.0}[name]
         z = dice.between(5.5, self.farthest(low))
         edge = dice.between(0.35, 0.9)
         x = self.street.left - edge if left else self.street.right + edge
         where = Sketch(self.canvas, self.camera, (x, z), (1.0, 0.0), Label.POLE)
         inward = 1.0 if left else -1.0
-        if kind == "light":
+        if name == "light":
             self.items.append((z, lambda: traffic_light(where, dice, inward)))
-        elif kind == "sign":
+        elif name == "sign":
             self.items.append((z, lambda: traffic_sign(where, dice)))
-        elif kind == "lamp":
+        elif name == "lamp":
             self.items.append((z, lambda: street_lamp(where, dice, inward)))
         elif dice.chance(0.7):
             self.items.append((z, lambda: tree(where, dice, dice.between(3.6, 6.5))))

@@ -13,7 +13,7 @@ _TRAMS: tuple[Colour, ...] = ((62, 96, 166), (56, 138, 140), (232, 222, 190), (7
 
 
 def bus(dice: Dice) -> Vehicle:
-    """A bus: one long box with a row of windows, doors, wheels and a destination board."""
+    """Choose the looks of a bus: one long box with a row of windows, doors, wheels and a destination board."""
     length, width, double = dice.between(9.0, 11.5), 2.5, dice.chance(0.22)
     height = dice.between(4.0, 4.3) if double else dice.between(2.95, 3.25)
     paint = dice.usual(_BUSES, 32, 0.75)
@@ -73,7 +73,7 @@ def bus(dice: Dice) -> Vehicle:
 
 
 def tram(dice: Dice) -> Vehicle:
-    """A tram: parts joined by bellows, no wheels in sight, a rounded front and a pantograph."""
+    """Choose the looks of a tram: parts joined by bellows, no wheels in sight, a rounded front and a pantograph."""
     parts = dice.whole(2, 3)
     length, width, height = parts * dice.between(5.6, 6.6), 2.5, dice.between(3.3, 3.6)
     paint, accent, glass = dice.usual(_TRAMS, 32, 0.75), dice.paint(), dice.near((46, 56, 70), 24)
@@ -127,7 +127,7 @@ def tram(dice: Dice) -> Vehicle:
 
 
 def _pantograph(sketch: Sketch, u: float, height: float) -> None:
-    """What takes the current from the wire, on the roof."""
+    """Draw the pantograph on the roof."""
     for path in (
         ((u - 0.7, height + 0.1), (u + 0.5, height + 0.75)),
         ((u + 0.5, height + 0.75), (u - 0.3, height + 1.4)),

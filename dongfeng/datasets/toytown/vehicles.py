@@ -1,4 +1,4 @@
-"""Vehicles: placing them, their long side and their two ends each drawn on an upright plane."""
+"""`Vehicle` and its place: the long side and the two ends are each drawn on an upright plane."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dongfeng.datasets.toytown.camera import Camera, Lean, Sketch
-from dongfeng.datasets.toytown.canvas import Canvas, Label, ink
+from dongfeng.datasets.toytown.canvas import Label, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, lit
 
 TYRE: Colour = (28, 28, 30)
@@ -20,11 +20,11 @@ class Vehicle:
         label: Its class.
         length, width, height: In metres.
         roof: Colour of its top.
-        side: Draws the long side; u is 0 at the rear.
-        end: Draws the rear, or the front where told so; u goes across.
+        side: Function that draws the long side; u is 0 at the rear.
+        end: Function that draws the rear, or the front where its second argument is true; u goes across.
         belt: Height from which on the planes lean inwards.
-        side_slope: Metres by which the sides do, for each metre of height.
-        rear_lean, front_lean: The same of the ends, after a step at the belt.
+        side_slope: Setback of the sides for each metre of height.
+        rear_lean, front_lean: Setback of the ends at the belt, and for each metre above it.
     """
 
     label: Label
@@ -40,29 +40,29 @@ class Vehicle:
     front_lean: tuple[float, float] = (0.0, 0.0)
 
 
-def place(canvas: Canvas, camera: Camera, vehicle: Vehicle, x: float, z: float, across: bool, away: bool) -> None:
+def place(canvas: SceneCanvas, camera: Camera, vehicle: Vehicle, x: float, z: float, across: bool, away: bool) -> None:
     """Draw a vehicle whose nearest left corner is at x, z.
 
     Args:
-        canvas: What is painted.
-        camera: How it is seen.
-        vehicle: What is drawn.
-        x: In metres, to the right of the camera.
-        z: In metres, in front of the camera.
-        across: It stands across the street instead of along.
-        away: It drives away, or to the right where it stands across.
+        canvas: Canvas to paint on.
+        camera: Camera that sees the vehicle.
+        vehicle: The vehicle.
+        x: Metres to the right of the camera.
+        z: Metres in front of the camera.
+        across: Whether it stands across the street instead of along.
+        away: Whether it drives away, or to the right where it stands across.
     """
     deep, wide = (vehicle.width, vehicle.length) if across else (vehicle.length, vehicle.width)
     corners = ((x, z), (x + wide, z), (x + wide, z + deep), (x, z + deep))
     canvas.darken([camera.point(a - 0.15, 0, b - 0.1) for a, b in corners], 0.5)
-    thing = canvas.new_thing()
-    near = Sketch(canvas, camera, (x, z), (1.0, 0.0), vehicle.label, thing)
+    instance = canvas.new_instance()
+    near = Sketch(canvas, camera, (x, z), (1.0, 0.0), vehicle.label, instance)
     planes = [(near, (0.0, 1.0), not across)]
-    if x > 0 or x + wide < 0:  # else the camera is between its planes and sees the near one alone
+    if x > 0 or x + wide < 0:  # a camera between its planes sees the near one alone
         turned = replace(near, origin_xz=(x if x > 0 else x + wide, z), direction_xz=(0.0, 1.0), light=0.82)
         planes.insert(0, (turned, (1.0 if x > 0 else -1.0, 0.0), across))
     if camera.height_m > vehicle.height:
-        top = ink(vehicle.roof, vehicle.label, thing)
+        top = ink(vehicle.roof, vehicle.label, instance)
         left, right, near_z, far_z = _roof(vehicle, across, away)
         places = ((x + left, z + near_z), (x + right, z + near_z), (x + right, z + far_z), (x + left, z + far_z))
         canvas.polygon([camera.point(a, vehicle.height - 0.02, b) for a, b in places], top)
@@ -77,7 +77,7 @@ def place(canvas: Canvas, camera: Camera, vehicle: Vehicle, x: float, z: float, 
 
 
 def _roof(vehicle: Vehicle, across: bool, away: bool) -> tuple[float, float, float, float]:
-    """The roof within the vehicle's outline on the ground: from x, to x, from z, to z."""
+    """Place the roof within the vehicle's outline on the ground: from x, to x, from z, to z."""
     rise = vehicle.height - vehicle.belt
     rear, front = (step + slope * rise for step, slope in (vehicle.rear_lean, vehicle.front_lean))
     start, end = (rear, vehicle.length - front) if away else (front, vehicle.length - rear)
@@ -88,7 +88,7 @@ def _roof(vehicle: Vehicle, across: bool, away: bool) -> tuple[float, float, flo
 
 
 def wheel(sketch: Sketch, u: float, radius: float, rim: Colour) -> None:
-    """A wheel of a car or lorry, on the ground."""
+    """Draw a wheel of a car or lorry, on the ground."""
     sketch.disc(u, radius, radius, TYRE)
     sketch.disc(u, radius, radius * 0.58, rim)
     sketch.disc(u, radius, radius * 0.2, lit(rim, 0.5))

@@ -74,7 +74,7 @@ def insert(model: onnx.ModelProto, scheme: Scheme) -> onnx.ModelProto:
     """Return a quantized copy of a model; its float activations keep their names."""
     graph = Graph(copied(model))
     layers, groups = _choose_layers(graph, scheme.in_float)
-    writer = _Writer(graph, scheme)
+    writer = _QdqWriter(graph, scheme)
     for group in groups:
         writer.share_scale(group)
     nodes = [node for name in graph.inputs for node in writer.quantized(name)]
@@ -162,7 +162,7 @@ class _ScaleGroups:
         return name
 
 
-class _Writer:
+class _QdqWriter:
     """Writes the nodes of a quantized model, and keeps the scale of each tensor."""
 
     def __init__(self, graph: Graph, scheme: Scheme) -> None:
