@@ -98,8 +98,7 @@ def train(
     """
     check_installed()
     size_hw = input_size(net)
-    if config.batch == 1 and any(layer.type in _NORMS for layer in net.layers):
-        raise DongfengError("batch is 1, but the net has BatchNorm, which needs statistics; use a batch of at least 2")
+    _check_batch(net, config)
     folder = None if run_dir is None else TrainingFolder(Path(run_dir))
     if folder is not None:
         folder.check(config, resume=resume)
@@ -116,6 +115,12 @@ def train(
             trainer.restore(folder)
         metrics = trainer.run()
         return TrainResult(trainer.trained_net(), metrics, trainer.log)
+
+
+def _check_batch(net: Net, config: TrainConfig) -> None:
+    """Refuse a batch from which BatchNorm cannot compute statistics."""
+    if config.batch == 1 and any(layer.type in _NORMS for layer in net.layers):
+        raise DongfengError("batch is 1, but the net has BatchNorm, which needs statistics; use a batch of at least 2")
 
 
 def _check_scores(net: Net, samples: Samples) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from dongfeng.datasets.toytown.camera import Camera, Sketch
 from dongfeng.datasets.toytown.canvas import Label, SceneCanvas
@@ -94,7 +95,7 @@ class Traffic:
     def _put(self, vehicle: Vehicle, x: float, z: float, across: bool, away: bool) -> None:
         deep, wide = (vehicle.width, vehicle.length) if across else (vehicle.length, vehicle.width)
         self.boxes.append((x, x + wide, z, z + deep))
-        self.items.append((z, lambda: place(self.canvas, self.camera, vehicle, x, z, across, away)))
+        self.items.append((z, partial(place, self.canvas, self.camera, vehicle, x, z, across, away)))
 
     def _in_sight(self, x: float, z: float) -> bool:
         """Whether a place on the ground is neither taken nor hidden by an object."""
@@ -127,7 +128,7 @@ class Traffic:
         """Put somebody on foot into the street."""
         where = self.spot(25.0, 0.3, 0.3)
         if where is not None:
-            self.items.append((where.origin_xz[1], lambda: self._walker(where)))
+            self.items.append((where.origin_xz[1], partial(self._walker, where)))
 
     def _walker(self, where: Sketch) -> None:
         person(where.of(Label.PERSON, self.canvas.new_instance()), self.dice)
@@ -143,7 +144,7 @@ class Traffic:
             back = -back
         where = replace(where, direction_xz=(along, back), mirror=dice.pick((None, 1.9)))
         helmet = dice.paint() if ridden else None
-        self.items.append((where.origin_xz[1], lambda: self._cycle(where, motor, helmet)))
+        self.items.append((where.origin_xz[1], partial(self._cycle, where, motor, helmet)))
 
     def _cycle(self, where: Sketch, motor: bool, helmet: Colour | None) -> None:
         shadow = [where.at(u, 0.0) for u in (0.0, 1.9)]
@@ -162,12 +163,17 @@ class Traffic:
         where = Sketch(self.canvas, self.camera, (x, z), (1.0, 0.0), Label.POLE)
         inward = 1.0 if left else -1.0
         if name == "light":
-            self.items.append((z, lambda: traffic_light(where, dice, inward)))
+            draw = partial(traffic_light, where, dice, inward)
         elif name == "sign":
-            self.items.append((z, lambda: traffic_sign(where, dice)))
+            draw = partial(traffic_sign, where, dice)
         elif name == "lamp":
-            self.items.append((z, lambda: street_lamp(where, dice, inward)))
-        elif dice.chance(0.7):
-            self.items.append((z, lambda: tree(where, dice, dice.between(3.6, 6.5))))
+            draw = partial(street_lamp, where, dice, inward)
         else:
-            self.items.append((z, lambda: bush(where, dice, dice.between(0.8, 1.8), dice.between(0.8, 1.3))))
+            draw = partial(self._tree if dice.chance(0.7) else self._bush, where)
+        self.items.append((z, draw))
+
+    def _tree(self, where: Sketch) -> None:
+        tree(where, self.dice, self.dice.between(3.6, 6.5))
+
+    def _bush(self, where: Sketch) -> None:
+        bush(where, self.dice, self.dice.between(0.8, 1.8), self.dice.between(0.8, 1.3))

@@ -27,6 +27,7 @@ TARGETS = ("cpu", "tensorrt")
 QUANTIZER_VERSION = 2  # raised whenever the same model and images give another result: caches depend on it
 MIN_OPSET = 13  # the first whose DequantizeLinear has a scale for each channel
 
+_WEIGHT_MAX = 127  # largest quantized weight; half of it where products saturate
 _SMALL_ERROR = 0.04  # relative error of the scores up to which every layer computes in eight bits
 _FLOAT_SHARE = 0.05  # share of the noise of all layers from which on a layer stays in float
 _CHEAP_COST = 0.006  # share of the cost of all layers up to which a layer on the smallest maps stays in float too
@@ -98,37 +99,48 @@ def quantize(
     progress("equalize")
     plain = _rewritten(original, inputs, target)
     progress("ranges")
-    statistics = collect_statistics(plain, inputs)
     search = _SchemeSearch(
         model=plain,
         inputs=inputs,
         expected=scores(original, inputs),
         symmetric=target == "tensorrt",
-        weight_max=63 if reduced else 127,
-        statistics=statistics,
+        weight_max=_WEIGHT_MAX // 2 if reduced else _WEIGHT_MAX,
+        statistics=collect_statistics(plain, inputs),
     )
-    errors = {name: search.error(search.scheme(name)) for name in (METHODS if method == "auto" else (method,))}
+    methods = METHODS if method == "auto" else (method,)
+    return _quantized(search, target, methods, in_float, progress)
+
+
+def _quantized(
+    search: _SchemeSearch,
+    target: str,
+    methods: Sequence[str],
+    in_float: Collection[str] | None,
+    progress: Callable[[str], None],
+) -> Quantized:
+    """Quantize with the best of some methods."""
+    errors = {name: search.error(search.scheme(name)) for name in methods}
     chosen = min(errors, key=lambda name: errors[name])
     scheme = search.scheme(chosen)
     alone = {}
     if in_float is None and errors[chosen] > _SMALL_ERROR:
         progress("sensitivity of each layer")
         alone = search.errors_alone(scheme)
-    kept = tuple(in_float) if in_float is not None else _float_layers(plain, target, alone, statistics)
+    kept = tuple(in_float) if in_float is not None else _float_layers(search, target, alone)
     scheme = replace(scheme, in_float=frozenset(kept))
     progress("rounding")
-    biased, rounded = round_weights(plain, scheme, inputs)
+    biased, rounded = round_weights(search.model, scheme, search.inputs)
     result = insert(biased, replace(scheme, rounded=rounded))
     return Quantized(
         model=result,
-        float_model=plain,
+        float_model=search.model,
         target=target,
         method=chosen,
         method_errors=errors,
         in_float=kept,
         alone=alone,
-        reduced_range=reduced,
-        error=relative_error(search.expected, scores(result, inputs)),
+        reduced_range=search.weight_max < _WEIGHT_MAX,
+        error=relative_error(search.expected, scores(result, search.inputs)),
     )
 
 
@@ -161,12 +173,10 @@ class _SchemeSearch:
         return {name: error for name, error in found.items() if error > 0}
 
 
-def _float_layers(
-    model: onnx.ModelProto, target: str, alone: Mapping[str, float], statistics: Mapping[str, ActivationStatistics]
-) -> tuple[str, ...]:
+def _float_layers(search: _SchemeSearch, target: str, alone: Mapping[str, float]) -> tuple[str, ...]:
     """Choose the layers that stay in float; where no errors were measured, only those behind averages."""
-    noisy = [*_noisiest(alone), *_cheapest(model, statistics)] if alone else []
-    return tuple(dict.fromkeys([*noisy, *(_behind_averages(model) if target == "cpu" else [])]))
+    noisy = [*_noisiest(alone), *_cheapest(search.model, search.statistics)] if alone else []
+    return tuple(dict.fromkeys([*noisy, *(_behind_averages(search.model) if target == "cpu" else [])]))
 
 
 def _noisiest(alone: Mapping[str, float]) -> tuple[str, ...]:
