@@ -6,11 +6,12 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from dongfeng.errors import DongfengError
+from dongfeng.support.json_dataclass import as_json
 from dongfeng.support.strict_json import JsonFormat
 
 CONFIG_FILE = "config.json"  # in the folder of a training
@@ -117,7 +118,7 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """The values as JSON has them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return dict(as_json(self))
 
     def updated(self, values: Mapping[str, Any], *, source: str) -> TrainConfig:
         """Return the same settings with other values.

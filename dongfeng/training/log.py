@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeAlias
 
+from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.strict_json import Node
 from dongfeng.training.metrics import Metrics
 
@@ -27,7 +28,7 @@ class LossEntry:
 
     def to_json(self) -> dict[str, object]:
         """The line of the log."""
-        return asdict(self)
+        return dict(as_json(self))
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ def read_entry(line: Node) -> LogEntry:
     """
     members = line.members()
     metrics = Metrics.from_json(members)
-    if metrics is not None:
-        fields = line.fields(("step", "evaluation_s"), metrics.to_json())
-        return EvaluationEntry(fields["step"].count(), metrics, fields["evaluation_s"].number())
-    fields = line.fields(("step", "loss", "lr", "images_per_s"))
-    rates = (fields[name].number() for name in ("loss", "lr", "images_per_s"))
-    return LossEntry(fields["step"].count(), *rates)
+    if metrics is None:
+        return read_as(LossEntry, line)
+    fields = line.fields(("step", "evaluation_s"), metrics.to_json())
+    return EvaluationEntry(fields["step"].count(), metrics, fields["evaluation_s"].number())
