@@ -15,14 +15,63 @@ import zipfile
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+import dongfeng
 from dongfeng._version import __version__
 from dongfeng.zoo.manifest import manifest
+from dongfeng.zoo.models import model_info
 from tests.conftest import CHECKOUT
 
 LARGEST_WEIGHTS = 1_500_000  # bytes of a network that comes with the package
+
+# What a program of a user's gets back -> its type, by the last part of every dotted name.
+REVEALED = {
+    "dongfeng.__version__": "str",
+    'dongfeng.list_models("df1*")': "list[str]",
+    'dongfeng.load("df1seg")': "Model[Segmentation]",
+    'dongfeng.load("df1seg", weights="random", threads=1)("street.jpg")': "Segmentation",
+    'dongfeng.load("df1seg")(["a.jpg", "b.jpg"])': "list[Segmentation]",
+    'dongfeng.load("df1")("cat.jpg")': "Classification",
+    'dongfeng.load("net.onnx", task="segmentation")("street.jpg")': "Segmentation",
+    'dongfeng.load("net.onnx", task="classification")("cat.jpg")': "Classification",
+    'model("street.jpg")': "Segmentation | Classification",
+    'model.segment("street.jpg")': "Segmentation",
+    "model.classify(image)": "Classification",
+    'next(model.stream(["a.jpg"]))': "Segmentation | Classification",
+    'model.segment("street.jpg").labels': "array of unsignedinteger 8",
+    'model.segment("street.jpg").scores': "array of floating 32",
+    'model.segment("street.jpg").color()': "array of unsignedinteger 8",
+    'model.segment("street.jpg").timing.infer': "float",
+    'model.classify("cat.jpg").logits': "array of floating 32",
+    'model.classify("cat.jpg").top(3)': "list[tuple[int, str, float]]",
+    "model.size_hw": "tuple[int, int]",
+    "model.net": "Net | None",
+    "model.palette": "array of unsignedinteger 8",
+    "model.preprocessing": "Preprocessing",
+    "net": "Net",
+    "net.inputs": "Mapping[str, tuple[int | None, ...]]",
+    "net.outputs": "tuple[str, ...]",
+    "net.layers": "tuple[Layer, ...]",
+    "net.resize(4, 4).shapes()": "dict[str, tuple[int, ...]]",
+    "net.cost()": "list[LayerCost]",
+    'dongfeng.read_ncnn("a.param")': "Net",
+    "dongfeng.fold(net)": "Net",
+    "dongfeng.to_onnx(net)": "ModelProto",
+    'dongfeng.run(net, {"data": image})': "dict[str, array of floating 32]",
+    'dongfeng.verify(net, "a.onnx")': "Verdict",
+    "dongfeng.to_torch(net)": "Network",
+    "dongfeng.from_torch({}, net)": "Net",
+    'dongfeng.convert("df1", "df1.onnx")': "Conversion",
+    'dongfeng.quantize("df1", "df1.onnx", ["images"])': "QuantizationReport",
+    'dongfeng.batch("photos", "out")': "BatchResult[SegmentedImage | SegmentedVideo]",
+    'dongfeng.batch("photos")': "BatchResult[ClassifiedImage]",
+    'dongfeng.evaluate("df1", "imagenet")': "ImagenetEvaluation",
+    'dongfeng.evaluate("df1seg", "c", dataset="cityscapes", out="out")': "CityscapesEvaluation",
+    'dongfeng.bench(["df1"])': "BenchReport",
+}
 
 CONSUMER = """\
 from __future__ import annotations
@@ -31,10 +80,19 @@ import numpy as np
 
 import dongfeng
 
-names: list[str] = dongfeng.list_models("df1*")
-size_hw: int = names  # type: ignore[assignment]
-model = dongfeng.load("df1seg", weights="random", threads=1)
-labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = model("street.jpg").labels
+
+def labels_of(model: dongfeng.Model, net: dongfeng.Net) -> None:  # `Model` alone is a model of either task
+    model.close()
+    dongfeng.write_caffe(net, "b.prototxt", "b.caffemodel")
+    dongfeng.write_ncnn(net, "b.param", "b.bin")
+
+
+size_hw: int = dongfeng.list_models()  # type: ignore[assignment]
+dongfeng.nonsense  # type: ignore[attr-defined]
+image = np.zeros((4, 4, 3), np.uint8)
+model = dongfeng.load("net.onnx")
+net = dongfeng.read_caffe("a.prototxt", "a.caffemodel")
+labels_of(model, net)
 """
 
 FIND_DATA = """\
@@ -144,12 +202,36 @@ def test_an_install_has_all_that_the_demo_needs(installed: Installed) -> None:
 
 
 @pytest.mark.slow
-def test_a_consumer_is_type_checked(installed: Installed) -> None:
+def test_a_consumer_knows_what_it_gets_back(installed: Installed) -> None:
     """An unused `type: ignore` is an error too, so that types which are not seen cannot pass."""
     consumer = installed.folder / "consumer.py"
-    consumer.write_text(CONSUMER, encoding="utf-8")
+    consumer.write_text(CONSUMER + "".join(f"reveal_type({text})\n" for text in REVEALED), encoding="utf-8")
     options = ["--strict", "--python-executable", installed.bin / "python", "--cache-dir", installed.folder / "cache"]
-    run(sys.executable, "-m", "mypy", *options, consumer, cwd=installed.folder)
+    printed = run(sys.executable, "-m", "mypy", *options, consumer, cwd=installed.folder)
+    found = [_plain(text) for text in re.findall(r'Revealed type is "(.*)"', printed)]
+    assert dict(zip(REVEALED, found, strict=True)) == REVEALED
+
+
+def test_the_consumer_uses_every_public_function() -> None:
+    used = CONSUMER + "".join(REVEALED)
+    functions = {name for name in dongfeng.__all__ if name.islower() and name != "errors"}
+    assert {name for name in functions if f"dongfeng.{name}" not in used} == set()
+
+
+def test_zoo_names_are_typed_by_their_task() -> None:
+    from dongfeng.runtime.load import Classifier, Segmenter
+
+    tasks = {"classification": get_args(Classifier), "segmentation": get_args(Segmenter)}
+    for task, names in tasks.items():
+        assert sorted(names) == sorted(name for name in dongfeng.list_models() if model_info(name).task == task)
+
+
+def _plain(revealed: str) -> str:
+    """A type as mypy prints it, without the modules, and arrays without their shape, which no annotation of NumPy has."""
+    array = (
+        r"numpy\.ndarray\[tuple\[(?:Any|builtins\.int|int), \.\.\.\], numpy\.dtype\[numpy\.(\w+)\[[\w.]*_(\d+)Bit\]\]\]"
+    )
+    return re.sub(r"\w+\.(?=\w)", "", re.sub(array, r"array of \1 \2", revealed).replace("builtins.", ""))
 
 
 def test_importing_dongfeng_imports_no_heavy_library() -> None:
