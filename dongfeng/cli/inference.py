@@ -16,7 +16,7 @@ from dongfeng.support.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     from dongfeng.runtime.inputs import Failure
-    from dongfeng.runtime.model_choice import ModelOptions
+    from dongfeng.runtime.load import LoadOptions
 
 
 def add_arguments(
@@ -36,7 +36,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def model_options(args: argparse.Namespace) -> ModelOptions:
+def model_options(args: argparse.Namespace) -> LoadOptions:
     """How the model is to be loaded, as keywords of `dongfeng.batch` and `dongfeng.evaluate`."""
     return {
         "weights": args.weights,

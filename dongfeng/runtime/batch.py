@@ -18,12 +18,14 @@ from dongfeng.runtime.batch_results import (
 from dongfeng.runtime.batch_video import VideoRun
 from dongfeng.runtime.images.video import is_video
 from dongfeng.runtime.inputs import Failure, Inputs, as_texts, find_video
-from dongfeng.runtime.model_choice import ModelChoice, ModelOptions
+from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.results import Kind, check_kind
 from dongfeng.runtime.run_progress import RunProgress
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from dongfeng.runtime.load import LoadOptions
 
 Step = SegmentedImage | SegmentedFrame | ClassifiedImage | Failure
 
@@ -39,7 +41,7 @@ def batch(
     shard: tuple[int, int] | None = None,
     every: int | None = None,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> BatchResult[SegmentedImage | SegmentedVideo]: ...
 
 
@@ -51,7 +53,7 @@ def batch(
     model: str | PathLike[str] = "df1",
     top: int = 5,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> BatchResult[ClassifiedImage]: ...
 
 
@@ -66,7 +68,7 @@ def batch(  # noqa: PLR0913 - one keyword for each option of the commands
     every: int | None = None,
     top: int = 5,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> BatchResult[SegmentedImage | SegmentedVideo] | BatchResult[ClassifiedImage]:
     """Segment images or a video into files, or, without `out`, classify images.
 
@@ -84,7 +86,7 @@ def batch(  # noqa: PLR0913 - one keyword for each option of the commands
         every: Only every N-th frame of a video.
         top: Number of classes of a classification.
         progress: Follows the run, and may end it early.
-        options: How the model is loaded; see `ModelOptions`.
+        options: How the model is loaded; see `dongfeng.load`. Calibration images are files, folders or patterns.
 
     Returns:
         A row for each image or video that is done, and what failed.

@@ -16,13 +16,15 @@ from dongfeng.runtime.evaluate_cityscapes import (
 )
 from dongfeng.runtime.evaluate_imagenet import ImagenetEvaluation, RankedImage, evaluate_imagenet
 from dongfeng.runtime.inputs import Failure
-from dongfeng.runtime.model_choice import ModelChoice, ModelOptions
+from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.run_progress import RunProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Unpack
+
+    from dongfeng.runtime.load import LoadOptions
 
 Step = LabelledFrame | RankedImage | Failure
 
@@ -35,7 +37,7 @@ def evaluate(
     dataset: Literal["imagenet"] = "imagenet",
     labels: str | PathLike[str] | None = None,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> ImagenetEvaluation: ...
 
 
@@ -52,7 +54,7 @@ def evaluate(
     resume: bool = False,
     shard: tuple[int, int] | None = None,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> CityscapesEvaluation: ...
 
 
@@ -69,7 +71,7 @@ def evaluate(  # noqa: PLR0913 - one keyword for each option of the commands
     resume: bool = False,
     shard: tuple[int, int] | None = None,
     progress: RunProgress[Step] | None = None,
-    **options: Unpack[ModelOptions],
+    **options: Unpack[LoadOptions],
 ) -> ImagenetEvaluation | CityscapesEvaluation:
     """Measure a model on the validation images of its data set, and set the scores beside the published ones.
 
@@ -88,7 +90,7 @@ def evaluate(  # noqa: PLR0913 - one keyword for each option of the commands
         resume: For Cityscapes, skip images whose outputs are there, whole.
         shard: For Cityscapes, part and number of parts: only every N-th image, from the I-th on, counted from 1.
         progress: Follows the run, and may end it early.
-        options: How the model is loaded; see `ModelOptions`.
+        options: How the model is loaded; see `dongfeng.load`. Calibration images are files, folders or patterns.
 
     Returns:
         The scores, 0..1, what was evaluated, and what failed.

@@ -6,34 +6,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, UnknownModel
-from dongfeng.runtime.inputs import Inputs, image_files
+from dongfeng.runtime.inputs import image_files
 from dongfeng.zoo.models import ModelInfo, model_info
 
 if TYPE_CHECKING:
-    from dongfeng.runtime.model import Model
-
-
-class ModelOptions(TypedDict, total=False):
-    """How a run loads its model: keywords of `dongfeng.batch` and `dongfeng.evaluate`.
-
-    They are what they are for `dongfeng.load`, but `calibration` names its images: files, folders or patterns.
-    """
-
-    weights: str | PathLike[str] | None
-    backend: str
-    precision: str
-    device: str
-    size: tuple[int, int] | None
-    threads: int | None
-    calibration: Inputs | None
+    from dongfeng.runtime.load import LoadOptions
+    from dongfeng.runtime.model import Model, Result
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A zoo name or model file, and how to load it.
+    """A zoo name or model file, and how `dongfeng.load` is to load it.
+
+    Calibration images are given by files, folders or patterns.
 
     Raises:
         BackendUnavailable: calibration images are missing for precision "int8", or given for another.
@@ -41,7 +29,7 @@ class ModelChoice:
     """
 
     model: str | PathLike[str]
-    options: ModelOptions
+    options: LoadOptions
 
     def __post_init__(self) -> None:
         if self.calibration_images and self.precision != "int8":
@@ -74,24 +62,27 @@ class ModelChoice:
         inputs = self.options.get("calibration")
         if inputs is None:
             return None
+        given = [inputs] if isinstance(inputs, str | PathLike) else inputs
+        if not isinstance(given, list | tuple) or not all(isinstance(one, str | PathLike) for one in given):
+            raise ImageError("calibration: expected image files, folders or patterns")
         try:
-            return image_files(inputs)
+            return image_files(given)
         except ImageError as error:
             raise ImageError(f"--calibration {error}") from None
 
     @cached_property
     def zoo_info(self) -> ModelInfo | None:
-        """What the zoo knows of the model; None for a model file."""
+        """Facts that the zoo has of the model; None for a model file."""
         try:
             return model_info(self.name)
         except UnknownModel:
             return None
 
-    def open(self, task: str, *, count: int | None, otherwise: str) -> Model:
+    def open(self, task: str, *, count: int | None, otherwise: str) -> Model[Result]:
         """Load the model, ready to stream.
 
         Args:
-            task: What the model has to be for, "segmentation" or "classification".
+            task: The task it has to be for, "segmentation" or "classification".
             count: Number of images; None where it is not known.
             otherwise: The command that takes a model for the other task.
 
@@ -100,7 +91,7 @@ class ModelChoice:
         """
         from dongfeng.runtime.load import load_stream
 
-        options: ModelOptions = {**self.options, "calibration": self.calibration_images}
+        options: LoadOptions = {**self.options, "calibration": self.calibration_images}
         model = load_stream(self.name, count=count, **options)
         if model.task != task:
             model.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from dongfeng.backends.registry import auto_backend
 from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.support.files import sha256_of
@@ -31,10 +33,15 @@ def run_settings(choice: ModelChoice) -> Settings:
         **execution(choice),
         "sha256": [sha256_of(path) for path in files],
     }
-    if choice.calibration_images is None:
-        return settings
-    digests = "".join(sha256_of(path) for path in choice.calibration_images)
-    return settings | {"calibration_sha256": hashlib.sha256(digests.encode()).hexdigest()}
+    mean, scale = choice.options.get("mean"), choice.options.get("scale")
+    if mean is not None:
+        settings["mean"] = np.ravel(mean).tolist()
+    if scale is not None:
+        settings["scale"] = scale
+    if choice.calibration_images is not None:
+        digests = "".join(sha256_of(path) for path in choice.calibration_images)
+        settings["calibration_sha256"] = hashlib.sha256(digests.encode()).hexdigest()
+    return settings
 
 
 def execution(choice: ModelChoice) -> dict[str, str]:

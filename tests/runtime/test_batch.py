@@ -11,18 +11,20 @@ import cv2
 import numpy as np
 import pytest
 
+import dongfeng
 from dongfeng.cli.main import main
-from dongfeng.errors import DongfengError
+from dongfeng.errors import ConversionError, DongfengError
+from dongfeng.net.random_weights import random_weights
 from dongfeng.runtime.batch import Step, batch
-from dongfeng.runtime.batch_results import SegmentedFrame, SegmentedVideo
+from dongfeng.runtime.batch_results import SegmentedFrame, SegmentedImage, SegmentedVideo
 from dongfeng.runtime.evaluate import evaluate
-from dongfeng.runtime.model_choice import ModelOptions
+from dongfeng.runtime.load import LoadOptions
 from dongfeng.runtime.run_progress import RunProgress
 from tests.cli.synthetic_cityscapes import draw as draw_cityscapes
 from tests.cli.synthetic_cityscapes import files
 from tests.cli.test_segment_video import draw as draw_video
 
-OPTIONS: ModelOptions = {"weights": "random", "size": (64, 128)}
+OPTIONS: LoadOptions = {"weights": "random", "size": (64, 128)}
 COMMAND = ["segment", "--weights", "random", "--size", "64x128"]
 pytestmark = pytest.mark.filterwarnings("ignore::dongfeng.errors.DongfengWarning")
 
@@ -103,6 +105,23 @@ def test_the_caller_ends_a_run_after_the_image_in_hand(folder: Path) -> None:
     nothing = batch("drive.mp4", "none.mp4", progress=Heard(most=0), **OPTIONS)
     assert (nothing.rows, nothing.interrupted) == ((), True)
     assert not Path("none.mp4").exists()
+
+
+def test_a_file_of_anothers_making_is_run_as_the_caller_says(folder: Path) -> None:
+    layers = """
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 48 dim: 64 } } }
+        layer { name: "score" type: "Convolution" bottom: "data" top: "score"
+            convolution_param { num_output: 5 kernel_size: 1 weight_filler { type: "msra" } } }
+    """
+    Path("net.prototxt").write_text(layers, encoding="utf-8")
+    dongfeng.to_onnx(random_weights(dongfeng.read_caffe("net.prototxt")), "net.onnx")
+    with pytest.raises(ConversionError, match="give mean="):
+        batch("photos/a.png", "out", model="net.onnx")
+    resumed = []
+    for scale in (0.01, 0.01, 0.02):
+        result = batch("photos/a.png", "out", model="net.onnx", mean=(1, 2, 3), scale=scale, resume=True)
+        resumed += [row.resumed for row in result.rows if isinstance(row, SegmentedImage)]
+    assert resumed == [False, True, False]
 
 
 def test_wrong_arguments_are_refused(folder: Path) -> None:
