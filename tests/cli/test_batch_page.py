@@ -12,7 +12,7 @@ import pytest
 
 from dongfeng.cli.main import main
 from tests.conftest import CHECKOUT
-from tests.test_docs import blocks
+from tests.test_docs import blocks, run_python
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.filterwarnings("ignore:.*random weights")
 def test_what_the_page_shows_is_what_comes_out(capfd: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(block for _, block in blocks(CHECKOUT / "docs/batch.md", "console"))
     shown = re.findall(r"^\$ dongfeng (.+)\n((?:(?!\$ ).+\n)*)", text, re.MULTILINE)
@@ -38,3 +39,6 @@ def test_what_the_page_shows_is_what_comes_out(capfd: pytest.CaptureFixture[str]
         said = "".join(capfd.readouterr())
         pattern = ".*".join(map(re.escape, expected.split("...")))
         assert re.fullmatch(pattern, said, re.DOTALL), f"$ {command}\nexpected:\n{expected}\ngot:\n{said}"
+    namespace: dict[str, object] = {}
+    for _, block in blocks(CHECKOUT / "docs/batch.md", "pycon"):
+        run_python(block, namespace, "batch.md")

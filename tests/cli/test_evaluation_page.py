@@ -16,7 +16,7 @@ import pytest
 from dongfeng.cli import cityscapes, main
 from tests.cli.synthetic_cityscapes import draw
 from tests.conftest import CHECKOUT
-from tests.test_docs import blocks
+from tests.test_docs import blocks, run_python
 
 PROGRAMS = {"df-cityscapes": cityscapes.main, "dongfeng": main.main}
 
@@ -34,6 +34,7 @@ def folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.filterwarnings("ignore:.*random weights")
 def test_what_the_page_shows_is_what_comes_out() -> None:
     text = "\n".join(block for _, block in blocks(CHECKOUT / "docs/evaluation.md", "console"))
     shown = re.findall(r"^\$ (.+)\n((?:(?!\$ ).+\n)*)", text, re.MULTILINE)
@@ -46,3 +47,6 @@ def test_what_the_page_shows_is_what_comes_out() -> None:
         got = re.sub(r" +\n", "\n", said.getvalue())
         pattern = ".*".join(map(re.escape, expected.split("...")))
         assert re.fullmatch(pattern, got, re.DOTALL), f"$ {command}\nexpected:\n{expected}\ngot:\n{got}"
+    namespace: dict[str, object] = {}
+    for _, block in blocks(CHECKOUT / "docs/evaluation.md", "pycon"):
+        run_python(block, namespace, "evaluation.md")
