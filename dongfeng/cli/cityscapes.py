@@ -1,4 +1,4 @@
-"""`df-cityscapes`: the labels of a whole Cityscapes split, for the test server, and their evaluation."""
+"""Labels a whole Cityscapes split, for the test server, and scores the labels: `df-cityscapes`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command."""
+    """Return the parser of the command."""
     root = argparse.ArgumentParser(
         prog="df-cityscapes",
         description="Label all images of a Cityscapes split, for the test server, and evaluate the labels.",

@@ -1,4 +1,4 @@
-"""`dongfeng classify`: images into ImageNet's classes."""
+"""Classifies images: `dongfeng classify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dongfeng evaluate`: a classifier on ImageNet's validation images."""
+"""Measures a classifier on ImageNet's validation images: `dongfeng evaluate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `segment`, `classify`, `evaluate` and `df-cityscapes` share: arguments, progress, the end of a run."""
+"""Arguments, progress and summary of `segment`, `classify`, `evaluate` and `df-cityscapes`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def add_arguments(
     parser: argparse.ArgumentParser, *, model: str, inputs: str = "an image, a folder or a pattern"
 ) -> None:
-    """Add INPUT and whatever says how a model is run; `model` is the default."""
+    """Add INPUT, `--model` (with its default) and the options of `add_model_options`."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     parser.add_argument("--model", default=model, metavar="M", help=f"zoo name or model file (default: {model})")
     add_model_options(parser)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `model_options` reads, and `--json`."""
+    """Add the options that `model_options` reads, and `--json`."""
     add_weights(parser)
     add_size(parser)
     add_execution(parser)
@@ -37,7 +37,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_options(args: argparse.Namespace) -> LoadOptions:
-    """How the model is to be loaded, as keywords of `dongfeng.batch` and `dongfeng.evaluate`."""
+    """Return how the model is to be loaded, as keywords of `dongfeng.batch` and `dongfeng.evaluate`."""
     return {
         "weights": args.weights,
         "backend": args.backend,
@@ -70,7 +70,7 @@ class ShownRun(RunProgress[object]):
         self._interrupted = self._stack.enter_context(deferred_interrupt())
 
     def step(self, item: object) -> None:
-        """Show what was done."""
+        """Show one image or frame that is done."""
         if self._frames is None:
             self._line(str(item))
         else:
@@ -98,5 +98,5 @@ def print_failures(failures: Sequence[Failure], done: str, also: str = "") -> in
 
 
 def percent(fraction: float | None) -> float | None:
-    """A share of 0..1 in percent; None stays None."""
+    """Convert a fraction of 0..1 to percent; None stays None."""
     return None if fraction is None else 100 * fraction

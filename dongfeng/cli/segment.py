@@ -1,4 +1,4 @@
-"""`dongfeng segment`: street scenes into classes."""
+"""Segments street scenes: `dongfeng segment`."""
 
 from __future__ import annotations
 

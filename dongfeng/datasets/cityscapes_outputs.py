@@ -53,7 +53,7 @@ class Outputs:
             settings: Model, weights and whatever else decides the outputs, as plain JSON.
 
         Raises:
-            DongfengError: the files in the folder are those of other settings, or of nobody knows which.
+            DongfengError: the files in the folder are those of other settings, or their record is damaged.
         """
         recorded = self._recorded()
         if recorded is not None and recorded != settings:
@@ -104,10 +104,10 @@ class Outputs:
         return form.bits == 8 and form.channels == (1 if kind == LABEL_IDS else 3)
 
     def _recorded(self) -> Settings | None:
-        """What made the files in the folder; None where nothing says so.
+        """Read the settings that made the files in the folder; None where there is no record.
 
         Raises:
-            DongfengError: the file that says so is damaged.
+            DongfengError: the record is damaged.
         """
         try:
             members = _FORMAT.read(self.folder / _SETTINGS).members()

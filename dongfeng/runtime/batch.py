@@ -1,4 +1,4 @@
-"""`dongfeng.batch`: any number of images, or a video, segmented into files or classified."""
+"""Segments any number of images, or a video, into files, or classifies images: `dongfeng.batch`."""
 
 from __future__ import annotations
 
@@ -92,8 +92,7 @@ def batch(  # noqa: PLR0913 - one keyword for each option of the commands
         A row for each image or video that is done, and what failed.
 
     Raises:
-        DongfengError: what concerns all images: the model cannot be loaded or is for something else, or the options
-            contradict each other.
+        DongfengError: the model cannot be loaded or is for another task, or the options contradict each other.
         OSError: an output cannot be written, or would overwrite an input.
 
     Example:
@@ -120,7 +119,7 @@ def batch(  # noqa: PLR0913 - one keyword for each option of the commands
 
 
 def _refuse_video_options(out: Path, every: int | None) -> None:
-    """Refuse what only a video can be meant by, where the inputs are images."""
+    """Refuse options for videos, where the inputs are images."""
     if is_video(out):
         raise DongfengError(f"{out}: a video is made from one video or camera; give a folder for -o")
     if every is not None:

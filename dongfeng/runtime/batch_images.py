@@ -1,4 +1,4 @@
-"""Segmenting and classifying image files."""
+"""Segments and classifies image files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _SegmentRun(ImageRun[Image, Segmentation, SegmentedImage]):
         return self._row(image, result.size_hw, result.timing)
 
     def done(self, images: Iterable[Image]) -> dict[Image, SegmentedImage]:
-        """The rows of images whose outputs are there, whole and of the same settings."""
+        """Return the rows of images whose outputs are there, whole and of the same settings."""
         forms = {image: png_form(self._outputs[image]) for image in images}
         return {
             image: self._row(image, form.size_hw, None)

@@ -1,4 +1,4 @@
-"""What `dongfeng.batch` returns; the fields of a row are the keys of the commands' JSON."""
+"""Results of `dongfeng.batch`; the fields of a row are the keys of the commands' JSON."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult(Generic[Row_co]):
-    """What a batch has done.
+    """The result of a batch.
 
     Attributes:
         model: The model, as it was given.
         rows: The images that are done, in order, or the video.
-        failures: What gave no result, and why.
+        failures: The images and inputs that gave no result, and why.
         interrupted: Whether the caller ended the run early.
     """
 
@@ -127,6 +127,6 @@ class BatchResult(Generic[Row_co]):
     interrupted: bool
 
     def to_json(self) -> dict[str, object]:
-        """What `dongfeng segment --json` and `dongfeng classify --json` print."""
+        """Return the JSON that `dongfeng segment --json` and `dongfeng classify --json` print."""
         errors = [failure.reason for failure in self.failures] + ["interrupted"] * self.interrupted
         return {"model": self.model, "rows": as_json(self.rows), "errors": errors}

@@ -1,4 +1,4 @@
-"""Segmenting a video or a camera, into a video or a folder of frames."""
+"""Segments a video or a camera, into a video or a folder of frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dongfeng.evaluate`: a model on the data set it was trained for."""
+"""Measures a model on the data set it was trained for: `dongfeng.evaluate`."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def evaluate(  # noqa: PLR0913 - one keyword for each option of the commands
 
     Args:
         model: Zoo name or model file.
-        root: For ImageNet, the folder of the images: a folder per class, or with `labels` one for all. For Cityscapes,
-            the folder that holds `leftImg8bit` and `gtFine`.
+        root: Folder of ImageNet's images (a folder per class, or with `labels` one for all), or the folder that holds
+            Cityscapes' `leftImg8bit` and `gtFine`.
         dataset: "imagenet" for a classifier, "cityscapes" for a segmentation.
         labels: For ImageNet, a list of images and classes, "NAME INDEX" a line.
         out: For Cityscapes, the folder where the labels and `results.json` are written.
@@ -96,32 +96,23 @@ def evaluate(  # noqa: PLR0913 - one keyword for each option of the commands
         The scores, 0..1, what was evaluated, and what failed.
 
     Raises:
-        DongfengError: what concerns all images: a folder is not as it should be, the model cannot be loaded or is for
-            another data set, or the files in `out` are another model's.
+        DongfengError: a folder is not as it should be, the model cannot be loaded or is for another data set, or the
+            files in `out` are another model's.
         OSError: an output cannot be written.
 
     Example:
-        >>> evaluate("df1", "imagenet/val").rows[0].value_fraction  # doctest: +SKIP
-        0.697761
         >>> evaluate("df1seg", "cityscapes", dataset="cityscapes", out="out").miou  # doctest: +SKIP
         0.741
     """
-    choice = ModelChoice(model, options)
-    progress = progress or RunProgress[Step]()
+    choice, progress = ModelChoice(model, options), progress or RunProgress[Step]()
     if dataset == "imagenet":
         return evaluate_imagenet(choice, Path(root), None if labels is None else Path(labels), progress)
     if dataset != "cityscapes":
         raise DongfengError(f'dataset is "{dataset}"; expected "imagenet" or "cityscapes"')
     if out is None:
         raise DongfengError("out: Cityscapes is evaluated from label files; give the folder for them")
+    root, out = Path(root), Path(out)
     request = CityscapesRequest(
-        choice=choice,
-        root=Path(root),
-        out=Path(out),
-        split=split,
-        kinds=tuple(kinds),
-        score=score,
-        resume=resume,
-        shard=shard,
+        choice=choice, root=root, out=out, split=split, kinds=tuple(kinds), score=score, resume=resume, shard=shard
     )
     return evaluate_cityscapes(request, progress)

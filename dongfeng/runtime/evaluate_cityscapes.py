@@ -1,4 +1,4 @@
-"""The labels of a whole Cityscapes split, for the test server, and their scores."""
+"""Labels a whole Cityscapes split, for the test server, and scores the labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CityscapesRequest:
-    """What to label, and whether to score it: the arguments of `dongfeng.evaluate`."""
+    """The arguments of `dongfeng.evaluate` for Cityscapes."""
 
     choice: ModelChoice
     root: Path
@@ -41,7 +41,7 @@ class CityscapesRequest:
     shard: Shard | None
 
     def outputs(self) -> Outputs:
-        """Where the outputs of each image are."""
+        """Return where the outputs of each image are."""
         wanted = {*(self.kinds or [LABEL_IDS]), *([LABEL_IDS] if self.score else [])}
         unknown = wanted - {*KINDS}
         if unknown:
@@ -69,15 +69,15 @@ class LabelledFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class CityscapesEvaluation:
-    """What was labelled, and how well.
+    """The result of a run over Cityscapes.
 
     Attributes:
-        request: What was asked for.
+        request: The arguments.
         images: Number of images.
         images_evaluated: Number of images that were compared with the ground truth.
         rows: The scores; empty where there are none.
         files: The images whose labels are written.
-        failures: What gave no result, and why.
+        failures: The images that could not be labelled or scored, and why.
         interrupted: Whether the caller ended the run early; there are no scores then.
     """
 
@@ -95,7 +95,7 @@ class CityscapesEvaluation:
         return next((row.iou_fraction for row in self.rows if (row.group, row.name) == ("class", AVERAGE)), None)
 
     def scores_json(self) -> dict[str, object]:
-        """The scores as plain JSON."""
+        """Return the scores as plain JSON."""
         choice, shard = self.request.choice, self.request.shard
         found: dict[str, object] = {"model": choice.name, "weights": choice.weights, **execution(choice)}
         found["split"] = self.request.split
@@ -105,7 +105,7 @@ class CityscapesEvaluation:
         return found | {"rows": as_json(self.rows)}
 
     def to_json(self) -> dict[str, object]:
-        """What `df-cityscapes --json` prints."""
+        """Return the JSON that `df-cityscapes --json` prints."""
         return self.scores_json() | {"files": as_json(self.files), "errors": [one.reason for one in self.failures]}
 
 
@@ -156,7 +156,7 @@ class _LabellingRun(ImageRun[Frame, Segmentation, LabelledFrame]):
         self._settings = run_settings(request.choice)
 
     def done(self) -> dict[Frame, LabelledFrame]:
-        """The images whose outputs an earlier run has left, whole."""
+        """Return the rows of images whose outputs an earlier run has left, whole."""
         return {frame: self._row(frame, resumed=True) for frame in self.outputs.done(self._frames, self._settings)}
 
     def check(self, model: Model) -> None:
@@ -174,7 +174,7 @@ class _LabellingRun(ImageRun[Frame, Segmentation, LabelledFrame]):
         return self._row(image, resumed=False)
 
     def finish(self, image: Frame) -> None:
-        """Compare with the ground truth the file, which is what the server gets, whichever run has written it."""
+        """Compare the file, which is what the test server gets, with the ground truth."""
         if self._truth is None:
             return
         path, instances = self._truth.label_ids(image), self._truth.instance_ids(image)
@@ -191,7 +191,7 @@ class _LabellingRun(ImageRun[Frame, Segmentation, LabelledFrame]):
             self.failures.append(Failure(str(image.path), f"{path}: {error}"))
 
     def scores(self) -> tuple[ScoreRow, ...]:
-        """The scores of all images that were compared; none is a failure where the labels hold no class."""
+        """Return the scores of all images that were compared; note a failure where the ground truth holds no class."""
         if not self.metrics.images:
             return ()
         split = self._request.split

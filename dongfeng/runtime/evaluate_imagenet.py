@@ -1,4 +1,4 @@
-"""The accuracy of a classifier on ImageNet's images."""
+"""Measures the accuracy of a classifier on ImageNet's images."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class RankedImage:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of the images whose true class is among the first.
+    """Fraction of the images whose true class is among the first.
 
     Attributes:
         metric: "top1" or "top5".
-        value_fraction: The share, 0..1.
-        published_fraction: The share that the model's authors published; None where they did not.
+        value_fraction: The fraction, 0..1.
+        published_fraction: The fraction that the model's authors published; None where they did not.
     """
 
     metric: str
@@ -60,7 +60,7 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagenetEvaluation:
-    """How well a model classifies images.
+    """The result of a run over ImageNet.
 
     Attributes:
         model: The model, as it was given.
@@ -68,7 +68,7 @@ class ImagenetEvaluation:
         images: Number of images.
         rows: Top-1 and top-5 accuracy; empty where no image could be evaluated.
         files: The images that were evaluated.
-        failures: What gave no result, and why.
+        failures: The images that gave no result, and why.
         interrupted: Whether the caller ended the run early.
     """
 
@@ -81,7 +81,7 @@ class ImagenetEvaluation:
     interrupted: bool
 
     def to_json(self) -> dict[str, object]:
-        """What `dongfeng evaluate --json` prints."""
+        """Return the JSON that `dongfeng evaluate --json` prints."""
         return {
             "model": self.model,
             "weights": self.weights,

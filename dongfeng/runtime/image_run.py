@@ -1,4 +1,4 @@
-"""Running a model over images, one after the other; an image that cannot be read stops no other."""
+"""Runs a model over images, one after the other; an image that cannot be read stops no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ImageFile(Protocol):
-    """Whatever stands for an image file."""
+    """Anything with the path of an image."""
 
     @property
     def path(self) -> Path:
@@ -31,12 +31,12 @@ Row = TypeVar("Row")
 
 
 class ImageRun(ABC, Generic[ImageT, Result, Row]):
-    """A run of a model over images; a subclass says what becomes of each result.
+    """A run of a model over images; a subclass uses each result.
 
     Attributes:
         choice: The model.
-        rows: What is reported of the images that are done, in order.
-        failures: What failed, in order.
+        rows: A row for each image that is done, in order.
+        failures: The images that failed, in order.
         interrupted: Whether the caller ended the run before its last image.
     """
 
@@ -52,10 +52,14 @@ class ImageRun(ABC, Generic[ImageT, Result, Row]):
 
     @abstractmethod
     def row(self, image: ImageT, result: Result) -> Row:
-        """Use the result of an image, and return what is reported of it."""
+        """Use the result of an image, and return its row."""
 
     def check(self, model: Model) -> None:
-        """Raise a `DongfengError` where the model cannot be meant."""
+        """Check that the model has the classes of the images.
+
+        Raises:
+            DongfengError: it has others.
+        """
 
     def begin(self) -> None:
         """Prepare for the first image, once the model is loaded."""

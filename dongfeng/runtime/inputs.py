@@ -53,7 +53,7 @@ class Failure:
 
 
 def as_texts(inputs: Inputs) -> list[str]:
-    """Inputs as a list of strings, whatever form they are given in."""
+    """Convert inputs of any form to a list of strings."""
     return [fspath(inputs)] if isinstance(inputs, str | PathLike) else [fspath(one) for one in inputs]
 
 
@@ -91,7 +91,7 @@ def image_files(inputs: Inputs) -> list[Path]:
 
 
 def find_video(inputs: Inputs) -> Path | int | None:
-    """Find the video file, or the number of the camera, that the inputs stand for; None where they are images.
+    """Find the video file or the number of the camera among inputs; None where they are images.
 
     Raises:
         DongfengError: there is a video, and something else as well.

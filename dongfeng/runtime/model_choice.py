@@ -1,4 +1,4 @@
-"""Which model a run over images uses and how, before it is loaded."""
+"""The model of a run over images, before it is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a caller follows a long run over images, and ends it early."""
+"""Lets a caller follow a long run over images, and end it early."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 class RunProgress(Generic[Item_contra]):
-    """Follows a run; subclass it and override what is of interest.
+    """Follows a run and does nothing; subclasses override some of its methods.
 
     All methods are called in the thread of the run.
 
@@ -22,9 +22,9 @@ class RunProgress(Generic[Item_contra]):
         """Take note that the model is loaded and work begins.
 
         Args:
-            name: What is being done or read, such as "segmentation" or "drive.mp4".
+            name: Name of the work or of the video, such as "segmentation" or "drive.mp4".
             total: Number of steps that follow; None where it is not known.
-            unit: What one step is.
+            unit: The unit of the steps.
         """
 
     def step(self, item: Item_contra) -> None:

@@ -1,4 +1,4 @@
-"""What decides the outputs of a run, so that a later run knows whether they are what it would make itself."""
+"""Collects the settings that decide the outputs of a run, so that a later run knows which of them to keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Settings = dict[str, object]
 
 
 def run_settings(choice: ModelChoice) -> Settings:
-    """Model, weights, size, backend and precision, in words that are the same on every machine that shares the work.
+    """Collect model, weights, size, backend and precision, in words that are the same on all machines of a shared run.
 
     Returns:
         Plain JSON.
@@ -45,7 +45,7 @@ def run_settings(choice: ModelChoice) -> Settings:
 
 
 def execution(choice: ModelChoice) -> dict[str, str]:
-    """Backend and precision, with what "auto" stands for where that is known without the model."""
+    """Return backend and precision, and for "auto" the ones it stands for where that is known without the model."""
     backend, precision = choice.options.get("backend", "auto"), choice.precision
     # An ONNX file may be quantized, which is run in eight bits; any other model is run in fp32.
     is_known = precision != "auto" or Path(choice.name).suffix != ".onnx"
