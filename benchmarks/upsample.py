@@ -10,7 +10,7 @@ Ways to the labels of 1024x2048 pixels from scores of (19, 128, 256):
 * `opencv planes`: the same channel by channel with a running maximum, the quickest way found with OpenCV.
 
 The ways take turns, and medians are shown. Real scores are those of the shared test data (DONGFENG_SHARED, or ../shared
-beside the checkout), resized to 128x256, and are left out where they are absent. Drawn ones have regions as well: about
+beside the checkout), resized to 128x256, and are left out where they are absent. Synthetic ones have regions as well: about
 as many borders as the busiest street scenes, and far more. "cells" says in how many of the 33,153 cells between scores
 the corners disagree. For each pixel that differs, "near ties" says whether single precision can tell the two classes
 apart at all.
@@ -63,12 +63,12 @@ def one_core() -> Iterator[None]:
 
 
 def score_maps() -> dict[str, Float]:
-    """Real scores where they are at hand, drawn ones, and noise."""
+    """Real scores where they are at hand, synthetic ones, and noise."""
     shared = Path(os.environ.get("DONGFENG_SHARED") or Path(__file__).resolve().parents[2] / "shared")
     maps = {}
     for path in sorted((shared / "pl1a").glob("*_score.npz")):
         maps[f"real {path.stem.removesuffix('_score')}"] = resized(np.load(path)["score"])
-    for name, size_hw in (("drawn", (12, 24)), ("drawn, finer", (40, 80))):
+    for name, size_hw in (("synthetic", (12, 24)), ("synthetic, finer", (40, 80))):
         coarse = np.random.default_rng(0).standard_normal((SCORES[0], *size_hw)).astype(np.float32)
         maps[name] = resized(coarse, cv2.INTER_CUBIC)
     maps["noise"] = np.random.default_rng(0).standard_normal(SCORES).astype(np.float32)

@@ -17,7 +17,7 @@ _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type, of those without a palet
 _HEAD_BYTES = 26  # the signature and the first fields of the first chunk
 
 
-class Form(NamedTuple):
+class PngForm(NamedTuple):
     """Size and pixel format of a PNG.
 
     Attributes:
@@ -31,7 +31,7 @@ class Form(NamedTuple):
     bits: int
 
 
-def png_form(path: Path) -> Form | None:
+def png_form(path: Path) -> PngForm | None:
     """Read size and format of a PNG from its first bytes; None where it is no PNG or cannot be read."""
     try:
         with path.open("rb") as file:
@@ -40,7 +40,7 @@ def png_form(path: Path) -> Form | None:
         return None
 
 
-def whole_png_form(path: Path) -> Form | None:
+def whole_png_form(path: Path) -> PngForm | None:
     """Read size and format of a PNG whose bytes all match its checksums; None for anything else."""
     try:
         data = path.read_bytes()
@@ -58,11 +58,11 @@ def whole_png_form(path: Path) -> Form | None:
     return None
 
 
-def _form(data: bytes) -> Form | None:
+def _form(data: bytes) -> PngForm | None:
     if len(data) < _HEAD_BYTES or not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR":
         return None
     width, height, bits, colour = unpack_from(">IIBB", data, 16)
-    return Form((height, width), _CHANNELS.get(colour, 0), bits)
+    return PngForm((height, width), _CHANNELS.get(colour, 0), bits)
 
 
 def read_label_png(path: Path) -> npt.NDArray[np.uint8]:

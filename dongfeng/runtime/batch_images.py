@@ -10,7 +10,7 @@ from dongfeng.datasets.label_png import png_form
 from dongfeng.runtime.batch_results import BatchResult, ClassifiedImage, ProbableClass, SegmentedImage
 from dongfeng.runtime.image_run import ImageRun, Result, Row
 from dongfeng.runtime.images.marked_png import is_whole_with_mark, mark_of, write_marked_png
-from dongfeng.runtime.inputs import Failure, Image, Inputs, Shard, as_texts, find_images, of_shard, output_names
+from dongfeng.runtime.inputs import Failure, InputImage, Inputs, Shard, as_texts, find_images, of_shard, output_names
 from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.results import Classification, Kind, Segmentation, Timing
 from dongfeng.runtime.run_progress import RunProgress
@@ -43,22 +43,22 @@ def segment_images(
     return _batch_result(run)
 
 
-class _SegmentRun(ImageRun[Image, Segmentation, SegmentedImage]):
+class _SegmentRun(ImageRun[InputImage, Segmentation, SegmentedImage]):
     """Writes a marked PNG for each image."""
 
     name = task = "segmentation"
     otherwise = "dongfeng classify"
 
-    def __init__(self, choice: ModelChoice, outputs: Mapping[Image, Path], kind: Kind) -> None:
+    def __init__(self, choice: ModelChoice, outputs: Mapping[InputImage, Path], kind: Kind) -> None:
         super().__init__(choice)
         self._outputs, self._kind = outputs, kind
         self._mark = json.dumps({**run_settings(choice), "kind": kind})
 
-    def row(self, image: Image, result: Segmentation) -> SegmentedImage:
+    def row(self, image: InputImage, result: Segmentation) -> SegmentedImage:
         write_marked_png(self._outputs[image], result.picture_bgr(self._kind), self._mark)
         return self._row(image, result.size_hw, result.timing)
 
-    def done(self, images: Iterable[Image]) -> dict[Image, SegmentedImage]:
+    def done(self, images: Iterable[InputImage]) -> dict[InputImage, SegmentedImage]:
         """Return the rows of images whose outputs are there, whole and of the same settings."""
         forms = {image: png_form(self._outputs[image]) for image in images}
         return {
@@ -67,7 +67,7 @@ class _SegmentRun(ImageRun[Image, Segmentation, SegmentedImage]):
             if form is not None and is_whole_with_mark(self._outputs[image], self._mark)
         }
 
-    def _row(self, image: Image, size_hw: tuple[int, int], timing: Timing | None) -> SegmentedImage:
+    def _row(self, image: InputImage, size_hw: tuple[int, int], timing: Timing | None) -> SegmentedImage:
         return SegmentedImage(
             input=image.path,
             output=self._outputs[image],
@@ -78,13 +78,13 @@ class _SegmentRun(ImageRun[Image, Segmentation, SegmentedImage]):
         )
 
 
-def _is_earlier_output(image: Image, inputs: Iterable[str], folder: Path) -> bool:
+def _is_earlier_output(image: InputImage, inputs: Iterable[str], folder: Path) -> bool:
     """Tell whether an image that was found in the folder of the outputs is one of them."""
     is_inside = image.path.resolve().is_relative_to(folder.resolve()) and str(image.path) not in inputs
     return is_inside and mark_of(image.path) is not None
 
 
-def _refuse_overwriting(images: Iterable[Image], outputs: Iterable[Path]) -> None:
+def _refuse_overwriting(images: Iterable[InputImage], outputs: Iterable[Path]) -> None:
     inputs = {image.path.resolve() for image in images}
     for output in outputs:
         if output.resolve() in inputs:
@@ -102,7 +102,7 @@ def classify_images(
     return _batch_result(run)
 
 
-class _ClassifyRun(ImageRun[Image, Classification, ClassifiedImage]):
+class _ClassifyRun(ImageRun[InputImage, Classification, ClassifiedImage]):
     """Takes the most probable classes of each image."""
 
     name = task = "classification"
@@ -112,12 +112,12 @@ class _ClassifyRun(ImageRun[Image, Classification, ClassifiedImage]):
         super().__init__(choice)
         self._top = top
 
-    def row(self, image: Image, result: Classification) -> ClassifiedImage:
+    def row(self, image: InputImage, result: Classification) -> ClassifiedImage:
         classes = tuple(ProbableClass(*found) for found in result.top(self._top))
         return ClassifiedImage(input=image.path, classes=classes, timing_ms=result.timing)
 
 
-def _batch_result(run: ImageRun[Image, Result, Row]) -> BatchResult[Row]:
+def _batch_result(run: ImageRun[InputImage, Result, Row]) -> BatchResult[Row]:
     return BatchResult(
         model=run.choice.name, rows=tuple(run.rows), failures=tuple(run.failures), interrupted=run.interrupted
     )

@@ -12,7 +12,7 @@ from dongfeng.datasets.imagenet_folder import read_class_folders, read_list
 from dongfeng.datasets.top_k import TopK
 from dongfeng.errors import DongfengError
 from dongfeng.runtime.image_run import ImageRun
-from dongfeng.runtime.inputs import Failure, Image
+from dongfeng.runtime.inputs import Failure, InputImage
 from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.results import Classification, Timing
 from dongfeng.runtime.run_progress import RunProgress
@@ -102,7 +102,7 @@ def evaluate_imagenet(
         raise choice.wrong_task(info.task, _RankingRun.otherwise)
     classes = read_class_folders(folder) if labels is None else read_list(folder, labels)
     run = _RankingRun(choice, classes)
-    run.run([Image(path, path.relative_to(folder)) for path in classes], progress)
+    run.run([InputImage(path, path.relative_to(folder)) for path in classes], progress)
     rows = []
     for name, hits in (("top1", run.metric.top1), ("top5", run.metric.top5)) if run.rows else ():
         published = None if info is None else info.result(name, dataset="imagenet", split="val")
@@ -118,7 +118,7 @@ def evaluate_imagenet(
     )
 
 
-class _RankingRun(ImageRun[Image, Classification, RankedImage]):
+class _RankingRun(ImageRun[InputImage, Classification, RankedImage]):
     """Counts how often the true class of an image comes first, and among the first five."""
 
     name = task = "classification"
@@ -135,7 +135,7 @@ class _RankingRun(ImageRun[Image, Classification, RankedImage]):
                 f"{self.choice.name} has {len(model.class_names)} classes; expected ImageNet's {len(class_names())}"
             )
 
-    def row(self, image: Image, result: Classification) -> RankedImage:
+    def row(self, image: InputImage, result: Classification) -> RankedImage:
         label = self._labels[image.path]
         place = self.metric.add(result.logits, label)
         return RankedImage(input=image.path, label=label, place=place, timing_ms=result.timing)

@@ -24,7 +24,7 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", "
 
 
 @dataclass(frozen=True)
-class Image:
+class InputImage:
     """One image to work on.
 
     Attributes:
@@ -57,7 +57,7 @@ def as_texts(inputs: Inputs) -> list[str]:
     return [fspath(inputs)] if isinstance(inputs, str | PathLike) else [fspath(one) for one in inputs]
 
 
-def find_images(inputs: Inputs, *, outside: Path | None = None) -> tuple[list[Image], list[Failure]]:
+def find_images(inputs: Inputs, *, outside: Path | None = None) -> tuple[list[InputImage], list[Failure]]:
     """Expand files, folders (with all folders below) and glob patterns, each file once.
 
     Args:
@@ -67,7 +67,7 @@ def find_images(inputs: Inputs, *, outside: Path | None = None) -> tuple[list[Im
     Returns:
         The images in order, and the inputs that stand for none.
     """
-    found: dict[Path, Image] = {}
+    found: dict[Path, InputImage] = {}
     failures = []
     for text in as_texts(inputs):
         images = list(_expand(text, outside))
@@ -111,13 +111,13 @@ def _is_camera(text: str) -> bool:
     return text.isascii() and text.isdigit() and not Path(text).exists()
 
 
-def _expand(text: str, outside: Path | None) -> Iterator[Image]:
+def _expand(text: str, outside: Path | None) -> Iterator[InputImage]:
     path = Path(text)
     if path.is_dir():
         yield from _below(path, path, outside)
     elif path.exists() or not glob.has_magic(text):
         if path.exists():
-            yield Image(path, Path(path.name))
+            yield InputImage(path, Path(path.name))
     else:
         base = _fixed_part(path)
         matches = glob.iglob(text, recursive=True)  # noqa: PTH207  (Path.glob refuses absolute patterns and "a**")
@@ -125,17 +125,17 @@ def _expand(text: str, outside: Path | None) -> Iterator[Image]:
             if match.is_dir():
                 yield from _below(match, base, outside)
             elif match.suffix.lower() in SUFFIXES:
-                yield Image(match, match.relative_to(base))
+                yield InputImage(match, match.relative_to(base))
 
 
-def _below(folder: Path, base: Path, outside: Path | None) -> Iterator[Image]:
+def _below(folder: Path, base: Path, outside: Path | None) -> Iterator[InputImage]:
     skipped = outside.resolve() if outside is not None else None
     if skipped == folder.resolve():
         skipped = None
     for path in sorted(folder.rglob("*")):
         is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")  # hidden: unfinished, or no image
         if is_image and path.is_file() and not _is_inside(path, skipped):
-            yield Image(path, path.relative_to(base))
+            yield InputImage(path, path.relative_to(base))
 
 
 def _is_inside(path: Path, folder: Path | None) -> bool:
@@ -171,7 +171,7 @@ def of_shard(images: Sequence[T], shard: Shard | None) -> Sequence[T]:
     return images[part - 1 :: parts]
 
 
-def output_names(images: Sequence[Image], suffix: str) -> list[Path]:
+def output_names(images: Sequence[InputImage], suffix: str) -> list[Path]:
     """Name the output of each image by a relative path, no two the same.
 
     An image keeps its place and stem. Where two would meet (`a/x.png` and `b/x.png` given singly, `x.jpg` beside

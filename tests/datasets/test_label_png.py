@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dongfeng.datasets.label_png import Form, png_form, read_instance_png, read_label_png, whole_png_form
+from dongfeng.datasets.label_png import PngForm, png_form, read_instance_png, read_label_png, whole_png_form
 from dongfeng.errors import ImageError
 
 LABELS = np.random.default_rng(0).integers(0, 34, (6, 11), np.uint8)
@@ -20,16 +20,16 @@ def written(path: Path, image: np.ndarray) -> Path:
 
 def test_forms_are_those_that_were_written(tmp_path: Path) -> None:
     images = {
-        Form((6, 11), 1, 8): LABELS,
-        Form((6, 11), 1, 16): LABELS.astype(np.uint16) * 1000,
-        Form((6, 11), 3, 8): np.dstack([LABELS] * 3),
-        Form((6, 11), 4, 8): np.dstack([LABELS] * 4),
+        PngForm((6, 11), 1, 8): LABELS,
+        PngForm((6, 11), 1, 16): LABELS.astype(np.uint16) * 1000,
+        PngForm((6, 11), 3, 8): np.dstack([LABELS] * 3),
+        PngForm((6, 11), 4, 8): np.dstack([LABELS] * 4),
     }
     for form, image in images.items():
         path = written(tmp_path / "x.png", image)
         assert png_form(path) == whole_png_form(path) == form
     Image.fromarray(LABELS).convert("P").save(path)
-    assert whole_png_form(path) == Form((6, 11), 0, 8)
+    assert whole_png_form(path) == PngForm((6, 11), 0, 8)
 
 
 def test_a_file_with_any_byte_missing_or_wrong_is_not_whole(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dongfeng.runtime.inputs import Image, find_images, find_video, output_names
+from dongfeng.runtime.inputs import InputImage, find_images, find_video, output_names
 
 
 @pytest.fixture
@@ -121,7 +121,9 @@ files = st.lists(
 @given(files)
 def test_no_two_images_share_an_output(found: list[tuple[list[str], str, int]]) -> None:
     paths = {Path("/data", *folders, name): depth for folders, name, depth in found}
-    images = [Image(path, Path(*path.parts[-1 - min(depth, len(path.parts) - 3) :])) for path, depth in paths.items()]
+    images = [
+        InputImage(path, Path(*path.parts[-1 - min(depth, len(path.parts) - 3) :])) for path, depth in paths.items()
+    ]
     outputs = output_names(images, ".png")
     assert len(set(outputs)) == len(images)
     assert not any(output.is_absolute() or ".." in output.parts for output in outputs)

@@ -15,7 +15,7 @@ from dongfeng.runtime.labels.axis import Axis, Double, Float, Index, Labels, sha
 _PRODUCTS_AT_ONCE = 1 << 18  # for larger matrices OpenBLAS wakes threads, which takes longer than such a product
 
 
-class Canvas(Protocol):
+class LabelCanvas(Protocol):
     """A label map in which every pixel has the label of its cell's top left corner, until its tile is written.
 
     Methods take n cells by their rows `y` and columns `x`, (n,) each.
@@ -41,7 +41,7 @@ class Canvas(Protocol):
         """Return the (H, W) label map."""
 
 
-def canvas(cell_labels: Labels, rows: Axis, columns: Axis) -> Canvas:
+def label_canvas(cell_labels: Labels, rows: Axis, columns: Axis) -> LabelCanvas:
     """Make the quickest canvas for the ratio of the sizes.
 
     Args:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dongfeng.runtime.labels.axis import TINY, Axis, Float, Index, Labels, Mask, corner_indices, exact_labels
-from dongfeng.runtime.labels.canvas import Canvas
+from dongfeng.runtime.labels.canvas import LabelCanvas
 
 _SCORES_AT_ONCE = 1 << 18
 _VALUES_AT_ONCE = 1 << 19
@@ -122,7 +122,7 @@ class CellFiller:
         largest: The largest absolute score.
     """
 
-    def __init__(self, scores: Float, rows: Axis, columns: Axis, canvas: Canvas, largest: float) -> None:
+    def __init__(self, scores: Float, rows: Axis, columns: Axis, canvas: LabelCanvas, largest: float) -> None:
         self._scores, self._rows, self._columns, self._canvas = scores, rows, columns, canvas
         self._absolute = np.float32(_NEAR_IN_DOUBLE * largest + TINY)
         self._step = max(1, _VALUES_AT_ONCE // canvas.pixels)

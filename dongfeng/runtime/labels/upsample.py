@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dongfeng.errors import DongfengError, ShapeError
 from dongfeng.runtime.labels.axis import Axis, Float, Index, Labels, axis
-from dongfeng.runtime.labels.canvas import Canvas, canvas
+from dongfeng.runtime.labels.canvas import LabelCanvas, label_canvas
 from dongfeng.runtime.labels.cells import CellFiller, cells_at, disagreeing, possible_classes
 from dongfeng.runtime.labels.strips import fill_strips
 
@@ -53,7 +53,7 @@ def upsample_labels(scores: npt.ArrayLike, size_hw: tuple[int, int]) -> Labels:
         return fill_strips(scores, rows, columns)
     corner_labels = np.pad(argmax_last(scores), 1, mode="edge")
     cell_y, cell_x = disagreeing(corner_labels, rows, columns)
-    result = canvas(corner_labels[:-1, :-1], rows, columns)
+    result = label_canvas(corner_labels[:-1, :-1], rows, columns)
     if _strips_are_cheaper(scores, corner_labels, rows, columns, cell_y, cell_x, result):
         return fill_strips(scores, rows, columns)
     cells = cells_at(corner_labels, rows, columns, cell_y, cell_x)
@@ -119,7 +119,7 @@ def _largest(scores: Float) -> float:
 
 
 def _strips_are_cheaper(
-    scores: Float, corner_labels: Labels, rows: Axis, columns: Axis, cell_y: Index, cell_x: Index, result: Canvas
+    scores: Float, corner_labels: Labels, rows: Axis, columns: Axis, cell_y: Index, cell_x: Index, result: LabelCanvas
 ) -> bool:
     """Estimate whether so many cells disagree about so many classes (noise) that `fill_strips` is quicker."""
     classes, strips = len(scores), len(scores) * len(rows.cell) * len(columns.cell)
