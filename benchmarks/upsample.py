@@ -9,11 +9,11 @@ Ways to the labels of 1024x2048 pixels from scores of (19, 128, 256):
 * `opencv`: `cv2.resize` of all channels at once, then `numpy.argmax`, on one core;
 * `opencv planes`: the same channel by channel with a running maximum, the quickest way found with OpenCV.
 
-The ways take turns, and medians are shown. Real scores are those of the shared test data (DONGFENG_SHARED, or ../shared
-beside the checkout), resized to 128x256, and are left out where they are absent. Synthetic ones have regions as well: about
-as many borders as the busiest street scenes, and far more. "cells" says in how many of the 33,153 cells between scores
-the corners disagree. For each pixel that differs, "near ties" says whether single precision can tell the two classes
-apart at all.
+Rounds of the ways are interleaved, and medians are shown. Real scores are those of the shared test data
+(DONGFENG_SHARED, or ../shared beside the checkout), resized to 128x256, and are left out where they are absent.
+Synthetic ones have regions as well: about as many borders as the busiest street scenes, and far more. "cells" says in
+how many of the 33,153 cells between scores the corners disagree. For each pixel that differs, "near ties" says whether
+single precision can tell the two classes apart at all.
 """
 
 from __future__ import annotations
@@ -136,15 +136,15 @@ def disagreeing_cells(scores: Float) -> int:
 
 
 def median_ms(ways: dict[str, Callable[[Float], Labels]], scores: Float, repeats: int) -> dict[str, float]:
-    """Median time of each way; they take turns, so that all see the same machine."""
+    """Median time of each way; rounds are interleaved, so that all see the same machine."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeats + 1):
+    for round_ in range(repeats + 1):
         for name, way in ways.items():
             with nullcontext() if name == "onnxruntime" else one_core():
                 start = perf_counter()
                 way(scores)
                 elapsed = perf_counter() - start
-            if turn:  # the first warms up
+            if round_:  # the first warms up
                 times[name].append(1e3 * elapsed)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -210,7 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], epilog="example: python benchmarks/upsample.py --repeats 21 --json"
     )
-    parser.add_argument("--repeats", type=int, default=9, metavar="N", help="measured turns of each way (default: 9)")
+    parser.add_argument("--repeats", type=int, default=9, metavar="N", help="measured rounds of each way (default: 9)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -7,7 +7,7 @@ computes the pixel again in float64.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,7 +22,8 @@ _NEAR = np.float32(4 * np.finfo(np.float32).eps)
 _NEAR_IN_DOUBLE = 2.0**-48  # of the largest score: far above the roundings of float64 that decide near ties
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Cells:
     """Cells whose corners disagree; corners in the order top left, top right, bottom left, bottom right.
 
     Attributes:
