@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from dongfeng.datasets.label_png import png_form
@@ -30,7 +30,8 @@ def segment_images(
 ) -> BatchResult[SegmentedImage]:
     """Segment images into PNG files; for arguments and errors see `dongfeng.batch`."""
     found, failures = find_images(inputs, outside=out)
-    everything = [image for image in found if not _is_earlier_output(image, as_texts(inputs), out)]
+    given = frozenset(as_texts(inputs))
+    everything = [image for image in found if not _is_earlier_output(image, given, out)]
     names = output_names(everything, ".png")
     outputs = {image: out / name for image, name in zip(everything, names, strict=True)}
     _refuse_overwriting(everything, outputs.values())
@@ -78,7 +79,7 @@ class _SegmentRun(ImageRun[InputImage, Segmentation, SegmentedImage]):
         )
 
 
-def _is_earlier_output(image: InputImage, inputs: Iterable[str], folder: Path) -> bool:
+def _is_earlier_output(image: InputImage, inputs: Collection[str], folder: Path) -> bool:
     """Tell whether an image that was found in the folder of the outputs is one of them."""
     is_inside = image.path.resolve().is_relative_to(folder.resolve()) and str(image.path) not in inputs
     return is_inside and mark_of(image.path) is not None

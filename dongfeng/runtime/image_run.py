@@ -106,6 +106,5 @@ class ImageRun(ABC, Generic[ImageT, Result, Row]):
             return
         with self.choice.open(self.task, count=len(paths), otherwise=self.otherwise) as model:
             self.check(model)
-            # A generator, for it has no length: a short list would not be worth opening the network once more.
-            with closing(model.stream(path for path in paths)) as results:
+            with closing(model.stream(paths)) as results:
                 yield cast("Iterator[Result]", results)  # the model's task, which was checked, decides their class
