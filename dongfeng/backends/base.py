@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.errors import BackendUnavailable
+
 Float = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
+Held = TypeVar("Held")
 Shape = tuple[int | None, ...]  # None: the model file makes the dimension dynamic
 
 
@@ -146,3 +149,19 @@ class BackendType(Protocol):
 
     def check(self) -> str | None:
         """Compute three numbers and say what is wrong with them; None if nothing is."""
+
+
+def opened(held: Held | None) -> Held:
+    """Return what a backend holds while it is open.
+
+    Raises:
+        BackendUnavailable: it is closed, and holds None.
+    """
+    if held is None:
+        raise BackendUnavailable("this model is closed; load it again")
+    return held
+
+
+def label_of(model: Path | bytes) -> str:
+    """Return what to call a model in a message."""
+    return "the model" if isinstance(model, bytes) else str(model)

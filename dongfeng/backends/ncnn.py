@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Shape, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Shape, Tensor, opened
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.backends.threads import share_of_threads
@@ -63,10 +63,8 @@ class Ncnn:
 
     def bind(self, inputs: Array, output: str) -> Callable[[], tuple[Any, Any]]:
         """Prepare a call with its input in place, which gives an extractor and its blob; see `Backend.bind`."""
-        if self._net is None:
-            raise BackendUnavailable("this model is closed; load it again")
         array = np.ascontiguousarray(inputs[0], np.float32)  # a Mat does not keep its array alive
-        return partial(_extract, self._net, self._input, array, output)
+        return partial(_extract, opened(self._net), self._input, array, output)
 
     def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
         """Return None: released builds of ncnn have no profiler."""

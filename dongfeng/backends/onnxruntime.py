@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, label_of, opened
 from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice
+from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
 from dongfeng.backends.threads import share_of_threads
 from dongfeng.errors import BackendUnavailable
 from dongfeng.support.exceptions import first_line
@@ -52,7 +53,7 @@ class OnnxRuntime:
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input; see `Backend.infer`."""
-        session = self._opened()
+        session = opened(self._session)
         try:
             results = session.run(list(outputs), {next(iter(self.inputs)): inputs})
         except Exception as error:  # ONNX Runtime's exceptions have no common root but this
@@ -63,7 +64,7 @@ class OnnxRuntime:
         """Prepare a call with its input in place; see `Backend.bind`."""
         from onnxruntime import OrtValue
 
-        session = self._opened()
+        session = opened(self._session)
         device, _, number = self.device.partition(":")
         place = (device, int(number or 0))
         result = self.infer(inputs, [output])[output]
@@ -88,12 +89,6 @@ class OnnxRuntime:
         """Free the session; a call that is going on keeps it until it is done."""
         self._session = None
 
-    def _opened(self) -> Any:
-        session = self._session
-        if session is None:
-            raise BackendUnavailable("this model is closed; load it again")
-        return session
-
     @staticmethod
     def why_unavailable(precision: str, device: str) -> str | None:
         """Say why this precision and device cannot run here; see `BackendType`."""
@@ -101,7 +96,7 @@ class OnnxRuntime:
         if reason is not None or not device.startswith("cuda"):
             return reason
         try:
-            _open(_three_numbers(), device, None)  # only a session tells whether there is a GPU
+            _open(three_numbers_onnx(), device, None)  # only a session tells whether there is a GPU
         except BackendUnavailable as error:
             return str(error)
         return None
@@ -109,9 +104,7 @@ class OnnxRuntime:
     @staticmethod
     def check() -> str | None:
         """Compute three numbers; see `BackendType`."""
-        from dongfeng.backends.self_check import wrong_numbers
-
-        return wrong_numbers(OnnxRuntime(_three_numbers(), Execution(device="cpu")))
+        return wrong_numbers(OnnxRuntime(three_numbers_onnx(), Execution(device="cpu")))
 
 
 @dataclass(frozen=True)
@@ -181,8 +174,7 @@ def _open(model: Path | bytes, device: str, threads: int | None, *, profile: str
     try:
         session = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no common root but this
-        what = "the model" if isinstance(model, bytes) else str(model)
-        raise BackendUnavailable(f"{what}: ONNX Runtime cannot load it: {first_line(error)}") from error
+        raise BackendUnavailable(f"{label_of(model)}: ONNX Runtime cannot load it: {first_line(error)}") from error
     if device.startswith("cuda") and session.get_providers()[0] != _CUDA:
         raise BackendUnavailable(
             f'device "{device}": ONNX Runtime could not start CUDA and offers {", ".join(session.get_providers())}; '
@@ -214,10 +206,3 @@ def _kernel_times(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, st
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(_NODE_TIME):
             yield event["name"].removesuffix(_NODE_TIME), event["args"].get("op_name", ""), 1e-3 * event["dur"]
-
-
-def _three_numbers() -> bytes:
-    from dongfeng.backends.self_check import three_numbers
-    from dongfeng.formats.onnx import to_onnx
-
-    return to_onnx(three_numbers(), opset=13).SerializeToString()

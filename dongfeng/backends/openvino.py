@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, label_of, opened
 from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
-from dongfeng.backends.self_check import three_numbers, wrong_numbers
+from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
 from dongfeng.backends.threads import cpu_count
 from dongfeng.errors import BackendUnavailable
 from dongfeng.support.exceptions import first_line
@@ -45,8 +45,9 @@ class OpenVino:
         self.streams = execution.streams
         self.precision = _precision_of(compiled)
         if self.precision != precision:
-            what = "the model" if isinstance(model, bytes) else str(model)
-            raise BackendUnavailable(f"{what}: asked for {precision}, OpenVINO would compute it in {self.precision}")
+            raise BackendUnavailable(
+                f"{label_of(model)}: asked for {precision}, OpenVINO would compute it in {self.precision}"
+            )
         self.inputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.inputs}
         self.outputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.outputs}
         self.metadata: Mapping[str, str] = _metadata_of(graph)
@@ -59,7 +60,7 @@ class OpenVino:
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input; see `Backend.infer`."""
-        compiled, idle = self._opened(), self._idle
+        compiled, idle = opened(self._compiled), self._idle
         array = np.ascontiguousarray(inputs)
         try:
             request = idle.pop() if idle else compiled.create_infer_request()
@@ -76,7 +77,7 @@ class OpenVino:
 
     def bind(self, inputs: Array, output: str) -> Callable[[], object]:
         """Prepare a call with its input in place; see `Backend.bind`."""
-        request = self._opened().create_infer_request()
+        request = opened(self._compiled).create_infer_request()
         request.get_tensor(output)  # an unknown name is an error here, not in the middle of measuring
         array = np.ascontiguousarray(inputs)
         _place(request, array)
@@ -94,12 +95,6 @@ class OpenVino:
         """Free the model; a call that is going on keeps it until it is done."""
         self._compiled = None
         self._idle = deque()
-
-    def _opened(self) -> Any:
-        compiled = self._compiled
-        if compiled is None:
-            raise BackendUnavailable("this model is closed; load it again")
-        return compiled
 
     @staticmethod
     def why_unavailable(precision: str, device: str) -> str | None:
@@ -121,9 +116,7 @@ class OpenVino:
         """Compute three numbers; see `BackendType`."""
         if (reason := OpenVino.why_unavailable("fp32", "cpu")) is not None:
             return reason
-        from dongfeng.formats.onnx import to_onnx
-
-        return wrong_numbers(OpenVino(to_onnx(three_numbers(), opset=13).SerializeToString(), Execution()))
+        return wrong_numbers(OpenVino(three_numbers_onnx(), Execution()))
 
 
 def _has_bf16(core: Any) -> bool:
@@ -149,8 +142,7 @@ def _compile(
         graph = core.read_model(model if isinstance(model, bytes) else str(model))
         return graph, core.compile_model(graph, "CPU", options)
     except Exception as error:  # OpenVINO raises RuntimeError and classes of its own
-        what = "the model" if isinstance(model, bytes) else str(model)
-        raise BackendUnavailable(f"{what}: OpenVINO cannot load it: {first_line(error)}") from error
+        raise BackendUnavailable(f"{label_of(model)}: OpenVINO cannot load it: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,13 @@ def three_numbers() -> Net:
     return Net("check", {INPUT: (1, 3, 1, 1)}, (layer,))
 
 
+def three_numbers_onnx() -> bytes:
+    """Return the same net as the content of an ONNX file."""
+    from dongfeng.formats.onnx import to_onnx
+
+    return to_onnx(three_numbers(), opset=13).SerializeToString()
+
+
 def wrong_numbers(backend: Backend) -> str | None:
     """Say what is wrong with the numbers that a backend computes with that net; None if nothing is."""
     got = backend.run(np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1), OUTPUT).ravel().tolist()

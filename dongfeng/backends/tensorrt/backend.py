@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor
+from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, opened
 from dongfeng.backends.registry import not_a_choice
+from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
 from dongfeng.backends.tensorrt.cuda import CudaBuffer, why_no_gpu
 from dongfeng.backends.tensorrt.engine_cache import engine_of
 from dongfeng.backends.tensorrt.engine_file import SUFFIXES, Engine, check_gpu, read_engine
@@ -68,7 +69,7 @@ class TensorRtRtx:
             ShapeError: the engine does not take that shape.
         """
         with self._lock:
-            return self._opened().run(inputs, outputs)
+            return opened(self._session).run(inputs, outputs)
 
     def bind(self, inputs: Array, output: str) -> Callable[[], object]:
         """Prepare a call that only enqueues and waits, and gives the output's memory; see `Backend.bind`.
@@ -77,11 +78,11 @@ class TensorRtRtx:
         another shape ends the binding.
         """
         with self._lock:
-            return partial(self._run_placed, self._opened().place(inputs), output)
+            return partial(self._run_placed, opened(self._session).place(inputs), output)
 
     def _run_placed(self, buffers: Mapping[str, CudaBuffer], output: str) -> CudaBuffer:
         with self._lock:
-            self._opened().run_placed(buffers)
+            opened(self._session).run_placed(buffers)
         return buffers[output]
 
     def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
@@ -93,11 +94,6 @@ class TensorRtRtx:
             session, self._session = self._session, None
             if session is not None:
                 session.close()
-
-    def _opened(self) -> EngineSession:
-        if self._session is None:
-            raise BackendUnavailable("this model is closed; load it again")
-        return self._session
 
     @classmethod
     def why_unavailable(cls, precision: str, device: str) -> str | None:
@@ -128,10 +124,7 @@ class TensorRtRtx:
         """Compute three numbers; see `BackendType`."""
         if (reason := cls.why_unavailable("fp32", "auto")) is not None:
             return reason
-        from dongfeng.backends.self_check import three_numbers, wrong_numbers
-        from dongfeng.formats.onnx import to_onnx
-
-        backend = cls(to_onnx(three_numbers(), opset=13).SerializeToString(), Execution(precision="fp32"))
+        backend = cls(three_numbers_onnx(), Execution(precision="fp32"))
         try:
             return wrong_numbers(backend)
         finally:
