@@ -1,6 +1,6 @@
 """The Dongfeng networks as code.
 
-`build` makes a named one; `backbone_net` and `segmentation_net` make any point of the search space from its encoding.
+`build` returns a named one; `backbone_net` and `segmentation_net` build any point of the search space.
 `python -m dongfeng.architectures` writes the named ones to `prototxt/`.
 """
 
@@ -47,7 +47,7 @@ ARCHITECTURES: tuple[str, ...] = (*CLASSIFIERS, *DECODERS, "pl1a_seg", "toytown_
 
 
 def build(name: str, *, folded: bool = False) -> Net:
-    """A named network, without weights, at its published input size.
+    """Build a named network, without weights, at its published input size.
 
     Args:
         name: One of `ARCHITECTURES`.

@@ -24,7 +24,7 @@ _STAGES = 3
 
 @dataclass(frozen=True)
 class Backbone:
-    """A named point of the search space: widths of every block, and the kind of block of each stage."""
+    """A named point of the search space: the widths of every block, and the type of block of each stage."""
 
     encoding: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
     block: str | tuple[str, str, str] = "basic"
@@ -48,7 +48,7 @@ def backbone_net(
     size_hw: tuple[int, int] = (224, 224),
     stem: Sequence[int] = STEM,
 ) -> Net:
-    """An ImageNet classifier: backbone, global average pooling, inner product.
+    """Build an ImageNet classifier: backbone, global average pooling, inner product.
 
     Args:
         encoding: Three sequences with the width of every block of stages 3, 4 and 5.
@@ -78,7 +78,7 @@ def backbone_net(
 
 
 def map_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of stage 5's map.
+    """Return height and width of stage 5's map.
 
     Raises:
         ShapeError: the input size is no multiple of its stride.
@@ -91,7 +91,7 @@ def map_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
 def add_backbone(
     net: NetBuilder, encoding: Encoding, block: Blocks = "basic", stem: Sequence[int] = STEM
 ) -> list[Feature]:
-    """Add stem and stages; the features at 1/8, 1/16 and 1/32 of the input size.
+    """Add stem and stages; return the features at 1/8, 1/16 and 1/32 of the input size.
 
     Raises:
         ShapeError: an argument is not of the form that `backbone_net` describes.
@@ -105,12 +105,12 @@ def add_backbone(
         feature = Feature(net.conv_bn_relu(f"conv{index}", feature.blob, width, 3, stride=2), width)
     stages = []
     previous = feature.channels
-    for stage, (widths, kind) in enumerate(zip(encoding, blocks, strict=True), 2):
+    for stage, (widths, block_type) in enumerate(zip(encoding, blocks, strict=True), 2):
         for index, width in enumerate(widths, 1):
             stride = 2 if index == 1 else 1
             # The width decides, not the channels: at 512, a bottleneck keeps the 1024 channels of 256.
             project = stride == 2 or width != previous
-            feature = BLOCKS[kind](net, f"res{stage}.{index}", feature, width, stride, project)
+            feature = BLOCKS[block_type](net, f"res{stage}.{index}", feature, width, stride, project)
             previous = width
         stages.append(feature)
     return stages
@@ -125,5 +125,5 @@ def _check_encoding(encoding: Encoding) -> None:
 def _block_per_stage(block: Blocks) -> tuple[str, ...]:
     blocks = (block,) * _STAGES if isinstance(block, str) else tuple(block)
     if len(blocks) != _STAGES or not set(blocks) <= BLOCKS.keys():
-        raise ShapeError(f"expected a block kind ({', '.join(BLOCKS)}) or one for each of three stages, got {block!r}")
+        raise ShapeError(f"expected a block type ({', '.join(BLOCKS)}) or one for each of three stages, got {block!r}")
     return blocks

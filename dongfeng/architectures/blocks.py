@@ -1,4 +1,4 @@
-"""What networks are made of: residual blocks for the stages, 3x3 mixers for pyramid and decoder."""
+"""The blocks of the networks: residual ones for the stages, 3x3 mixers for pyramid and decoder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from dongfeng.architectures.builder import NetBuilder
 
-_EXPANSION = 4  # a bottleneck gives this many times its width,
-_WIDEST = 1024  # but no more channels than this
+_EXPANSION = 4  # channels of a bottleneck, as a multiple of its width
+_WIDEST = 1024  # most channels of a bottleneck
 
 
 class Feature(NamedTuple):
@@ -20,25 +20,25 @@ class Feature(NamedTuple):
 
 
 def conv3x3(net: NetBuilder, name: str, bottom: Feature, width: int) -> Feature:
-    """3x3, ReLU."""
+    """Add a 3x3 convolution and ReLU."""
     return Feature(net.conv_bn_relu(name, bottom.blob, width, 3), width)
 
 
 def separable(net: NetBuilder, name: str, bottom: Feature, width: int, stride: int = 1) -> Feature:
-    """3x3 of each channel by itself, 1x1, ReLU."""
+    """Add a 3x3 convolution of each channel by itself, a 1x1 convolution and ReLU."""
     depthwise = net.depthwise(f"{name}.dw", bottom.blob, bottom.channels, stride=stride)
     return Feature(net.conv_bn_relu(name, depthwise, width, 1), width)
 
 
 def basic(net: NetBuilder, name: str, bottom: Feature, width: int, stride: int, project: bool) -> Feature:
-    """3x3, 3x3, add, ReLU."""
+    """Add two 3x3 convolutions, the sum with the skip, and ReLU."""
     hidden = net.conv_bn_relu(f"{name}.conv1", bottom.blob, width, 3, stride=stride)
     residual = net.conv_bn(f"{name}.conv2", hidden, width, 3)
     return _add(net, name, bottom, Feature(residual, width), stride if project else None)
 
 
 def bottleneck(net: NetBuilder, name: str, bottom: Feature, width: int, stride: int, project: bool) -> Feature:
-    """1x1, 3x3, 1x1 (to four times the width, at most 1024), add, ReLU."""
+    """Add convolutions of 1x1, 3x3 and 1x1 (to four times the width, at most 1024), the sum with the skip, and ReLU."""
     channels = min(_EXPANSION * width, _WIDEST)
     hidden = net.conv_bn_relu(f"{name}.conv1", bottom.blob, width, 1)
     hidden = net.conv_bn_relu(f"{name}.conv2", hidden, width, 3, stride=stride)
@@ -47,7 +47,7 @@ def bottleneck(net: NetBuilder, name: str, bottom: Feature, width: int, stride: 
 
 
 def _add(net: NetBuilder, name: str, bottom: Feature, residual: Feature, skip_stride: int | None) -> Feature:
-    """The sum of residual and skip: the bottom itself, or its 1x1 convolution where `skip_stride` is given."""
+    """Add the sum of residual and skip: the bottom itself, or its 1x1 convolution where `skip_stride` is given."""
     skip = bottom.blob
     if skip_stride is not None:
         # The released files have no dot in front of "skipConv" here, and weights are found by name.
@@ -57,7 +57,7 @@ def _add(net: NetBuilder, name: str, bottom: Feature, residual: Feature, skip_st
     return Feature(net.relu(f"{name}.relu", total), residual.channels)
 
 
-# Net, name, bottom, width, stride, and whether the skip is a convolution.
+# Arguments: net, name, bottom, width, stride, and whether the skip is a convolution.
 Block = Callable[[NetBuilder, str, Feature, int, int, bool], Feature]
 Mixer = Callable[[NetBuilder, str, Feature, int], Feature]
 

@@ -1,4 +1,4 @@
-"""`NetBuilder`: writes a network down layer by layer, in the terms the architectures are described in."""
+"""`NetBuilder`, which builds a network layer by layer, in the terms of the papers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class NetBuilder:
         self._layers: list[Layer] = []
 
     def net(self) -> Net:
-        """The network built so far."""
+        """Return the network built so far."""
         return Net.from_inplace(self.name, {self.data: self._input_shape}, self._layers)
 
     def add(self, type_: str, name: str, bottoms: Sequence[str], tops: Sequence[str] = (), **params: Any) -> str:
-        """One layer, whose top has its name unless `tops` says otherwise; the (first) top."""
+        """Add one layer, whose top has its name unless `tops` says otherwise; return the (first) top."""
         tops = tuple(tops) or (name,)
         self._layers.append(Layer(name, type_, tuple(bottoms), tops, message("LayerParameter", **params)))
         return tops[0]
@@ -40,7 +40,7 @@ class NetBuilder:
     def conv(
         self, name: str, bottom: str, width: int, kernel: int, *, stride: int = 1, group: int = 1, bias: bool = True
     ) -> str:
-        """A convolution that keeps the size at stride 1."""
+        """Add a convolution that keeps the size at stride 1."""
         params = {
             "num_output": width,
             "bias_term": bias,
@@ -54,7 +54,7 @@ class NetBuilder:
     def conv_bn(
         self, name: str, bottom: str, width: int, kernel: int, *, stride: int = 1, bn_name: str | None = None
     ) -> str:
-        """A convolution with its batch normalisation, which is called `bn_name` (default: NAME/bn)."""
+        """Add a convolution with its batch normalisation, which is called `bn_name` (default: NAME/bn)."""
         blob = self.conv(name, bottom, width, kernel, stride=stride, bias=self.folded)
         if self.folded:
             return blob
@@ -64,19 +64,19 @@ class NetBuilder:
         return self.add("Scale", f"{bn_name}_scale", [normed], [normed], scale_param={"bias_term": True})
 
     def conv_bn_relu(self, name: str, bottom: str, width: int, kernel: int, *, stride: int = 1) -> str:
-        """A convolution with batch normalisation and ReLU."""
+        """Add a convolution with batch normalisation and ReLU."""
         return self.relu(f"{name}/relu", self.conv_bn(name, bottom, width, kernel, stride=stride))
 
     def relu(self, name: str, blob: str) -> str:
-        """ReLU in place."""
+        """Add a ReLU in place."""
         return self.add("ReLU", name, [blob], [blob])
 
     def depthwise(self, name: str, bottom: str, width: int, *, stride: int = 1) -> str:
-        """A 3x3 convolution of each of `width` channels by itself, folded, without activation."""
+        """Add a 3x3 convolution of each of `width` channels by itself, folded, without activation."""
         return self.conv(name, bottom, width, 3, stride=stride, group=width)
 
     def upsample(self, name: str, bottom: str, channels: int, factor: int, *, kernel: int | None = None) -> str:
-        """Enlarge by a fixed bilinear deconvolution of each channel, kernel 2 * `factor` unless told otherwise."""
+        """Enlarge by a fixed bilinear deconvolution of each channel, whose kernel is 2 * `factor` unless given."""
         kernel = kernel or 2 * factor
         params = {
             "num_output": channels,
@@ -92,7 +92,7 @@ class NetBuilder:
     def average_pool(
         self, name: str, bottom: str, kernel_hw: tuple[int, int], *, stride_hw: tuple[int, int] | None = None
     ) -> str:
-        """Average pooling; windows lie side by side unless `stride_hw` says otherwise."""
+        """Add average pooling; windows lie side by side unless `stride_hw` is given."""
         (height, width), (stride_h, stride_w) = kernel_hw, stride_hw or kernel_hw
         if height == width and stride_h == stride_w:
             params = {"kernel_size": height, "stride": stride_h}
@@ -101,7 +101,7 @@ class NetBuilder:
         return self.add("Pooling", name, [bottom], pooling_param={"pool": "AVE", **params})
 
     def resize(self, name: str, bottom: str, size_hw: tuple[int, int], *, align_corners: bool | None = None) -> str:
-        """Bilinear resizing to a fixed size; corners are aligned unless `align_corners` is False."""
+        """Add bilinear resizing to a fixed size; corners are aligned unless `align_corners` is False."""
         height, width = size_hw
         params = {"height": height, "width": width, "align_corners": align_corners}
         return self.add("Interp", name, [bottom], interp_param=params)
@@ -111,6 +111,6 @@ class NetBuilder:
         return self.add("Concat", name, bottoms)
 
     def labels(self, bottom: str, suffix: str = "") -> str:
-        """Probabilities (`prob`) and from them the most likely class of each pixel (`pred`)."""
+        """Add probabilities (`prob`) and the most likely class of each pixel (`pred`)."""
         prob = self.add("Softmax", f"prob{suffix}", [bottom])
         return self.add("ArgMax", f"pred{suffix}", [prob], argmax_param={"axis": 1})

@@ -27,7 +27,7 @@ def segmentation_net(
     stem: Sequence[int] = STEM,
     psp_kernels: Sequence[int] = KERNELS,
 ) -> Net:
-    """A semantic segmentation net.
+    """Build a semantic segmentation net.
 
     Args:
         encoding: Widths of the backbone's blocks, as `backbone_net` takes them.

@@ -1,7 +1,7 @@
 """PL1A-Seg: the network searched for a Snapdragon 845, released for ncnn.
 
-The template of the other nets with ShuffleNetV2 units for blocks and separable convolutions for 3x3 ones. Source: the
-network file of the release's Android demo (pl1a_new.param.bin).
+It is the template of the other nets, with ShuffleNetV2 units for blocks and separable convolutions for 3x3 ones.
+Source: the network file of the release's Android demo (pl1a_new.param.bin).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GROUPS = 2
 
 
 def pl1a_net(*, name: str = "pl1a_seg") -> Net:
-    """PL1A-Seg without weights: `data` (1, 3, 384, 640) to scores at 1/8 and four label maps.
+    """Build PL1A-Seg without weights: `data` (1, 3, 384, 640) to scores at 1/8 and four label maps.
 
     `Decoder_score` (1, 19, 48, 80) holds the scores; `pred` is at full size, `pred_d8` at 1/8, `pred_d4` and
     `pred_d4_2x2` are at 1/4, through a 4x4 and a 2x2 upsampling kernel. Convolutions are folded, as in the release.
@@ -49,7 +49,7 @@ def pl1a_net(*, name: str = "pl1a_seg") -> Net:
 
 
 def _unit(net: NetBuilder, name: str, bottom: Feature) -> Feature:
-    """ShuffleNetV2's unit: half of the channels pass by, the other half goes through 1x1, 3x3, 1x1."""
+    """Add ShuffleNetV2's unit: half of the channels pass by, the other half goes through 1x1, 3x3, 1x1."""
     half = bottom.channels // 2
     passed, taken = f"{name}.slice.left", f"{name}.slice.right"
     net.add("Slice", f"{name}.slice", [bottom.blob], [passed, taken], slice_param={"axis": 1, "slice_point": half})
@@ -57,7 +57,7 @@ def _unit(net: NetBuilder, name: str, bottom: Feature) -> Feature:
 
 
 def _halving_unit(net: NetBuilder, name: str, bottom: Feature, channels: int) -> Feature:
-    """ShuffleNetV2's unit for a smaller size: both branches see everything and give half of the channels."""
+    """Add ShuffleNetV2's unit of stride 2: both branches read all channels and give half of them."""
     left = separable(net, f"{name}.left", bottom, channels // 2, stride=2)
     return _shuffled(net, name, left.blob, _right_branch(net, name, bottom, channels // 2, stride=2))
 

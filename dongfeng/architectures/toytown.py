@@ -1,7 +1,8 @@
 """Toytown-Seg: a slim member of the segmentation nets, whose trained weights ship with the package.
 
-The template of the others at a quarter of Cityscapes' height, for drawn street scenes (`dongfeng.datasets.toytown`).
-Its weights are where small things are told apart, in stem, stage 3 and decoder; the deep stages are narrow.
+It is the template of the others at a quarter of Cityscapes' height, for synthetic street scenes
+(`dongfeng.datasets.toytown`). Most of its weights are in stem, stage 3 and decoder, for its objects are small; the deep
+stages are narrow.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PSP_KERNELS = (8, 4, 2, 1)  # 1, 2, 4 and 8 windows along 256 pixels at 1/32
 
 
 def toytown_net(*, name: str = "toytown_seg", folded: bool = False) -> Net:
-    """The net, without weights, from `data` (1, 3, 256, 512) to `pred` and `pred_d8`, as `segmentation_net` gives."""
+    """Build the net, without weights, from `data` (1, 3, 256, 512) to `pred` and `pred_d8` (see `segmentation_net`)."""
     return segmentation_net(
         ENCODING, DECODER, name=name, folded=folded, size_hw=SIZE_HW, stem=STEM, psp_kernels=PSP_KERNELS
     )

@@ -1,8 +1,8 @@
-"""Weight files of Caffe: reading every form they have had, writing the current one.
+"""Weight files of Caffe: every form they have had is read, the current one is written.
 
-Only names, types, bottoms, tops and blobs are read, and other fields are stepped over: a layer's parameters, whose
-numbers differ between versions of Caffe, never matter. protobuf would need one schema for all of them and could not
-tell where in the file, and in which layer, something is wrong.
+Only names, types, bottoms, tops and blobs are read. Other fields are skipped: a layer's parameters, whose numbers
+differ between versions of Caffe, never matter. protobuf would need one schema for all versions, and its errors would
+name neither the offset nor the layer.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class WeightsFile:
 
 
 def read(path: str | os.PathLike[str]) -> list[LayerBlobs]:
-    """The layers of a weight file; errors as for `read_file`."""
+    """Return the layers of a weight file; errors as for `read_file`."""
     return read_file(path).layers
 
 
@@ -114,7 +114,7 @@ def read_file(path: str | os.PathLike[str]) -> WeightsFile:
 
 
 def _refuse_other_formats(file: str, head: bytes) -> None:
-    """A weight file has control bytes near its beginning: tags and lengths."""
+    """Refuse text: a weight file has control bytes, tags and lengths, near its beginning."""
     if _HTML.match(head):
         raise CaffemodelError(f"{file}: a web page, not a caffemodel; download the file itself")
     if _TEXT.fullmatch(head):
@@ -123,7 +123,7 @@ def _refuse_other_formats(file: str, head: bytes) -> None:
 
 @dataclass
 class _Blob:
-    """What has been read of a BlobProto."""
+    """The fields of a BlobProto that have been read so far."""
 
     dims: list[int] = field(default_factory=list)
     old_dims: dict[int, int] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class _Blob:
 
 
 class _Reader:
-    """A walk over a NetParameter; `where` names the layer for errors."""
+    """A reader of one NetParameter; `where` names the layer for errors."""
 
     def __init__(self, file: str, buffer: Buffer) -> None:
         self.file, self.buffer = file, buffer
@@ -159,12 +159,12 @@ class _Reader:
         return WeightsFile(name, layers)
 
     def layer(self, message: Record) -> LayerBlobs:
-        """A LayerParameter."""
+        """Read a LayerParameter."""
         parts = self.parts(message)
         return self.layer_of(parts, self.last_text(parts, 1), self.last_text(parts, 2), (3, 4, 7))
 
     def old_layer(self, message: Record) -> LayerBlobs:
-        """A V1LayerParameter, which may hold a V0LayerParameter."""
+        """Read a V1LayerParameter, which may hold a V0LayerParameter."""
         parts = self.parts(message)
         if nested := parts.get(1):
             inner = self.parts(nested[-1])
@@ -177,7 +177,7 @@ class _Reader:
     def layer_of(
         self, parts: dict[int, list[Record]], name: str, type_: str, numbers: tuple[int, int, int]
     ) -> LayerBlobs:
-        """A layer from the numbers of its bottoms, tops and blobs."""
+        """Read a layer, given the field numbers of its bottoms, tops and blobs."""
         bottom, top, blobs = numbers
         self.where = f"layer {quote(name)}: "
         read_blobs = [self.blob(part) for part in parts.get(blobs, ()) if part.wire == LENGTH]
@@ -192,7 +192,7 @@ class _Reader:
         )
 
     def blob(self, message: Record) -> tuple[Array, bool]:
-        """The array of a BlobProto, and whether its shape is of the old form."""
+        """Read the array of a BlobProto, and whether its shape is of the old form."""
         blob = _Blob()
         for part in self.fields(message):
             self.collect(blob, part)
@@ -214,7 +214,7 @@ class _Reader:
         return array, legacy
 
     def collect(self, blob: _Blob, part: Record) -> None:
-        """Sort one field of a BlobProto; gradients and whatever is unknown fall through."""
+        """Add one field of a BlobProto to `blob`; gradients and unknown fields are ignored."""
         number, wire = part.number, part.wire
         if number <= 4 and wire == VARINT:
             blob.old_dims[number] = _signed(part.value, 32)
@@ -230,7 +230,7 @@ class _Reader:
             blob.raw = part
 
     def collect_dims(self, dims: list[int], message: Record) -> None:
-        """The axes of a BlobShape, packed or not."""
+        """Add the axes of a BlobShape, packed or not, to `dims`."""
         for part in self.fields(message):
             if part.number == 1 and part.wire == VARINT:
                 dims.append(_signed(part.value, 64))
@@ -243,7 +243,7 @@ class _Reader:
                 raise self.error(f"a blob of more than {_MOST_AXES} axes (byte {message.value})")
 
     def pieces(self, blob: _Blob) -> Sequence[npt.NDArray[np.floating]]:
-        """The values of a blob, as views into the file; protobuf may split them."""
+        """Return the values of a blob, as views into the file; protobuf may split them."""
         if blob.raw is not None and blob.raw.length:
             if blob.raw_type not in _RAW_TYPES:
                 raise self.error(f"raw data of type {blob.raw_type} is not supported (byte {blob.raw.value})")
@@ -251,7 +251,7 @@ class _Reader:
         return blob.doubles if any(piece.size for piece in blob.doubles) else blob.floats
 
     def view(self, part: Record, dtype: np.dtype[np.floating]) -> npt.NDArray[np.floating]:
-        """Numbers where they lie in the file: packed, or a run of single fields."""
+        """Return a view of numbers in the file: packed ones, or a run of single fields."""
         if part.wire != LENGTH:
             return np.ndarray((part.length,), dtype, self.buffer, part.value, (1 + dtype.itemsize,))
         count, rest = divmod(part.length, dtype.itemsize)
@@ -263,7 +263,7 @@ class _Reader:
         return records(self.buffer, message.value, message.value + message.length)
 
     def parts(self, message: Record) -> dict[int, list[Record]]:
-        """The fields of a message by number; arrays and submessages are not yet looked into."""
+        """Return the fields of a message by number; arrays and submessages are not yet looked into."""
         parts: dict[int, list[Record]] = {}
         for part in self.fields(message):
             parts.setdefault(part.number, []).append(part)
@@ -282,13 +282,13 @@ class _Reader:
 
 @cache
 def _v1_types() -> dict[int, str]:
-    """Current type strings by the numbers of V1LayerParameter.LayerType."""
+    """Return the current type strings by the numbers of V1LayerParameter.LayerType."""
     numbers = message_type("V1LayerParameter").fields["type"].enum
     return {number: V1_TYPES[name] for name, number in numbers.items() if name in V1_TYPES}
 
 
 def _holds(shape: Sequence[int], count: int) -> bool:
-    """Whether that many values have that shape, which must be one of Caffe's even where an axis is empty."""
+    """Return whether `count` values have that shape, which Caffe must accept even where an axis is empty."""
     return min(shape, default=0) >= 0 and prod(shape) == count and prod(filter(None, shape)) <= _LARGEST_FILE
 
 
@@ -298,7 +298,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def _read_hdf5(file: str) -> WeightsFile:
-    """Caffe's HDF5 form: `data/LAYER/INDEX`, where a slash in a layer's name makes groups within groups."""
+    """Read Caffe's HDF5 form: `data/LAYER/INDEX`, in nested groups where a layer's name holds slashes."""
     try:
         import h5py
     except ImportError:

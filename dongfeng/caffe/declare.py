@@ -1,4 +1,4 @@
-"""Parameter messages of layer types that `caffe.proto` does not know, declared by the code that brings the type."""
+"""Declarations of parameter messages for layer types that `caffe.proto` lacks, made by the code of the type."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def declare_params(name: str, /, **fields: FieldSpec) -> None:
     """Let network files give a layer a message that Caffe's own schema lacks, such as `my_param { alpha: 2 }`.
 
-    Call it before the file is read; saying the same again changes nothing.
+    Call it before the file is read; an equal declaration changes nothing.
 
     Args:
         name: Name of the message in a layer, such as "my_param".
-        fields: Field name -> what it holds: a kind ("float", "double", "int32", "int64", "uint32", "bool", "string",
-            "bytes", or a message such as "FillerParameter"), preceded by "repeated" or "required" where it is; a pair
-            of kind and default; or a list of names for an enum, the first of which is the default.
+        fields: Field name -> its specification: a type ("float", "double", "int32", "int64", "uint32", "bool",
+            "string", "bytes", or a message such as "FillerParameter"), with "repeated" or "required" in front of it
+            if it is; a pair of type and default; or a list of names for an enum, the first of which is the default.
 
     Raises:
-        ValueError: the name is taken, a field is spelled as none can be, or its kind or default makes no sense.
+        ValueError: the name is taken, a field's name is not valid, or its kind or default is not.
 
     Example:
         >>> declare_params("my_param", alpha=("float", 1.0), sizes="repeated int32", mode=["NEAREST", "LINEAR"])
@@ -52,13 +52,13 @@ def declare_params(name: str, /, **fields: FieldSpec) -> None:
 
 
 def _field(message: str, name: str, spec: FieldSpec) -> Field:
-    """The field that a spec describes.
+    """Return the field that a spec describes.
 
     Raises:
-        ValueError: the spec makes no sense.
+        ValueError: the spec is not valid.
     """
     where = f"{message}.{name}"
-    # What `Message` has itself would hide the field.
+    # An attribute of `Message` would hide the field.
     if not _NAME.fullmatch(name.lower()) or hasattr(Message, name):
         raise ValueError(f"{where}: no name for a field; choose another")
     if isinstance(spec, list):

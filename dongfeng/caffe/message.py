@@ -1,4 +1,4 @@
-"""`Message`: one Caffe message as immutable Python data, with the schema's defaults and the lines it was read from."""
+"""`Message`, one Caffe message as immutable Python data, with the schema's defaults and the lines it was read from."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Message", "checked_value", "closest", "message"]
 
 
 class Message:
-    """An immutable Caffe message, made by `message` or by reading a prototxt.
+    """An immutable Caffe message, from `message` or from a prototxt.
 
     A field is read as an attribute: the value that was set, else the schema's default. Repeated fields are tuples,
     enums the names of their values, float fields Python floats of float32 precision; an absent submessage reads as an
-    empty one. `"axis" in m` and `m.has("axis")` tell whether a field was set; iterating gives the names of those.
+    empty one. `"axis" in m` and `m.has("axis")` say whether a field was set; iterating gives the names of such fields.
 
-    Two messages are equal when they mean the same: neither lines, nor order, nor fields set to their default, nor
-    empty submessages count.
+    Messages are compared by meaning: neither lines, nor order, nor fields set to their default, nor empty submessages
+    count.
     """
 
     __slots__ = ("_key", "_lines", "_type", "_values")
@@ -36,7 +36,7 @@ class Message:
     _values: Mapping[str, Any]
 
     def __init__(self, type_: MessageType, values: Mapping[str, Any], lines: Mapping[str, int]) -> None:
-        # Values are trusted here: `message` and the prototxt reader check them.
+        # No checks here: `message` and the prototxt reader make them.
         set_slot = object.__setattr__
         set_slot(self, "_type", type_)
         set_slot(self, "_values", values)
@@ -49,7 +49,7 @@ class Message:
         return self._type.name
 
     def __getattr__(self, name: str) -> Any:
-        # Private names never are fields; without this a half-built instance (copy, pickle) would recurse.
+        # Private names are never fields. Without this a half-built instance (copy, pickle) would recurse.
         if not name.startswith("_"):
             if name in self._values:
                 return self._values[name]
@@ -64,23 +64,23 @@ class Message:
         raise AttributeError(f"{self._type.name} is immutable; use replace({name}=None)")
 
     def has(self, name: str) -> bool:
-        """Whether the field was set, be it to its default."""
+        """Return whether the field was set, even to its default."""
         return self._field(name).name in self._values
 
     def line(self, name: str | None = None) -> int | None:
-        """Line of the file where the field was (first) set; without a name, where this message begins."""
+        """Return the line of the file where the field was (first) set; without a name, where this message begins."""
         return self._lines.get(self._field(name).name if name is not None else "")
 
     def keys(self) -> tuple[str, ...]:
-        """Names of the fields that are set."""
+        """Return the names of the fields that are set."""
         return tuple(self._values)
 
     def items(self) -> tuple[tuple[str, Any], ...]:
-        """Names and values of the fields that are set."""
+        """Return names and values of the fields that are set."""
         return tuple(self._values.items())
 
     def replace(self, **fields: Any) -> Message:
-        """The same message with other values for some fields; None removes one.
+        """Return the same message with other values for some fields; None removes one.
 
         Raises:
             PrototxtError: a field does not exist, or a value is not of its kind.
@@ -90,7 +90,7 @@ class Message:
         return Message(self._type, values, {k: v for k, v in self._lines.items() if k not in fields})
 
     def with_lines_of(self, other: Message) -> Message:
-        """The same message with the lines of another: its own, and those of the fields both have by name."""
+        """Return the same message with the lines of another: its own, and those of the fields both have by name."""
         lines = {name: line for name, line in other._lines.items() if name in self._type.fields or not name}
         return Message(self._type, self._values, lines)
 
@@ -118,7 +118,7 @@ class Message:
         return hash((self._type.name, self._effective()))
 
     def _effective(self) -> tuple[Any, ...]:
-        """What the message means: set fields that are not their default, by name."""
+        """Return the meaning of the message: the set fields that are not their default, by name."""
         if self._key is None:
             pairs = ((name, _effective(self._type.fields[name], value)) for name, value in self._values.items())
             object.__setattr__(self, "_key", tuple(sorted(pair for pair in pairs if pair[1] is not None)))
@@ -138,7 +138,7 @@ class Message:
 
 
 def message(type_name: str, /, **fields: Any) -> Message:
-    """A message with the given fields.
+    """Create a message with the given fields.
 
     Args:
         type_name: Caffe's name of the message, such as "ConvolutionParameter".
@@ -160,18 +160,18 @@ def message(type_name: str, /, **fields: Any) -> Message:
 
 @cache
 def empty(type_name: str) -> Message:
-    """The message of that type with nothing set."""
+    """Return the message of that type with nothing set."""
     return Message(message_type(type_name), {}, {})
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """The part of an error that proposes the most similar name; empty where none is similar."""
+    """Return the part of an error that proposes the most similar name; empty where none is similar."""
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
     return f', did you mean "{matches[0]}"?' if matches else ""
 
 
 def no_field(type_: MessageType, name: str) -> str:
-    """The part of an error that says that a message has no such field."""
+    """Return the part of an error that says that a message has no such field."""
     return f'has no field "{name}"{closest(name, type_.fields)}'
 
 
@@ -180,7 +180,7 @@ def _rebuilt(type_name: str, values: Mapping[str, Any], lines: Mapping[str, int]
 
 
 def _effective(field: Field, value: Any) -> Any:
-    """A comparable form of a field's value, None where it says no more than its absence."""
+    """Return a comparable form of a field's value, None where it equals an absent one."""
     if isinstance(value, Message):
         return value._effective() or None
     if field.repeated:
@@ -189,7 +189,7 @@ def _effective(field: Field, value: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    # Two NaN of a file are the same setting, though no float equals NaN.
+    # NaN in two files is the same setting, though NaN != NaN.
     return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -201,7 +201,7 @@ def _short(value: Any) -> str:
 
 
 def _checked(type_: MessageType, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values in the form a message keeps, without those that leave their field unset."""
+    """Return the values in the form a message keeps, without those that leave their field unset."""
     checked = {}
     for name, value in values.items():
         if name not in type_.fields:
@@ -223,7 +223,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def checked_value(field: Field, value: Any, where: str) -> Any:
-    """One value of a field in the form a message keeps.
+    """Return one value of a field in the form a message keeps.
 
     Raises:
         PrototxtError: it is not of the field's kind; the message begins with `where`.

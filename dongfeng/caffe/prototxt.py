@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str], *, strict: bool = True) -> Message:
 
 
 def parse(text: str, *, filename: str = "<text>", strict: bool = True) -> Message:
-    """Read a network from a text; arguments, result and errors as for `read`."""
+    """Read a network from a text; arguments, result and errors are those of `read`."""
     if "\0" in text:
         raise PrototxtError("binary data, not text; is this a caffemodel?", file=filename)
     if _HTML.match(text):
@@ -76,7 +76,7 @@ def parse(text: str, *, filename: str = "<text>", strict: bool = True) -> Messag
 
 @dataclass
 class _Unknown:
-    """A field that its message does not have: its token, the message, and the layer it stands in."""
+    """A field that its message does not have: its token, the message, and the layer around it."""
 
     index: int
     type_: MessageType
@@ -94,7 +94,7 @@ class _Parser:
         self.unknown: list[_Unknown] = []
 
     def block(self, type_: MessageType, name_at: int, depth: int, closing: str) -> Message:
-        """The fields up to a closing mark; `name_at` is the token of the block's own name."""
+        """Read the fields up to a closing mark; `name_at` is the token of the block's own name."""
         values: dict[str, Any] = {}
         lines = {"": self.tokens.line(name_at)}
         first_unknown = len(self.unknown)
@@ -114,7 +114,7 @@ class _Parser:
         return Message(type_, values, lines)
 
     def _field(self, type_: MessageType, values: dict[str, Any], lines: dict[str, int], depth: int) -> None:
-        """One field with its value or values."""
+        """Read one field with its value or values."""
         at = self.at
         name = self.texts[at]
         field = type_.fields.get(name)
@@ -170,7 +170,7 @@ class _Parser:
         return self.block(message_type(field.type_name), line_at, depth + 1, _CLOSING[mark])
 
     def integer(self, field: Field) -> int:
-        """An integer in the range of the field's kind."""
+        """Read an integer in the range of the field's kind."""
         lowest, highest = INTEGER_RANGES[field.kind]
         at, negative = self._sign()
         number = parse_integer(self.texts[self.at]) if self.kinds[self.at] == "number" else None
@@ -184,11 +184,11 @@ class _Parser:
         return number
 
     def float32(self, field: Field) -> float:
-        """A number, rounded to float32."""
+        """Read a number, rounded to float32."""
         return to_float32(self.float64(field))
 
     def float64(self, field: Field) -> float:
-        """A number."""
+        """Read a number."""
         at, negative = self._sign()
         number = None
         if self.kinds[self.at] == "number":
@@ -202,7 +202,7 @@ class _Parser:
         return -number if negative else number
 
     def boolean(self, field: Field) -> bool:
-        """Any of the ways in which the format writes true and false."""
+        """Read true or false in any of the format's spellings."""
         kind, text = self.kinds[self.at], self.texts[self.at]
         value = _BOOLS.get(text) if kind == "name" else None
         if kind == "number" and parse_integer(text) in (0, 1):
@@ -213,7 +213,7 @@ class _Parser:
         return value
 
     def enum(self, field: Field) -> str:
-        """The name of an enum value, given by name or number."""
+        """Read an enum value, given by name or number, as its name."""
         at, negative = self._sign()
         kind, text = self.kinds[self.at], self.texts[self.at]
         if kind == "name" and not negative and text in field.enum:
@@ -233,7 +233,7 @@ class _Parser:
         raise self._expected(" or ".join(names), f"for {field.name}")
 
     def string(self, field: Field) -> str:
-        """One or several adjacent strings, as text."""
+        """Read one or several adjacent strings, as text."""
         at = self.at
         try:
             return self.bytes_(field).decode()
@@ -241,7 +241,7 @@ class _Parser:
             raise self.tokens.error(at, f"{field.name}: not UTF-8 text") from None
 
     def bytes_(self, field: Field) -> bytes:
-        """One or several adjacent strings, as bytes."""
+        """Read one or several adjacent strings, as bytes."""
         if self.kinds[self.at] != "string":
             raise self._expected("a quoted string", f"for {field.name}")
         parts = []
@@ -254,14 +254,14 @@ class _Parser:
         return b"".join(parts)
 
     def _sign(self) -> tuple[int, bool]:
-        """Step over a minus; where the value begins, and whether there was one."""
+        """Skip a minus; return where the value begins, and whether there was one."""
         at = self.at
         if self.kinds[at] == "-":
             self.at += 1
         return at, self.at > at
 
     def _skip_field(self) -> None:
-        """Step over a field of which nothing is known but the form."""
+        """Skip an unknown field."""
         self.at += 1
         has_colon = self.kinds[self.at] == ":"
         self.at += has_colon

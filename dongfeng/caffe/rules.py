@@ -1,4 +1,4 @@
-"""Which layers of a file belong to the net: Caffe's include and exclude rules."""
+"""Caffe's include and exclude rules, which select the layers of a file for a phase."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _belongs(layer: Message, state: Message, filename: str | None) -> bool:
 
 
 def _holds(rule: Message, state: Message) -> bool:
-    """Whether everything that a rule sets is so; an empty rule always holds."""
+    """Return whether the state meets all that a rule sets; an empty rule always holds."""
     return (
         (not rule.has("phase") or rule.phase == state.phase)
         and (not rule.has("min_level") or state.level >= rule.min_level)

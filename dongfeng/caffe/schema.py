@@ -52,7 +52,7 @@ _ZERO: dict[str, Any] = {"double": 0.0, "float": 0.0, "bool": False, "string": "
 
 
 def to_float32(value: float) -> float:
-    """The float32 nearest to `value`, as a Python float; infinite where it is too large."""
+    """Return the float32 nearest to `value`, as a Python float; infinite where it is too large."""
     try:
         rounded: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
     except OverflowError:
@@ -66,13 +66,13 @@ class Field:
 
     Attributes:
         name: Its name in a prototxt.
-        number: Its number in a caffemodel; 0 for what `add_message` added, which no caffemodel holds.
+        number: Its number in a caffemodel; 0 if `add_message` added it, for no caffemodel holds it.
         kind: double, float, int32, int64, uint32, bool, string, bytes, enum or message.
         repeated: Whether it may be given any number of times.
         required: Whether it has to be given.
         type_name: Name of its message or enum type, such as "FillerParameter"; empty for scalars.
         enum: Enum value name -> number; empty for everything else.
-        default: What reading an unset field gives; None for a message, () for a repeated field.
+        default: Value of an unset field; None for a message, () for a repeated field.
     """
 
     name: str
@@ -97,7 +97,7 @@ _added: dict[str, MessageType] = {}
 
 
 def message_type(name: str) -> MessageType:
-    """The message of that name, such as "LayerParameter".
+    """Return the message of that name, such as "LayerParameter".
 
     Raises:
         KeyError: there is no such message.
@@ -106,7 +106,7 @@ def message_type(name: str) -> MessageType:
 
 
 def add_message(type_: MessageType, *, owner: str) -> None:
-    """Make a message known that `caffe.proto` lacks, and a field of its name and type in the message `owner`."""
+    """Add a message that `caffe.proto` lacks, and a field of its name and type to the message `owner`."""
     fields = message_type(owner).fields
     if not isinstance(fields, dict) or type_.name in fields:
         raise ValueError(f"{owner}.{type_.name} exists already")
@@ -123,13 +123,13 @@ def _compiled_type(name: str) -> MessageType:
 
 
 def message_type_names() -> tuple[str, ...]:
-    """Names of all messages."""
+    """Return the names of all messages."""
     return (*_messages(), *_added)
 
 
 @cache
 def message_class(name: str) -> type[Any]:
-    """The class protobuf itself makes for a message, from a pool that no other module sees.
+    """Return protobuf's own class for a message, from a pool that no other module sees.
 
     Raises:
         KeyError: there is no such message.
@@ -163,7 +163,7 @@ def _messages() -> dict[str, DescriptorProto]:
 
 @cache
 def _enums() -> dict[str, dict[str, int]]:
-    """Enum values by the enum's name: "Phase", "PoolingParameter.PoolMethod"."""
+    """Return enum values by the enum's name: "Phase", "PoolingParameter.PoolMethod"."""
     enums = {enum.name: enum for file in _file_descriptor_set().file for enum in file.enum_type}
     for proto in _messages().values():
         enums.update({f"{proto.name}.{enum.name}": enum for enum in proto.enum_type})
@@ -180,7 +180,7 @@ def _field(owner: str, proto: FieldDescriptorProto) -> Field:
 
 
 def default_of(kind: str, text: str, enum: Mapping[str, int]) -> Any:
-    """What reading an unset field gives: the default written in the schema, or protobuf's where `text` is empty."""
+    """Return the value of an unset field: the default written in the schema, or protobuf's where `text` is empty."""
     if kind == "message":
         return None
     if kind == "enum":
@@ -195,7 +195,7 @@ def default_of(kind: str, text: str, enum: Mapping[str, int]) -> Any:
 
 
 def compile_schema() -> bytes:
-    """The descriptor set of `caffe.proto`, compiled now (needs grpcio-tools)."""
+    """Compile `caffe.proto` to a descriptor set (needs grpcio-tools)."""
     import tempfile
 
     from grpc_tools import protoc

@@ -1,4 +1,4 @@
-"""The words of protobuf's text format: names, numbers, strings and marks, with their places in the file."""
+"""The tokens of protobuf's text format: names, numbers, strings and marks, with their places in the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dongfeng.errors import PrototxtError
 
 __all__ = ["Tokens", "parse_float", "parse_integer", "quote", "scan", "unescape"]
 
-# Every alternative is tried at every place and the last one takes any character, so that nothing is tried twice.
+# The last alternative takes any character, so that the scanner never goes back: its time is linear in the text.
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)*
     (?: (?P<name>[A-Za-z_][A-Za-z0-9_]*)
@@ -46,11 +46,11 @@ class Tokens:
     newlines: list[int]
 
     def line(self, index: int) -> int:
-        """Line of a token, from 1."""
+        """Return the line of a token, from 1."""
         return bisect_left(self.newlines, self.starts[index]) + 1
 
     def error(self, index: int, problem: str) -> PrototxtError:
-        """An error at a token."""
+        """Return an error at a token."""
         return _error(problem, self.file, self.newlines, self.starts[index])
 
 
@@ -79,7 +79,7 @@ def scan(text: str, file: str) -> Tokens:
 
 
 def parse_integer(text: str) -> int | None:
-    """The value of a decimal, octal or hexadecimal integer; None if the number is none."""
+    """Return the value of a decimal, octal or hexadecimal integer; None if the number is none."""
     if len(text) > _LONGEST_INTEGER:
         text = "9" * _LONGEST_INTEGER if text.isdecimal() else text[:_LONGEST_INTEGER]
     try:
@@ -91,14 +91,14 @@ def parse_integer(text: str) -> int | None:
 
 
 def parse_float(text: str) -> float | None:
-    """The value of a decimal number; None for octal and hexadecimal ones, which floats may not be."""
+    """Return the value of a decimal number; None for octal and hexadecimal ones, which floats may not be."""
     if text[0] == "0" and len(text) > 1 and text[1] in "0123456789xX":
         return None
     return float(text.rstrip("fF"))
 
 
 def unescape(literal: str) -> bytes:
-    """The bytes that a quoted string means.
+    """Return the bytes that a quoted string means.
 
     Raises:
         ValueError: an escape sequence that does not exist.
@@ -108,12 +108,12 @@ def unescape(literal: str) -> bytes:
 
 
 def quote(text: str) -> str:
-    """A text as a quoted string on one line, control characters escaped."""
+    """Return a text as a quoted string on one line, control characters escaped."""
     return '"' + re.sub(r'[\x00-\x1f\x7f"\\]', escape_character, text) + '"'
 
 
 def escape_character(match: re.Match[str]) -> str:
-    """The escape sequence of the character that was matched, which must be one byte."""
+    """Return the escape sequence of the character that was matched, which must be one byte."""
     return {"\n": "\\n", '"': '\\"', "\\": "\\\\"}.get(match[0], f"\\{ord(match[0]):03o}")
 
 

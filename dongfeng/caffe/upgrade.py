@@ -1,4 +1,4 @@
-"""Networks of older Caffe versions in the current form.
+"""Upgrades of older Caffe networks to the current form.
 
 V0 nests a `layer` with all parameters in each `layers`; V1 has an enum for the type and parallel lists for weight
 settings; the current form is `layer`. Input headers (`input`, `input_dim`) stay as they are.
@@ -92,7 +92,7 @@ _V0_TO_V1 = {
 # V0LayerParameter.type -> LayerParameter.type
 V0_TYPES = {name: V1_TYPES[v1_name] for name, v1_name in _V0_TO_V1.items()}
 
-# Where a V0 field goes: V0 type -> V1 parameter message, and the field's name there if it is another one.
+# V0LayerParameter.type -> the V1 parameter message that takes its fields
 _V0_PARAMETERS = {
     "concat": "concat_param",
     "conv": "convolution_param",
@@ -180,13 +180,13 @@ def upgrade(net: Message, *, filename: str | None = None) -> Message:
 
 
 def _without_old_batch_norm(layer: Message) -> Message:
-    """BatchNorm once declared learning rates of 0 for its three statistics; now they are never learned."""
+    """Remove the learning rates of 0 that BatchNorm once declared for its statistics; they are never learned now."""
     is_old = layer.type == "BatchNorm" and len(layer.param) == 3
     return layer.replace(param=None) if is_old else layer
 
 
 def _without_padding(net: Message, filename: str | None) -> Iterator[Message]:
-    """V0 layers, each `padding` layer folded into the convolutions and poolings that read it."""
+    """Yield V0 layers, each `padding` layer folded into the convolutions and poolings that read it."""
     made_by: dict[str, Message] = {}
     for layer in net.layers:
         type_ = layer.layer.type
@@ -253,7 +253,7 @@ def _v0_to_v1(outer: Message, filename: str | None) -> Message:
 
 
 def _with_transform_param(layer: Message) -> Message:
-    """Data layers once held scale, mean, crop and mirror themselves."""
+    """Move scale, mean, crop and mirror of an old data layer into a transform_param."""
     parameter = _V1_DATA.get(layer.type)
     if parameter is None:
         return layer

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as weight files need it: a walker that trusts no length, and an encoder."""
+"""Protobuf's wire format, as far as weight files need it: a reader that checks every length, and an encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_FIELD = 2**29 - 1
 
 
 class WireError(ValueError):
-    """Bytes that are no message; `offset` is where in the buffer."""
+    """Bytes that are no message; `offset` is their place in the buffer."""
 
     def __init__(self, problem: str, offset: int) -> None:
         self.offset = offset
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 def records(buffer: Buffer, start: int, end: int) -> Iterator[Record]:
-    """Walk the fields of the message that lies in `buffer[start:end]`; groups are stepped over.
+    """Yield the fields of the message in `buffer[start:end]`; groups are skipped.
 
     Raises:
         WireError: the bytes are no message, or one that is cut short.
@@ -73,7 +73,7 @@ def records(buffer: Buffer, start: int, end: int) -> Iterator[Record]:
 
 
 def read_varint(buffer: Buffer, at: int, end: int) -> tuple[int, int]:
-    """The variable-length integer at an offset, from 0 to 2**64 - 1, and the offset behind it."""
+    """Read the variable-length integer at an offset, from 0 to 2**64 - 1, and return it with the offset behind it."""
     value = 0
     for position in range(_LONGEST_VARINT):
         if at + position >= end:
@@ -86,7 +86,7 @@ def read_varint(buffer: Buffer, at: int, end: int) -> tuple[int, int]:
 
 
 def varint(value: int) -> bytes:
-    """A non-negative integer as the wire format writes it."""
+    """Encode a non-negative integer."""
     encoded = bytearray()
     while value > 127:
         encoded.append(value & 127 | 128)
@@ -96,7 +96,7 @@ def varint(value: int) -> bytes:
 
 
 def length_prefix(number: int, length: int) -> bytes:
-    """What stands before a payload of `length` bytes of field `number`."""
+    """Encode the tag and length in front of a payload of `length` bytes of field `number`."""
     return varint(number << 3 | LENGTH) + varint(length)
 
 
@@ -139,12 +139,12 @@ def _after_group(buffer: Buffer, at: int, end: int, number: int) -> int:
 
 
 def _run(buffer: Buffer, begin: int, end: int, width: int) -> int:
-    """How many fields with the tag byte at `begin` follow each other."""
+    """Count the fields with the tag byte at `begin` that follow each other without a gap."""
     step = 1 + width
     longest = (end - begin) // step
     count, window = 0, 64
     while count < longest:
-        # Windows that grow keep both one long run and many short ones linear in the file's size.
+        # Growing windows: time stays linear in the file's size for one long run and for many short ones.
         size = min(window, longest - count)
         tags = np.ndarray((size,), np.uint8, buffer, begin + count * step, (step,))
         different = np.flatnonzero(tags != buffer[begin])

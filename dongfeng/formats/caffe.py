@@ -19,7 +19,7 @@ from dongfeng.formats.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS, read_inp
 from dongfeng.layers.base import is_known, problem_of_type
 from dongfeng.layers.infer import weight_shapes
 from dongfeng.layers.layer import Layer
-from dongfeng.net.aliasing import refuse_accidents
+from dongfeng.net.aliasing import refuse_aliasing
 from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.sharing import owners
@@ -106,7 +106,7 @@ def net_from_message(net: Message, *, phase: str = "TEST", filename: str | None 
     if not layers and not inputs.shapes:
         raise PrototxtError("the network has no layers in this phase", file=filename)
     result = Net.from_inplace(net.name, inputs.shapes, layers, preprocessing=inputs.preprocessing, source=filename)
-    refuse_accidents(result)
+    refuse_aliasing(result)
     owners(weight_shapes(result.inputs, result.layers))  # refuses blobs that cannot be shared
     return result
 

@@ -82,7 +82,7 @@ def _fully_dynamic(net: Net) -> Sizes:
                     [f'{layer.where}: takes the size of "{size_of[top]}", which comes later, so it cannot be dynamic']
                 )
         computed.update(layer.tops)
-    return Sizes(infer_shapes(inputs, net.layers, open_sizes=size_of), size_of)
+    return Sizes(infer_shapes(inputs, net.layers, dynamic_sizes=size_of), size_of)
 
 
 def _layer_of_fixed_size(net: Net, sizes: Sizes) -> str | None:

@@ -1,4 +1,4 @@
-"""What to do about layer types that dongfeng does not know: the second half of the error, and a table in the docs."""
+"""Advice on layer types that dongfeng does not know: the second half of the error, and a table in the docs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Advice(NamedTuple):
-    """Where a type comes from, and what to do about it."""
+    """The origin of a type, and a way to convert a net that has it."""
 
     origin: str
     text: str
@@ -78,7 +78,7 @@ ADVICE: dict[str, Advice] = {
 
 
 def advice_on(type_name: str, known: Collection[str]) -> str:
-    """What to do about a layer of unknown type.
+    """Return the advice on a layer of unknown type.
 
     Args:
         type_name: The type in the file.

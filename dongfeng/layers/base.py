@@ -1,4 +1,4 @@
-"""What a layer type is, and the registry that finds it by Caffe's type string."""
+"""`LayerType`, the base of all layer types, and the registry by Caffe's type string."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dongfeng.layers.onnx_graph import OnnxGraph
 
 
 class LayerType(ABC):
-    """Everything dongfeng knows about one Caffe layer type: its shape, its cost, its ONNX nodes.
+    """One Caffe layer type: its output shapes, its cost, its ONNX nodes.
 
-    An instance belongs to one layer. `__init__` reads and checks the parameters; messages state the fact only, the
-    caller adds the layer's place.
+    An instance belongs to one layer. `__init__` reads and checks the parameters. Errors state the fact only; the caller
+    adds the layer's place.
     """
 
     params_field: ClassVar[str | None] = None  # the type's own message in LayerParameter
@@ -26,7 +26,7 @@ class LayerType(ABC):
     max_bottoms: ClassVar[int | None] = 1
     min_tops: ClassVar[int] = 1
     max_tops: ClassVar[int | None] = 1
-    refused: ClassVar[str] = ""  # what of the type is refused and why, for docs/layers.md
+    refused: ClassVar[str] = ""  # the refused parameters and why, for docs/layers.md
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -35,18 +35,18 @@ class LayerType(ABC):
 
     @abstractmethod
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """Shape of each top; None stays None where a dimension is dynamic."""
+        """Infer the shape of each top; a dimension that depends on a dynamic one is None."""
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        """Shape of each weight blob, in Caffe's order; None where it follows from a dynamic dimension."""
+        """Infer the shape of each weight blob, in Caffe's order; a dimension that depends on a dynamic one is None."""
         return []
 
     def fillers(self) -> list[Message]:
-        """What Caffe fills each weight blob with where the weight file has none."""
+        """Return Caffe's filler of each weight blob, for blobs that no weight file has."""
         return []
 
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
-        """Multiply-accumulates of the matrix products; element-wise work counts as none."""
+        """Count the multiply-accumulates of the matrix products; element-wise work counts as none."""
         return 0
 
     @abstractmethod
@@ -55,12 +55,12 @@ class LayerType(ABC):
 
     @property
     def stride_hw(self) -> tuple[Fraction, Fraction]:
-        """Input pixels that one pixel of the top stands for, below and beside each other; under 1 where it enlarges."""
+        """Vertical and horizontal stride: bottom pixels per pixel of the top, under 1 where the layer enlarges."""
         return Fraction(1), Fraction(1)
 
     @property
     def trains(self) -> bool:
-        """Whether the layer runs as in training, by its own `phase` (Caffe: no rule of inclusion, but obeyed)."""
+        """Whether the layer's own `phase` is TRAIN, which Caffe obeys in a net of any phase."""
         return bool(self.layer.params.has("phase") and self.layer.params.phase == "TRAIN")
 
     @property
@@ -75,7 +75,7 @@ def _check_count(what: str, got: int, least: int, most: int | None) -> None:
         raise ShapeError(f"has {got} {what}, expected {wanted}")
 
 
-# Fields of LayerParameter that say nothing about the values a trained layer computes.
+# Fields of LayerParameter that do not change what a trained layer computes.
 _TRAINING_FIELDS = frozenset({"param", "loss_weight", "propagate_down", "phase", "loss_param"})
 
 _REGISTRY: dict[str, type[LayerType]] = {}
@@ -83,7 +83,7 @@ _Class = TypeVar("_Class", bound=type[LayerType])
 
 
 def register(*types: str) -> Callable[[_Class], _Class]:
-    """Class decorator: make a `LayerType` known under Caffe's type strings."""
+    """Register a `LayerType` under Caffe's type strings, as a class decorator."""
 
     def add(cls: _Class) -> _Class:
         for name in types:
@@ -96,12 +96,12 @@ def register(*types: str) -> Callable[[_Class], _Class]:
 
 
 def registered_types() -> tuple[str, ...]:
-    """All known Caffe type strings, sorted."""
+    """Return all known Caffe type strings, sorted."""
     return tuple(sorted(_REGISTRY))
 
 
 def type_class(type_name: str) -> type[LayerType]:
-    """The class registered under a Caffe type string.
+    """Return the class registered under a Caffe type string.
 
     Raises:
         KeyError: there is none.
@@ -110,12 +110,12 @@ def type_class(type_name: str) -> type[LayerType]:
 
 
 def is_known(type_name: str) -> bool:
-    """Whether a Caffe type string has a `LayerType`."""
+    """Return whether a Caffe type string has a `LayerType`."""
     return type_name in _REGISTRY
 
 
 def layer_type(layer: Layer) -> LayerType:
-    """The `LayerType` instance of one layer.
+    """Create the `LayerType` instance of one layer.
 
     Raises:
         UnsupportedLayer: the type, or a parameter of it, is not supported.
@@ -141,7 +141,7 @@ def layer_type(layer: Layer) -> LayerType:
 
 
 def problem_of_type(layer: Layer) -> str:
-    """What to say of a layer whose type is unknown."""
+    """Return the error text for a layer of unknown type."""
     return f"{layer.where}: unsupported layer type; {advice_on(layer.type, _REGISTRY)}"
 
 
@@ -151,7 +151,7 @@ def _place(layer: Layer, field: str) -> str:
 
 
 def constant_filler(value: float) -> Message:
-    """Caffe's filler `{ type: "constant" value: ... }`."""
+    """Return Caffe's filler `{ type: "constant" value: ... }`."""
     return message("FillerParameter", type="constant", value=value)
 
 
@@ -161,9 +161,9 @@ def same_shapes(shapes: Sequence[Shape]) -> Shape:
     Raises:
         ShapeError: they differ.
     """
-    merged = list(shapes[0])
+    common = list(shapes[0])
     for index, shape in enumerate(shapes[1:], 1):
-        if not fits(tuple(merged), shape):
+        if not fits(tuple(common), shape):
             raise ShapeError(f"bottoms 0 and {index} differ in shape: {show(shapes[0])} and {show(shape)}")
-        merged = [b if a is None else a for a, b in zip(merged, shape, strict=True)]
-    return tuple(merged)
+        common = [b if a is None else a for a, b in zip(common, shape, strict=True)]
+    return tuple(common)

@@ -1,4 +1,4 @@
-"""Layers that only move data: Concat, Slice, ShuffleChannel."""
+"""Layers that join, cut and reorder channels: Concat, Slice, ShuffleChannel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dongfeng.layers.shapes import canonical_axis, product
 
 
 def _axis_field(layer: Layer, message: str, legacy: str) -> int:
-    """The axis of a Concat or Slice in its current or its old spelling."""
+    """Return the axis of a Concat or Slice in its current or its old spelling."""
     param = getattr(layer.params, message)
     if param.has("axis") and param.has(legacy):
         raise ShapeError(f"axis and {legacy} are both given")
@@ -126,5 +126,5 @@ class ShuffleChannel(LayerType):
 
 
 def flat(shape: Shape) -> list[int | None]:
-    """The spatial axes as one, or none where there are none."""
+    """Return the spatial axes flattened to one, or no axis where there are none."""
     return [product(shape[2:])] if len(shape) > 2 else []

@@ -17,7 +17,7 @@ from dongfeng.layers.shapes import Window, canonical_axis, convolved, deconvolve
 
 
 class _Convolving(LayerType):
-    """What convolution and deconvolution share. Several bottoms are convolved by the same weights."""
+    """The base of convolution and deconvolution. All bottoms meet the same weights."""
 
     params_field: ClassVar[str | None] = "convolution_param"
     max_bottoms: ClassVar[int | None] = None
@@ -36,7 +36,7 @@ class _Convolving(LayerType):
             self._counts(None)
 
     def _counts(self, channels: int | None) -> tuple[int, int]:
-        """Number of outputs and of groups for a bottom of so many channels."""
+        """Return the numbers of outputs and of groups for a bottom of `channels` channels."""
         num_output, group = self.param.num_output, self.param.group
         if num_output < 1:
             raise ShapeError("num_output must be positive")
@@ -47,7 +47,7 @@ class _Convolving(LayerType):
         return num_output, group
 
     def _layout(self, bottom: Shape) -> tuple[int, Window]:
-        """The channel axis and the window over the axes behind it."""
+        """Return the channel axis and the window over the axes behind it."""
         axis = canonical_axis(self.param.axis, bottom)
         return axis, read_window(self.param, len(bottom) - axis - 1)
 

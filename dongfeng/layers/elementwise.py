@@ -90,4 +90,4 @@ class Silence(LayerType):
         return []
 
     def emit(self, graph: OnnxGraph) -> None:
-        """Nothing: no output depends on it."""
+        """Add nothing: no output depends on the layer."""

@@ -91,7 +91,7 @@ class ArgMax(LayerType):
         graph.reshape(both, graph.shapes[top], [top])
 
     def _indices(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
-        """Indices (int64) of the `top_k` largest along `axis`, the larger index first among equals."""
+        """Return the indices (int64) of the `top_k` largest along `axis`, the larger index first among equals."""
         tops = [top] if top else None
         if self.top_k == 1 and graph.opset >= 12:
             return graph.node("ArgMax", [value], tops, axis=axis, keepdims=1, select_last_index=1)
@@ -113,6 +113,6 @@ class ArgMax(LayerType):
         return math.prod(graph.static(bottom)[1:]) if length is None else length
 
     def _largest(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
-        """The `top_k` largest values along `axis`."""
+        """Return the `top_k` largest values along `axis`."""
         names = [top or graph.fresh("TopK"), graph.fresh("TopK_indices")]
         return graph.node("TopK", [value, graph.ints([self.top_k])], names, axis=axis, largest=1, sorted=1)

@@ -15,7 +15,7 @@ FLOAT32_BYTES = 4
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs at batch 1 in fp32.
+    """The cost of one layer at batch 1 in fp32.
 
     Attributes:
         name: The layer's name.
@@ -35,7 +35,7 @@ class LayerCost:
 
 
 def layer_types(layers: Sequence[Layer]) -> list[LayerType]:
-    """The `LayerType` of every layer.
+    """Create the `LayerType` of every layer.
 
     Raises:
         UnsupportedLayer: naming all layers that are not supported, at once.
@@ -61,20 +61,20 @@ def output_shapes(type_: LayerType, bottoms: Sequence[Shape]) -> list[Shape]:
 
 
 def infer_shapes(
-    inputs: Mapping[str, Shape], layers: Sequence[Layer], *, open_sizes: Collection[str] = ()
+    inputs: Mapping[str, Shape], layers: Sequence[Layer], *, dynamic_sizes: Collection[str] = ()
 ) -> dict[str, Shape]:
-    """Shape of every blob, None where a dimension is dynamic.
+    """Infer the shape of every blob, None where a dimension is dynamic.
 
     Args:
         inputs: Shape of every input blob.
         layers: Layers in order.
-        open_sizes: Blobs whose height and width are open whatever their layer says.
+        dynamic_sizes: Blobs whose height and width are dynamic even if their layer fixes them.
 
     Raises:
         UnsupportedLayer: naming all layers that are not supported.
         ShapeError: blobs do not fit together; the message names the layer and its line.
     """
-    return _inferred(inputs, layer_types(layers), open_sizes)
+    return _inferred(inputs, layer_types(layers), dynamic_sizes)
 
 
 def _inferred(
@@ -117,13 +117,13 @@ def weight_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[
 
 
 def blob_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[str, tuple[Shape, ...]]:
-    """Layer name -> shapes of its weight blobs, for every layer that has any; the first layer of a name counts."""
+    """Map the name of every layer that has weight blobs to their shapes; the first layer of a name counts."""
     wanted = weight_shapes(inputs, layers)
     return {one.layer.name: one.shapes for one in reversed(wanted) if one.shapes}
 
 
 def costs(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[LayerCost]:
-    """Cost of every layer; all dimensions of `inputs` must be known."""
+    """Compute the cost of every layer; all dimensions of `inputs` must be known."""
     types = layer_types(layers)
     shapes = {blob: _known(shape) for blob, shape in _inferred(inputs, types).items()}
     rows = []
@@ -140,4 +140,4 @@ def costs(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[LayerCos
 
 
 def _known(shape: Shape) -> tuple[int, ...]:
-    return tuple(1 if dim is None else dim for dim in shape)  # rows whose number only the data tells count as one
+    return tuple(1 if dim is None else dim for dim in shape)  # a number of rows that depends on the data counts as one

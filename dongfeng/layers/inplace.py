@@ -21,7 +21,7 @@ def rename_inplace(
 ) -> tuple[list[Layer], dict[str, str]]:
     """Give every version of a blob a name of its own.
 
-    A bottom that nothing has made yet keeps its name: it is for `Net` to refuse.
+    A bottom without an earlier producer keeps its name; `Net` refuses it.
 
     Args:
         layers: Layers as the file has them, in order.
@@ -29,10 +29,10 @@ def rename_inplace(
         source: File name for error messages.
 
     Returns:
-        The renamed layers, and private name -> name in the file, in the order in which the versions are made.
+        The renamed layers, and private name -> name in the file, in the order of the versions.
 
     Raises:
-        PrototxtError: two layers make one blob and the second is not in place, or it is but the blob it overwrites
+        PrototxtError: two layers write one blob and the second is not in place, or it is but the blob it overwrites
             has another reader.
 
     Source: caffe/src/caffe/util/insert_splits.cpp and net.cpp, Net::AppendTop: a blob with several readers is split,
@@ -53,19 +53,19 @@ def rename_inplace(
 
 
 def first_version(blob: str, aliases: Mapping[str, str]) -> str:
-    """The name that `rename_inplace` gave to the first version of a blob, such as an input's."""
+    """Return the name that `rename_inplace` gave to the first version of a blob, such as an input's."""
     return next((private for private, name in aliases.items() if name == blob), blob)
 
 
 def restore_inplace(layers: Sequence[Layer], aliases: Mapping[str, str]) -> list[Layer]:
-    """The in-place form of `layers`: the inverse of `rename_inplace`.
+    """Return the in-place form of `layers`: the inverse of `rename_inplace`.
 
     A private name stays where the in-place form would mean something else: the blob has several readers, or its
-    reader does not make the next version of it at the same index.
+    reader does not write the next version of it at the same index.
     """
     readers = Counter(blob for layer in layers for blob in layer.bottoms)
     names: dict[str, str] = {}
-    for layer in reversed(layers):  # so that the names of a layer's tops are settled before those of its bottoms
+    for layer in reversed(layers):  # the names of a layer's tops decide those of its bottoms
         for bottom, top in zip(layer.bottoms, layer.tops, strict=False):
             if readers[bottom] == 1 and aliases.get(bottom) == names.get(top, top):
                 names[bottom] = aliases[bottom]
@@ -78,14 +78,14 @@ def restore_inplace(layers: Sequence[Layer], aliases: Mapping[str, str]) -> list
 
 @dataclass
 class _Numbering:
-    """Walks the layers in order and numbers the versions of each blob."""
+    """Numbers the versions of each blob, layer by layer."""
 
     source: str | None
     latest: dict[str, int]
     readers: dict[_Version, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def visit(self, layer: Layer) -> tuple[list[_Version], list[_Version]]:
-        """The versions that a layer reads and makes."""
+        """Return the versions that a layer reads and writes."""
         bottoms = [(blob, self.latest.get(blob, 0)) for blob in layer.bottoms]
         for version in bottoms:
             self.readers[version].append(layer.name)
@@ -106,7 +106,7 @@ class _Numbering:
         return bottoms, [(top, self.latest[top]) for top in layer.tops]
 
     def names(self, taken: set[str]) -> tuple[dict[_Version, str], dict[str, str]]:
-        """A name for every version, and private name -> name in the file."""
+        """Return a name for every version, and private name -> name in the file."""
         taken = taken | self.latest.keys()
         names: dict[_Version, str] = {}
         aliases: dict[str, str] = {}

@@ -75,7 +75,7 @@ class Interp(LayerType):
         align_corners: bool = self.param.align_corners
         sizes = graph.ints(dim for dim in target if dim is not None) if None not in target else self._sizes(graph)
         begin, end = -self.param.pad_beg, -self.param.pad_end
-        if begin or end:  # an end counted from the end of the axis; its far side where nothing is cropped there
+        if begin or end:  # ends count from the far side, which 2**31 stands for
             value = graph.slice(value, [begin, begin], [-end or 2**31] * 2, [2, 3])
         elif shape == target and None not in shape:
             graph.node("Identity", [value], tops)
@@ -83,7 +83,7 @@ class Interp(LayerType):
         graph.resize_linear(value, sizes, align_corners=align_corners, outputs=tops)
 
     def _sizes(self, graph: OnnxGraph) -> str:
-        """The output's shape as an int64 vector, computed when the model runs."""
+        """Return the output's shape as an int64 vector, computed when the model runs."""
         (bottom,), (top,) = self.layer.bottoms, self.layer.tops
         kept = graph.dims(bottom, [0, 1])
         if top in graph.size_of:

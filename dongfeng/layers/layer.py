@@ -1,4 +1,4 @@
-"""`Layer`: one node of a `Net`, as plain immutable data."""
+"""`Layer`, one node of a `Net`, as plain immutable data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def show(shape: Shape) -> str:
 
 
 def fits(shape: Shape, other: Shape) -> bool:
-    """Whether two shapes have as many axes and no known dimensions that differ."""
+    """Return whether two shapes have as many axes and no known dimensions that differ."""
     return len(shape) == len(other) and all(
         a == b for a, b in zip(shape, other, strict=True) if a is not None and b is not None
     )

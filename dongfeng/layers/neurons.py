@@ -26,7 +26,7 @@ class Neuron(SameShape):
 
 
 def _affine(graph: OnnxGraph, x: str, scale: float, shift: float, tops: list[str] | None = None) -> str:
-    """`scale * x + shift`, without the steps that change nothing."""
+    """Add the nodes of `scale * x + shift`, without those that change nothing."""
     if scale != 1:
         x = graph.node("Mul", [x, graph.floats(scale)], None if shift else tops)
     if shift:

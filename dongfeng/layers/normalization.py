@@ -28,7 +28,7 @@ class Statistics(NamedTuple):
 
 
 def batch_norm_statistics(blobs: Sequence[Array]) -> Statistics:
-    """Statistics of a BatchNorm's blobs: mean and variance, the factor both are divided by, and perhaps scale and bias.
+    """Return the statistics in a BatchNorm's blobs: mean, variance, the factor of both, and perhaps scale and bias.
 
     Source: Caffe, BatchNormLayer::Forward_cpu; a factor of 0 means mean 0 and variance 0. NVCaffe for scale and bias.
     """
@@ -75,7 +75,7 @@ class BatchNorm(LayerType):
         graph.node("BatchNormalization", [self.layer.bottoms[0], *names], self.layer.tops, epsilon=self.eps)
 
     def _emit_by_batch(self, graph: OnnxGraph) -> None:
-        """`use_global_stats: false`, or phase TRAIN: mean and biased variance of the batch itself."""
+        """Normalise by mean and biased variance of the batch: `use_global_stats: false`, or phase TRAIN."""
         if self.has_affine:
             raise UnsupportedLayer(["scale_bias together with statistics of the batch (use_global_stats: false)"])
         (x,), tops = self.layer.bottoms, self.layer.tops
@@ -87,7 +87,7 @@ class BatchNorm(LayerType):
 
 
 class _Broadcasting(LayerType):
-    """What Scale and Bias share: an operand, learned or a second bottom, that spans some axes of the first."""
+    """The base of Scale and Bias, whose operand, learned or a second bottom, spans some axes of the first bottom."""
 
     max_bottoms: ClassVar[int | None] = 2
 
@@ -97,7 +97,7 @@ class _Broadcasting(LayerType):
         self.is_learned = len(layer.bottoms) == 1
 
     def _span(self, bottoms: Sequence[Shape]) -> tuple[int, int]:
-        """First axis of the operand and the one behind its last, on the first bottom."""
+        """Return the operand's first axis on the first bottom, and the one behind its last."""
         rank = len(bottoms[0])
         if not self.is_learned:
             operand = bottoms[1]
@@ -117,14 +117,14 @@ class _Broadcasting(LayerType):
         return [bottoms[0]]
 
     def _learned(self, graph: OnnxGraph, index: int, hint: str) -> str:
-        """A weight blob with trailing axes that broadcast over the first bottom."""
+        """Return a weight blob with trailing axes that broadcast over the first bottom."""
         bottoms = [graph.shapes[bottom] for bottom in self.layer.bottoms]
         trailing = len(bottoms[0]) - self._span(bottoms)[1]
         blob = self.blobs[index]
         return graph.weight(blob.reshape(*blob.shape, *(1,) * trailing), hint)
 
     def _operand(self, graph: OnnxGraph, hint: str) -> str:
-        """The learned operand, or the second bottom with trailing axes."""
+        """Return the learned operand, or the second bottom with trailing axes."""
         if self.is_learned:
             return self._learned(graph, 0, hint)
         first, second = (graph.shapes[bottom] for bottom in self.layer.bottoms)

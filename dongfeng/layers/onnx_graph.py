@@ -1,4 +1,4 @@
-"""`OnnxGraph`: collects the nodes and constants that layers emit, for one opset."""
+"""`OnnxGraph`, which collects the nodes and constants that layers emit, for one opset."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OnnxGraph:
     Args:
         opset: ONNX opset the nodes must be valid in.
         shapes: Shape of every blob of the net; None where a dimension is only known when the model runs.
-        reserved: Names that values made here must not take.
+        reserved: Names that new values must not take.
     """
 
     def __init__(self, opset: int, shapes: Mapping[str, Shape], reserved: Iterable[str] = ()) -> None:
@@ -55,7 +55,7 @@ class OnnxGraph:
         return names[0]
 
     def _as_float(self, blob: str) -> str:
-        """Caffe's blobs are all float: what a layer reads of an integer result is cast, once."""
+        """Cast an integer result, once, for a layer that reads it: Caffe's blobs are all float."""
         from onnx import TensorProto, helper
 
         if blob not in self._floats:
@@ -64,7 +64,7 @@ class OnnxGraph:
         return self._floats[blob]
 
     def fresh(self, hint: str) -> str:
-        """A value name nobody has taken, beginning with the layer in hand."""
+        """Return an unused value name that begins with the current layer's."""
         base = f"{self.scope}/{hint}" if self.scope else hint
         name, count = base, 1
         while name in self._taken:
@@ -74,18 +74,19 @@ class OnnxGraph:
         return name
 
     def weight(self, array: npt.NDArray[Any], hint: str) -> str:
-        """A constant of any size named after the layer in hand; the same array given again is stored once."""
+        """Add a constant of any size named after the current layer; the same array is stored once."""
         key = (hint, id(array))
         if key not in self._weights:
-            self._weights[key] = (self._initializer(array, hint), array)  # kept, so that its id stays its own
+            # The array is kept so that its id is not used again.
+            self._weights[key] = (self._initializer(array, hint), array)
         return self._weights[key][0]
 
     def ints(self, values: Iterable[int]) -> str:
-        """An int64 vector; equal ones are shared."""
+        """Add an int64 vector; equal ones are shared."""
         return self._constant(np.asarray(list(values), dtype=np.int64))
 
     def floats(self, values: float | Iterable[float]) -> str:
-        """A float32 scalar or vector; equal ones are shared."""
+        """Add a float32 scalar or vector; equal ones are shared."""
         return self._constant(np.asarray(values, dtype=np.float32))
 
     def _constant(self, array: npt.NDArray[Any]) -> str:
@@ -108,13 +109,13 @@ class OnnxGraph:
     # ---- operators whose form changed between opsets --------------------------------------------------------------
 
     def unsqueeze(self, value: str, axes: Sequence[int], outputs: Sequence[str] | None = None) -> str:
-        """Unsqueeze: axes are an input from opset 13 on."""
+        """Add an Unsqueeze, whose axes are an input from opset 13 on."""
         if self.opset >= 13:
             return self.node("Unsqueeze", [value, self.ints(axes)], outputs)
         return self.node("Unsqueeze", [value], outputs, axes=list(axes))
 
     def split(self, value: str, sizes: Sequence[int], axis: int, outputs: Sequence[str]) -> None:
-        """Split: sizes are an input from opset 13 on."""
+        """Add a Split, whose sizes are an input from opset 13 on."""
         if self.opset >= 13:
             self.node("Split", [value, self.ints(sizes)], outputs, axis=axis)
         else:
@@ -123,7 +124,7 @@ class OnnxGraph:
     def reduce(
         self, op: str, value: str, axes: Sequence[int], *, keepdims: bool, outputs: Sequence[str] | None = None
     ) -> str:
-        """A reduction such as ReduceMean: axes are an input from opset 18 on, for ReduceSum from 13."""
+        """Add a reduction such as ReduceMean, whose axes are an input from opset 18 on, for ReduceSum from 13."""
         if self.opset >= (13 if op == "ReduceSum" else 18):
             return self.node(op, [value, self.ints(axes)], outputs, keepdims=int(keepdims))
         return self.node(op, [value], outputs, axes=list(axes), keepdims=int(keepdims))
@@ -136,24 +137,24 @@ class OnnxGraph:
         axes: Sequence[int],
         outputs: Sequence[str] | None = None,
     ) -> str:
-        """The part of a value between `starts` and `ends` along `axes`."""
+        """Cut a value to the part between `starts` and `ends` along `axes`."""
         return self.node("Slice", [value, self.ints(starts), self.ints(ends), self.ints(axes)], outputs)
 
     def reshape(
         self, value: str, shape: Sequence[int | None], outputs: Sequence[str] | None = None, *, like: str | None = None
     ) -> str:
-        """Reshape; of several dynamic dimensions all but the last are those of the blob `like` at the same axes."""
-        open_axes = [axis for axis, dim in enumerate(shape) if dim is None]
-        if len(open_axes) <= 1:
+        """Add a Reshape; all dynamic dimensions but the last are those of the blob `like` at the same axes."""
+        dynamic_axes = [axis for axis, dim in enumerate(shape) if dim is None]
+        if len(dynamic_axes) <= 1:
             return self.node("Reshape", [value, self.ints(-1 if dim is None else dim for dim in shape)], outputs)
         parts = [
-            self.dims(like or value, [axis]) if axis in open_axes[:-1] else self.ints([-1 if dim is None else dim])
+            self.dims(like or value, [axis]) if axis in dynamic_axes[:-1] else self.ints([-1 if dim is None else dim])
             for axis, dim in enumerate(shape)
         ]
         return self.node("Reshape", [value, self.node("Concat", parts, axis=0)], outputs)
 
     def dims(self, blob: str, axes: Sequence[int]) -> str:
-        """Dimensions of a blob as an int64 vector, read when the model runs where they are dynamic."""
+        """Return dimensions of a blob as an int64 vector, read when the model runs where they are dynamic."""
         shape = self.shapes.get(blob)
         known = [None if shape is None else shape[axis] for axis in axes]
         if None not in known:
@@ -163,10 +164,10 @@ class OnnxGraph:
         return self.node("Gather", [self._shape_values[blob], self.ints(axes)], axis=0)
 
     def static(self, blob: str) -> tuple[int, ...]:
-        """Shape of a blob whose every dimension must be known now.
+        """Return the shape of a blob, all of whose dimensions must be known.
 
         Raises:
-            UnsupportedLayer: one is open.
+            UnsupportedLayer: one is dynamic.
         """
         dims = tuple(dim for dim in self.shapes[blob] if dim is not None)
         if len(dims) != len(self.shapes[blob]):
@@ -174,16 +175,16 @@ class OnnxGraph:
         return dims
 
     def pad(self, value: str, pads: Sequence[int]) -> str:
-        """Zeros around height and width: above, left, below, right."""
+        """Add zeros around height and width: above, left, below, right."""
         return self.node("Pad", [value, self.ints([0, 0, *pads[:2], 0, 0, *pads[2:]])])
 
     def reverse(self, value: str, axis: int) -> str:
-        """The value with one axis reversed."""
+        """Reverse one axis of a value."""
         lowest = np.iinfo(np.int64).min + 1
         return self.node("Slice", [value, self.ints([-1]), self.ints([lowest]), self.ints([axis]), self.ints([-1])])
 
     def resize_linear(self, value: str, sizes: str, *, align_corners: bool, outputs: Sequence[str]) -> None:
-        """Bilinear Resize to a full shape (int64 vector); unused inputs are empty tensors before opset 13."""
+        """Add a bilinear Resize to a full shape (int64 vector); unused inputs are empty tensors before opset 13."""
         absent = "" if self.opset >= 13 else self._constant(np.zeros(0, np.float32))
         mode = "align_corners" if align_corners else "half_pixel"
         inputs = [value, absent, absent, sizes]

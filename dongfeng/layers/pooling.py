@@ -60,7 +60,7 @@ class Pooling(LayerType):
                 raise ShapeError(f"{name} and {name}_h/{name}_w are both given")
 
     def window(self, bottom: Shape) -> Window:
-        """Kernel, stride and padding on a bottom of this shape."""
+        """Return kernel, stride and padding on a bottom of this shape."""
         if len(bottom) != 4:
             raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
         p = self.param
@@ -107,7 +107,7 @@ class Pooling(LayerType):
             emit_pooling(graph, bottom, list(self.layer.tops), window, in_size, out_size, self.is_max)
 
     def _emit_dynamic(self, graph: OnnxGraph, window: Window) -> None:
-        """ONNX's own rounding up; checked to equal Caffe's on ONNX Runtime 1.23 and 1.32, large kernels included."""
+        """Use ONNX's own rounding up, which equals Caffe's on ONNX Runtime 1.23 and 1.32, large kernels included."""
         if len(self.layer.tops) > 1:
             raise UnsupportedLayer(["has a mask, which needs the input size, so it cannot be dynamic"])
         rounds_up = self.ceil and max(window.stride) > 1
@@ -156,7 +156,7 @@ def emit_pooling(
                 f"{show(in_size)} input, where Caffe's value is an accident; use round_mode: FLOOR or another size"
             ]
         )
-    # Padding at the end that makes rounding down give Caffe's size.
+    # With this padding at the end, rounding down gives Caffe's size.
     end = [
         max(start + k - n, 0) if out > 1 else p
         for start, k, n, out, p in zip(starts, kernel, in_size, out_size, window.pad, strict=True)
@@ -182,7 +182,7 @@ def _emit_max(graph: OnnxGraph, bottom: str, tops: list[str], attrs: dict[str, A
 def _clipped_area(
     window: Window, kernel: list[int], in_size: tuple[int, ...], out_size: tuple[int, ...]
 ) -> npt.NDArray[np.int64]:
-    """Pixels each window counts: those up to one padding behind the input."""
+    """Count the pixels of each window, up to one padding behind the input."""
     rows, columns = (
         np.asarray([min(i * s + k, n + 2 * p) - i * s for i in range(out)])  # from the first padded pixel
         for n, out, k, s, p in zip(in_size, out_size, kernel, window.stride, window.pad, strict=True)
@@ -195,7 +195,7 @@ def _emit_average(
 ) -> None:
     pads = attrs.pop("pads")
     if len(set(pads)) > 1:
-        # Zeros of our own: ONNX Runtime before 1.24 errs where the padding is not the same on all sides.
+        # Explicit zeros: ONNX Runtime before 1.24 errs where the padding is not the same on all sides.
         bottom = graph.pad(bottom, pads)
     elif any(pads):
         attrs.update(pads=pads, count_include_pad=1)
@@ -229,7 +229,7 @@ class SPP(LayerType):
 
     @staticmethod
     def _level(bottom: Shape, level: int) -> tuple[Window, Shape]:
-        """Window and output shape of one level."""
+        """Return window and output shape of one level."""
         bins = 2**level
         size = [dim or 0 for dim in bottom[2:]]
         kernel = tuple(-(-n // bins) for n in size)

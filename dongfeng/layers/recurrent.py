@@ -15,7 +15,10 @@ from dongfeng.layers.shapes import product
 
 
 class _Recurrent(LayerType):
-    """Bottoms: x (T, N, ...) and cont (T, N), which is 0 where a sequence begins; a third is the same at every step."""
+    """The base of LSTM and RNN.
+
+    Bottoms are x (T, N, ...) and cont (T, N), which is 0 where a sequence begins; a third is the same at every step.
+    """
 
     params_field: ClassVar[str | None] = "recurrent_param"
     min_bottoms: ClassVar[int] = 2
@@ -67,7 +70,7 @@ class _Recurrent(LayerType):
         graph.node("Concat", tops, self.layer.tops, axis=0)
 
     def _from_input(self, graph: OnnxGraph, steps: int, batch: int) -> str:
-        """What the input gives to every gate, for all steps at once: (T, N, gates * hidden)."""
+        """Compute the input's part of every gate, for all steps at once: (T, N, gates * hidden)."""
         x = graph.reshape(self.layer.bottoms[0], (steps * batch, -1))
         given = graph.node("Gemm", [x, graph.weight(self.blobs[0], "W_x"), graph.weight(self.blobs[1], "b")], transB=1)
         given = graph.reshape(given, (steps, batch, self.gates * self.hidden))
@@ -78,7 +81,7 @@ class _Recurrent(LayerType):
         return given
 
     def _from_state(self, graph: OnnxGraph, gates: str, keep: str, hidden: str | None) -> str:
-        """The gates with what the hidden state before gives to them."""
+        """Add the previous hidden state's part to the gates."""
         if hidden is None:  # Caffe begins with zeros
             return gates
         kept = graph.node("Mul", [hidden, keep])
@@ -86,7 +89,7 @@ class _Recurrent(LayerType):
         return graph.node("Add", [gates, graph.node("Gemm", [kept, weight], transB=1)])
 
     def step(self, graph: OnnxGraph, gates: str, keep: str, state: dict[str, str]) -> str:
-        """The output of one step; `state` is what passes to the next."""
+        """Add the nodes of one step and return its output; `state` passes from step to step."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Layers that change the form of a blob and none of its values: Reshape, Flatten, Crop, Tile."""
+"""Layers that change the shape of a blob and none of its values: Reshape, Flatten, Crop, Tile."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class _Reshaping(LayerType):
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), (top,) = self.layer.bottoms, self.layer.tops
-        open_axes = [axis for axis, dim in enumerate(graph.shapes[top]) if dim is None]
-        if not self._kept_axes(graph.shapes[bottom]).issuperset(open_axes[:-1]):  # of the last one ONNX takes care
+        dynamic_axes = [axis for axis, dim in enumerate(graph.shapes[top]) if dim is None]
+        if not self._kept_axes(graph.shapes[bottom]).issuperset(dynamic_axes[:-1]):  # ONNX infers the last one
             moved = f"{show(graph.shapes[bottom])} to {show(graph.shapes[top])}"
             raise UnsupportedLayer([f"moves dynamic dimensions ({moved}), so it cannot be dynamic"])
         graph.reshape(bottom, graph.shapes[top], [top])
 
     @abstractmethod
     def _kept_axes(self, bottom: Shape) -> set[int]:
-        """Axes of the top that are the bottom's axes of the same number."""
+        """Return the axes of the top that are the bottom's axes of the same number."""
 
 
 @register("Flatten")
@@ -82,7 +82,7 @@ class Reshape(_Reshaping):
 
 
 def _with_inferred(bottom: Shape, top: Shape, dims: list[int]) -> Shape:
-    """The top's shape with its -1 replaced; None where the bottom is open."""
+    """Return the top's shape with its -1 replaced; None where it depends on a dynamic dimension."""
     count, known = product(bottom), product([dim for dim in top if dim != -1])
     if count is None or known is None:
         return tuple(None if dim == -1 else dim for dim in top)
@@ -101,7 +101,7 @@ class Crop(LayerType):
     max_bottoms: ClassVar[int | None] = 2
 
     def _offsets(self, bottom: Shape) -> dict[int, int]:
-        """Cropped axis -> offset."""
+        """Map each cropped axis to its offset."""
         param = self.layer.params.crop_param
         first = canonical_axis(param.axis, bottom)
         n_axes = len(bottom) - first

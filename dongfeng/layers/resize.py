@@ -1,4 +1,4 @@
-"""Another input size: which layers follow, and which sizes a network takes."""
+"""Other input sizes: the layers that follow them, and the sizes that a network takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS = (64, 32, 16, 8, 4, 2)  # granularities tried, in pixels, when a size do
 def resized(
     inputs: Mapping[str, Shape], layers: Sequence[Layer], height: int, width: int
 ) -> tuple[dict[str, Shape], list[Layer]]:
-    """Inputs and layers for an image size; see `Net.resize`.
+    """Return inputs and layers for an image size; see `Net.resize`.
 
     Raises:
         ShapeError: the network does not fit that size; the message names the nearest one that does.
@@ -42,7 +42,7 @@ def reshaped(
     *,
     size_hw: tuple[int, int] | None = None,
 ) -> list[Layer]:
-    """The layers for other input shapes; `size_hw` is what an error calls the size asked for.
+    """Return the layers for other input shapes; errors call the requested size `size_hw`.
 
     Raises:
         ShapeError: the network does not fit those shapes.
@@ -70,7 +70,7 @@ def reshaped(
 
 
 def _nearby(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Sizes worth trying, the nearest first, of equally near ones the larger."""
+    """Yield sizes worth trying, the nearest first, of equally near ones the larger."""
     sizes = {
         (rows, columns)
         for step in _STEPS
@@ -93,20 +93,20 @@ def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> No
     if not images:
         return
     cropped = {top for layer in layers if layer.type == "Crop" for top in layer.tops}
-    joined = {  # where one map is cropped to the other, as in FCN and U-Net, the network sees to it itself
+    joined = {  # not where one map is cropped to the other, as in FCN and U-Net: there pixels are aligned
         bottom
         for layer in layers
         if layer.type in _MERGING and cropped.isdisjoint(layer.bottoms)
         for bottom in layer.bottoms
     }
     strides: dict[str, tuple[Fraction, Fraction]] = {}
-    for kind in layer_types(layers):
-        layer = kind.layer
-        if layer.type == "Interp":  # takes another map's size, and with it a stride that is known there
+    for type_ in layer_types(layers):
+        layer = type_.layer
+        if layer.type == "Interp":  # has the size, and thus the stride, of another map
             continue
         known = [strides[bottom] for bottom in layer.bottoms if bottom in strides]
         before = known[0] if known else (Fraction(1), Fraction(1))
-        after = tuple(stride * step for stride, step in zip(before, kind.stride_hw, strict=True))
+        after = tuple(stride * step for stride, step in zip(before, type_.stride_hw, strict=True))
         strides.update(dict.fromkeys(layer.tops, (after[0], after[1])))
         if layer.type != "Deconvolution" or joined.isdisjoint(layer.tops):
             continue
@@ -125,16 +125,16 @@ def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Ma
     One whose output meets other blobs in a Concat or Eltwise takes the size of the first of those that is not itself
     resized; one that stands alone scales with the input.
     """
-    kinds = layer_types(layers)
-    partners = interp_partners(kinds)
+    types = layer_types(layers)
+    partners = interp_partners(types)
     shapes: dict[str, Shape] = dict(new_inputs)
-    waiting = list(range(len(kinds)))
+    waiting = list(range(len(types)))
     result = list(layers)
     # A partner may be computed after the Interp that follows it, so pass over the layers until all have their shape.
     while waiting:
         later = []
         for index in waiting:
-            kind, layer = kinds[index], layers[index]
+            type_, layer = types[index], layers[index]
             ready = all(bottom in shapes for bottom in layer.bottoms)
             partner = partners.get(layer.tops[0]) if layer.tops else None
             if not ready or (partner is not None and partner not in shapes):
@@ -142,27 +142,27 @@ def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Ma
                 continue
             if layer.tops and layer.tops[0] in partners:
                 layer = result[index] = _sized(layer, partner, shapes, inputs, new_inputs)
-                kind = Interp(layer)
-            tops = output_shapes(kind, [shapes[bottom] for bottom in layer.bottoms])
+                type_ = Interp(layer)
+            tops = output_shapes(type_, [shapes[bottom] for bottom in layer.bottoms])
             shapes.update(zip(layer.tops, tops, strict=True))
         if len(later) == len(waiting):
-            names = ", ".join(f'"{layers[index].name}"' for index in later if isinstance(kinds[index], Interp))
+            names = ", ".join(f'"{layers[index].name}"' for index in later if isinstance(types[index], Interp))
             raise ShapeError(f"the sizes of the Interp layers {names} depend on each other: set height and width")
         waiting = later
     return result
 
 
-def interp_partners(kinds: Sequence[LayerType]) -> dict[str, str | None]:
-    """Top of an Interp of fixed size -> the blob whose size it takes; None where it stands alone."""
-    is_resized = {top for kind in kinds if isinstance(kind, Interp) for top in kind.layer.tops}
+def interp_partners(types: Sequence[LayerType]) -> dict[str, str | None]:
+    """Map the top of each Interp of fixed size to the blob whose size it takes; None where it stands alone."""
+    is_resized = {top for type_ in types if isinstance(type_, Interp) for top in type_.layer.tops}
     found: dict[str, str | None] = {}
-    for kind in kinds:
-        if not (isinstance(kind, Interp) and kind.uses_fixed_size):
+    for type_ in types:
+        if not (isinstance(type_, Interp) and type_.uses_fixed_size):
             continue
-        (top,) = kind.layer.tops
+        (top,) = type_.layer.tops
         met = [
             blob
-            for other in kinds
+            for other in types
             if other.layer.type in _MERGING and top in other.layer.bottoms
             for blob in other.layer.bottoms
             if blob not in is_resized
@@ -178,7 +178,7 @@ def _sized(
     inputs: Mapping[str, Shape],
     new_inputs: Mapping[str, Shape],
 ) -> Layer:
-    """The Interp layer with the height and width that the new input asks for."""
+    """Return the Interp layer with the height and width that the new input asks for."""
     param = layer.params.interp_param
     if partner is not None:
         size = shapes[partner][2:]
@@ -195,7 +195,7 @@ def _sized(
 def _scaled(
     layer: Layer, name: str, fixed: int, axis: int, inputs: Mapping[str, Shape], new_inputs: Mapping[str, Shape]
 ) -> int:
-    """A fixed height or width scaled like the image input; kept where the file leaves the input open."""
+    """Scale a fixed height or width like the image input; it stays where the file leaves the input dynamic."""
     for blob, shape in inputs.items():
         if len(shape) != 4 or (before := shape[axis]) is None:
             continue

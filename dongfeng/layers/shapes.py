@@ -12,7 +12,7 @@ from dongfeng.layers.layer import Shape, show
 
 
 def canonical_axis(axis: int, shape: Shape, *, end: bool = False) -> int:
-    """A non-negative axis of `shape`; `end` allows the axis just behind the last.
+    """Return a non-negative axis of `shape`; `end` allows the axis just behind the last.
 
     Raises:
         ShapeError: the blob has no such axis.
@@ -26,7 +26,7 @@ def canonical_axis(axis: int, shape: Shape, *, end: bool = False) -> int:
 
 
 def product(dims: Sequence[int | None]) -> int | None:
-    """Product of dimensions; None if one of them is open."""
+    """Multiply dimensions; None if one of them is dynamic."""
     return None if None in dims else math.prod(dim for dim in dims if dim is not None)
 
 
@@ -46,7 +46,7 @@ class Window:
 
 
 def read_window(param: Message, n_spatial: int) -> Window:
-    """The window of a ConvolutionParameter, in any of Caffe's spellings (`_size`, `_h`/`_w`, repeated).
+    """Read the window of a ConvolutionParameter, in any of Caffe's spellings (`_size`, `_h`/`_w`, repeated).
 
     Source: Caffe, BaseConvolutionLayer::LayerSetUp.
     """
@@ -80,7 +80,7 @@ def _spread(
 
 
 def convolved(size: int | None, extent: int, stride: int, pad: int) -> int | None:
-    """Output size of a convolution: rounds down.
+    """Compute the output size of a convolution, rounded down.
 
     Raises:
         ShapeError: the kernel is larger than the padded input.
@@ -93,7 +93,7 @@ def convolved(size: int | None, extent: int, stride: int, pad: int) -> int | Non
 
 
 def deconvolved(size: int | None, extent: int, stride: int, pad: int) -> int | None:
-    """Output size of a deconvolution."""
+    """Compute the output size of a deconvolution."""
     if size is None:
         return None
     out = stride * (size - 1) + extent - 2 * pad
@@ -103,7 +103,7 @@ def deconvolved(size: int | None, extent: int, stride: int, pad: int) -> int | N
 
 
 def pooled(size: int | None, kernel: int, stride: int, pad: int, *, is_padded: bool, ceil: bool = True) -> int | None:
-    """Output size of pooling: rounds up, and drops a last window that would start in the padding.
+    """Compute the output size of pooling: rounded up, without a last window that would start in the padding.
 
     Args:
         size: Pixels along this axis; None: dynamic.

@@ -1,4 +1,4 @@
-"""SSD's own layers: PriorBox, a constant of the network's sizes, and DetectionOutput, decoding and suppression."""
+"""SSD's own layers: PriorBox, which is constant for an input size, and DetectionOutput, decoding and suppression."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PriorBox(LayerType):
         graph.node("Identity", [graph.weight(both, "boxes")], self.layer.tops)
 
     def _sizes(self) -> npt.NDArray[np.float32]:
-        """Width and height in pixels of the boxes of one cell, in Caffe's order."""
+        """Compute width and height in pixels of the boxes of one cell, in Caffe's order."""
         sizes = []
         for index, min_size in enumerate(self.param.min_size):
             small = int(min_size)  # SSD cuts both sizes to whole pixels
@@ -75,7 +75,7 @@ class PriorBox(LayerType):
         return np.asarray(sizes, np.float32)
 
     def _boxes(self, cells: tuple[int, ...], image: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """(rows, columns, boxes, 4) xmin, ymin, xmax, ymax as fractions of the image."""
+        """Compute the boxes (rows, columns, boxes, 4): xmin, ymin, xmax, ymax as fractions of the image."""
         p = self.param
         height, width = (p.img_h or p.img_size or image[0]), (p.img_w or p.img_size or image[1])
         step_h, step_w = (p.step_h or p.step or height / cells[0]), (p.step_w or p.step or width / cells[1])
@@ -156,7 +156,7 @@ class DetectionOutput(LayerType):
         self._emit_rows(graph, boxes, scores, picked)
 
     def _decoded(self, graph: OnnxGraph, loc: str, prior: str, n_boxes: int) -> str:
-        """Boxes (1, boxes, 4) from offsets to the priors."""
+        """Decode boxes (1, boxes, 4) from offsets to the priors."""
         p = self.param
         offsets = graph.reshape(loc, (1, n_boxes, 4))
         both = graph.reshape(prior, (2, n_boxes, 4))
@@ -178,7 +178,7 @@ class DetectionOutput(LayerType):
 
     @staticmethod
     def _only_best(graph: OnnxGraph, scores: str, top_k: int) -> str:
-        """Scores of each class with all but its `top_k` best set below any threshold."""
+        """Set all but the `top_k` best scores of each class below any threshold."""
         lowest = float(np.finfo(np.float32).min)
         names = [graph.fresh("best"), graph.fresh("best_indices")]
         graph.node("TopK", [scores, graph.ints([top_k])], names, axis=2, largest=1, sorted=1)
@@ -186,7 +186,7 @@ class DetectionOutput(LayerType):
         return graph.node("ScatterElements", [floor, names[1], names[0]], axis=2)
 
     def _emit_rows(self, graph: OnnxGraph, boxes: str, scores: str, picked: str) -> None:
-        """The rows of the selected (image, class, box), the best keep_top_k of them, or one row of -1."""
+        """Add the rows of the selected (image, class, box): the best keep_top_k of them, or one row of -1."""
         chosen_class = graph.slice(picked, [1], [2], [1])
         chosen_box = graph.slice(picked, [2], [3], [1])
         flat_boxes = graph.reshape(boxes, (-1, 4))
@@ -202,7 +202,7 @@ class DetectionOutput(LayerType):
         rows = graph.node("Concat", columns, axis=1)
         if self.param.keep_top_k > -1:
             rows = self._keep_best(graph, rows, score)
-        # With no row the one of image 0 and -1 remains; with some it is cut off again.
+        # Without a detection the row of image 0 and -1 remains; otherwise it is cut off again.
         nothing = np.asarray([[0, *[-1] * (ROW - 1)]], np.float32)
         padded = graph.node("Concat", [rows, graph.weight(nothing, "nothing")], axis=0)
         count = graph.node("Gather", [graph.node("Shape", [rows]), graph.ints([0])], axis=0)
@@ -212,12 +212,12 @@ class DetectionOutput(LayerType):
 
     @staticmethod
     def _at_least_one(graph: OnnxGraph, count: str) -> str:
-        """Max of an integer and 1, for opsets whose Max takes floats only."""
+        """Compute the maximum of an integer and 1 for opsets whose Max takes floats only."""
         largest = graph.node("Max", [graph.node("Cast", [count], to=FLOAT), graph.floats([1.0])])
         return graph.node("Cast", [largest], to=INT64)
 
     def _keep_best(self, graph: OnnxGraph, rows: str, score: str) -> str:
-        """The `keep_top_k` rows of highest score, in the order they had."""
+        """Keep the `keep_top_k` rows of highest score, in their order."""
         count = graph.node("Gather", [graph.node("Shape", [rows]), graph.ints([0])], axis=0)
         limit = graph.ints([self.param.keep_top_k])
         as_float = [graph.node("Cast", [value], to=FLOAT) for value in (count, limit)]

@@ -1,4 +1,4 @@
-"""What a net is fed with when it is checked: given arrays, or random ones, and the net for their shapes."""
+"""The arrays that a net is fed with when it is checked, given or random, and the net for their shapes."""
 
 from __future__ import annotations
 

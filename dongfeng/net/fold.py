@@ -25,9 +25,9 @@ _Vector = npt.NDArray[np.float64]
 
 
 def fold(net: Net) -> Net:
-    """Merge BatchNorm and Scale layers into the convolution or inner product whose top they alone read.
+    """Fold BatchNorm and Scale layers into the convolution or inner product whose top they alone read.
 
-    The merged layer keeps its own top, as the release's `_mergebn` files do: `Decoder_score/bn` becomes
+    The folded layer keeps its own top, as the release's `_mergebn` files do: `Decoder_score/bn` becomes
     `Decoder_score`. Works on a net without weights, and twice is the same as once.
 
     Args:
@@ -41,18 +41,18 @@ def fold(net: Net) -> Net:
     """
     if any(layer.blobs for layer in net.layers):
         net = fill(net)
-    absorbed = _absorbed(net)
-    if not absorbed:
+    foldable = _foldable(net)
+    if not foldable:
         return net
     # In Caffe's in-place form one name stands for all versions of a blob, so renaming it renames its whole chain.
     in_place = net.inplace_layers()
     gone: set[int] = set()
     renamed: dict[str, str] = {}
-    for index, followers in absorbed.items():
+    for index, followers in foldable.items():
         gone.update(followers)
         renamed[in_place[followers[-1]].tops[0]] = in_place[index].tops[0]
     layers = [
-        _renamed(_merge(layer, [net.layers[i] for i in absorbed[index]]) if index in absorbed else layer, renamed)
+        _renamed(_folded(layer, [net.layers[i] for i in foldable[index]]) if index in foldable else layer, renamed)
         for index, layer in enumerate(in_place)
         if index not in gone
     ]
@@ -60,22 +60,22 @@ def fold(net: Net) -> Net:
 
 
 def folded_blobs(net: Net) -> dict[str, tuple[str, Layer | None]]:
-    """What the blobs of `fold(net)` are in `net`.
+    """Map the blobs of `fold(net)` to those of `net`.
 
     Returns:
-        Blob of the folded net -> the blob of `net` that holds the same values, and the layer of `net` that makes it
-        once all is folded (None: an input). In place of `Decoder_score/bn`, made by its Scale, the folded net has
-        `Decoder_score`, made by the convolution; the convolution's bare result exists no longer.
+        Blob of the folded net -> the blob of `net` that holds the same values, and the layer of `net` that writes it
+        in the folded net (None: an input). In place of `Decoder_score/bn`, which its Scale writes, the folded net has
+        `Decoder_score`, which the convolution writes; the convolution's own result is gone.
     """
-    absorbed = _absorbed(net)
-    gone = {index for followers in absorbed.values() for index in followers}
+    foldable = _foldable(net)
+    gone = {index for followers in foldable.values() for index in followers}
     kept = [index for index in range(len(net.layers)) if index not in gone]
     folded = fold(net.with_layers(replace(layer, blobs=()) for layer in net.layers))
     blobs: dict[str, tuple[str, Layer | None]] = {
         new: (old, None) for new, old in zip(folded.inputs, net.inputs, strict=True)
     }
     for layer, index in zip(folded.layers, kept, strict=True):
-        last = absorbed.get(index, [index])[-1]
+        last = foldable.get(index, [index])[-1]
         for new, old in zip(layer.tops, net.layers[last].tops, strict=True):
             blobs[new] = (old, net.layers[index])
     return blobs
@@ -86,8 +86,8 @@ def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
     return replace(layer, bottoms=bottoms, tops=tuple(names.get(blob, blob) for blob in layer.tops))
 
 
-def _absorbed(net: Net) -> dict[int, list[int]]:
-    """Index of a layer -> indices of the BatchNorm and Scale layers it absorbs, in order."""
+def _foldable(net: Net) -> dict[int, list[int]]:
+    """Map the index of a layer to the indices of the BatchNorm and Scale layers that fold into it, in order."""
     readers: dict[str, list[int]] = {}
     for index, layer in enumerate(net.layers):
         for bottom in layer.bottoms:
@@ -108,14 +108,14 @@ def _absorbed(net: Net) -> dict[int, list[int]]:
 
 
 def _is_plain(layer: Layer, uses: Counter[str]) -> bool:
-    """Whether the layer's weights are its own and its output channels are axis 1."""
+    """Return whether the layer's weights are its own and its output channels are axis 1."""
     if any(spec.name for spec in layer.params.param) or uses[layer.name] > 1:
         return False
     return bool(getattr(layer.params, _PARAM[layer.type]).axis == 1)
 
 
 def _is_per_channel(layer: Layer) -> bool:
-    """Whether the layer is a BatchNorm, or a Scale by one learned factor per channel (axis 1)."""
+    """Return whether the layer is a BatchNorm, or a Scale by one learned factor per channel (axis 1)."""
     if any(spec.name for spec in layer.params.param):
         return False
     if layer.type == "BatchNorm":
@@ -124,13 +124,13 @@ def _is_per_channel(layer: Layer) -> bool:
     return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1
 
 
-def _merge(layer: Layer, followers: Sequence[Layer]) -> Layer:
-    """The layer with its followers' arithmetic in its weights."""
+def _folded(layer: Layer, followers: Sequence[Layer]) -> Layer:
+    """Return the layer with its followers' arithmetic in its weights."""
     field = _PARAM[layer.type]
     param = getattr(layer.params, field)
     had_bias: bool = param.bias_term
     has_shift = had_bias or any(f.type == "BatchNorm" or f.params.scale_param.bias_term for f in followers)
-    # A layer that gains a bias drops `bias_term: false`; its filler would be that of no layer.
+    # A layer that gains a bias drops `bias_term: false`; no filler describes that bias.
     params = layer.params.replace(**{field: param.replace(bias_term=None if has_shift else False)})
     if not layer.blobs:
         return replace(layer, params=params)
@@ -141,7 +141,7 @@ def _merge(layer: Layer, followers: Sequence[Layer]) -> Layer:
 
 
 def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
-    """Factor and shift per channel that equal the followers, one after the other."""
+    """Compute factor and shift per channel that equal all followers together."""
     factor, shift = np.ones(1), np.zeros(1)
     for layer in followers:
         if layer.type == "BatchNorm":
@@ -156,9 +156,9 @@ def _affine(followers: Sequence[Layer]) -> tuple[_Vector, _Vector]:
 
 
 def _scaled(layer: Layer, factor: _Vector) -> _Vector:
-    """The layer's weight with every output channel multiplied by its factor."""
+    """Return the layer's weight with every output channel multiplied by its factor."""
     weight = layer.blobs[0].astype(np.float64)
-    if layer.type == "Deconvolution":  # (in, out / group, kernel): the group of an input tells its outputs
+    if layer.type == "Deconvolution":  # (in, out / group, kernel): outputs follow from the group of an input
         group = layer.params.convolution_param.group
         per_input = factor.reshape(group, 1, -1).repeat(weight.shape[0] // group, axis=1)
         return weight * per_input.reshape(weight.shape[0], -1, *(1,) * (weight.ndim - 2))

@@ -1,4 +1,4 @@
-"""`Net`: the one graph type that reading, converting, costing and searching pass to each other."""
+"""`Net`, the one graph type that reading, converting, costing and searching pass to each other."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ class Net:
         preprocessing: Preprocessing | None = None,
         source: str | None = None,
     ) -> Net:
-        """A net from layers in Caffe's form, where a layer may overwrite its bottom.
+        """Build a net from layers in Caffe's form, where a layer may overwrite its bottom.
 
         Raises:
-            PrototxtError: two layers make one blob, or one overwrites a blob that another reads.
+            PrototxtError: two layers write one blob, or one overwrites a blob that another reads.
         """
         renamed, aliases = rename_inplace(layers, inputs, source=source)
         inputs = {first_version(blob, aliases): shape for blob, shape in inputs.items()}
         return cls(name, inputs, tuple(renamed), preprocessing, aliases, source)
 
     def inplace_layers(self) -> list[Layer]:
-        """The layers with the blob names of Caffe's in-place form."""
+        """Return the layers with the blob names of Caffe's in-place form."""
         return restore_inplace(self.layers, self.aliases)
 
     def inplace_inputs(self) -> dict[str, Shape]:
-        """The inputs under their names in Caffe's in-place form."""
+        """Return the inputs under their names in Caffe's in-place form."""
         return {self.aliases.get(blob, blob): shape for blob, shape in self.inputs.items()}
 
     @property
@@ -88,7 +88,7 @@ class Net:
         return any(dim is None for shape in self.inputs.values() for dim in shape)
 
     def layer(self, name: str) -> Layer:
-        """The first layer of that name.
+        """Return the first layer of that name.
 
         Raises:
             KeyError: there is none.
@@ -99,13 +99,13 @@ class Net:
         raise KeyError(name)
 
     def with_layers(self, layers: Iterable[Layer]) -> Net:
-        """The same net with other layers; aliases of blobs that are gone are dropped."""
+        """Return the same net with other layers; aliases of blobs that are gone are dropped."""
         layers = tuple(layers)
-        made = {*self.inputs, *(top for layer in layers for top in layer.tops)}
-        return replace(self, layers=layers, aliases={k: v for k, v in self.aliases.items() if k in made})
+        written = {*self.inputs, *(top for layer in layers for top in layer.tops)}
+        return replace(self, layers=layers, aliases={k: v for k, v in self.aliases.items() if k in written})
 
     def resize(self, height: int, width: int) -> Net:
-        """The same net for another input size.
+        """Return the same net for another input size.
 
         Interp layers of fixed size follow the blobs they are concatenated or added with; those that stand alone
         scale with the input.
@@ -119,18 +119,18 @@ class Net:
         return replace(self, inputs=inputs, layers=tuple(layers))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every blob.
+        """Infer the shape of every blob.
 
         Raises:
             ShapeError: the input size is dynamic (use `resize`), or blobs do not fit together.
         """
         self._require_size("shapes()")
         shapes = infer_shapes(self.inputs, self.layers)
-        # What only the data tells, such as the number of detections, is 1, as in Caffe before it has run.
+        # A dimension that depends on the data, such as the number of detections, is 1, as in Caffe before it has run.
         return {blob: tuple(1 if dim is None else dim for dim in shape) for blob, shape in shapes.items()}
 
     def cost(self) -> list[LayerCost]:
-        """Multiply-accumulates, parameters and bytes of every layer, fp32, batch 1.
+        """Compute multiply-accumulates, parameters and bytes of every layer, fp32, batch 1.
 
         Raises:
             ShapeError: the input size is dynamic (use `resize`), or blobs do not fit together.
@@ -161,21 +161,21 @@ class Net:
 
 
 def _check_wiring(net: Net) -> None:
-    """Every bottom has an earlier producer, and no blob has two."""
-    made = set(net.inputs)
+    """Refuse a bottom without an earlier producer, and a blob with two."""
+    written = set(net.inputs)
     for layer in net.layers:
         for bottom in layer.bottoms:
-            if bottom not in made:
+            if bottom not in written:
                 raise PrototxtError(
                     f'layer "{layer.name}" ({layer.type}): bottom "{bottom}" is made by no earlier layer',
                     file=net.source,
                     line=layer.line,
                 )
         for top in layer.tops:
-            if top in made:
+            if top in written:
                 raise PrototxtError(
                     f'layer "{layer.name}" ({layer.type}): top "{top}" is made by two layers',
                     file=net.source,
                     line=layer.line,
                 )
-            made.add(top)
+            written.add(top)

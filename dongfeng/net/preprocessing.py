@@ -1,4 +1,4 @@
-"""How an image becomes the input of a network: the settings, and the arithmetic."""
+"""The arithmetic between an image and the input of a network, and its settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-_WIDEST = 8  # longer sides per shorter side; what lies beyond is never inside a centre crop
-_PIXELS_AT_ONCE = 1 << 17  # their values stay in a core's own cache between two steps of arithmetic
+_WIDEST = 8  # ratio of the sides beyond which an image is cropped before it is resized
+_PIXELS_AT_ONCE = 1 << 17  # so many stay in a core's own cache between two steps of arithmetic
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def prepare(
 def fit(
     image_bgr: npt.NDArray[np.uint8], preprocessing: Preprocessing, size_hw: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
-    """Resizes an image, and crops it where the preprocessing says so: (height, width, 3) uint8, BGR."""
+    """Resize an image, and crop it where the preprocessing says so: (height, width, 3) uint8, BGR."""
     if preprocessing.shorter_side is None:
         return _resized(image_bgr, size_hw)
     return _centre_crop(image_bgr, preprocessing.shorter_side, size_hw)
 
 
 def for_size(preprocessing: Preprocessing, size_hw: tuple[int, int]) -> Preprocessing:
-    """The preprocessing for another input size; the crop keeps its share of the image."""
+    """Return the preprocessing for another input size; the crop keeps its share of the image."""
     if preprocessing.shorter_side is None or preprocessing.crop_hw is None or preprocessing.crop_hw == size_hw:
         return preprocessing
     grown = max(size_hw) / max(preprocessing.crop_hw)
@@ -89,7 +89,7 @@ def _resized(image: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDAr
 
 
 def _centre_crop(image: npt.NDArray[np.uint8], shorter_side: int, size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The shorter side resized to `shorter_side`, then the centre of `size_hw`."""
+    """Resize the shorter side to `shorter_side`, and return the centre of `size_hw`."""
     short = min(image.shape[:2])
     image = _centre(image, (short * _WIDEST, short * _WIDEST))
     height, width = (max(1, round(side * shorter_side / short)) for side in image.shape[:2])
@@ -97,6 +97,6 @@ def _centre_crop(image: npt.NDArray[np.uint8], shorter_side: int, size_hw: tuple
 
 
 def _centre(image: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The middle of an image, at most `size_hw`."""
+    """Return the middle of an image, at most `size_hw`."""
     top, left = (max(0, (have - want) // 2) for have, want in zip(image.shape[:2], size_hw, strict=True))
     return image[top : top + size_hw[0], left : left + size_hw[1]]

@@ -83,16 +83,16 @@ def _draw(
 
 
 def _branch_ends(layers: Sequence[Layer]) -> set[str]:
-    """Names of the last learned layers of the branches that an Eltwise adds."""
-    maker: Mapping[str, Layer] = {top: layer for layer in layers for top in layer.tops}
+    """Return the names of the last learned layers of the branches that an Eltwise adds."""
+    producer: Mapping[str, Layer] = {top: layer for layer in layers for top in layer.tops}
     ends = set()
     for layer in layers:
         if layer.type != "Eltwise":
             continue
         for bottom in layer.bottoms:
-            source = maker.get(bottom)
+            source = producer.get(bottom)
             while source is not None and source.type in _PASSING:
-                source = maker.get(source.bottoms[0])
+                source = producer.get(source.bottoms[0])
             if source is not None and source.type in ("Convolution", "InnerProduct"):
                 ends.add(source.name)
     return ends

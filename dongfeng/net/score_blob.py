@@ -1,4 +1,4 @@
-"""Where the scores of a network are: before whatever only turns them into labels."""
+"""The blob that holds a network's scores: the last one before layers that only turn scores into labels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dongfeng.net.weights import bilinear
 
 
 def find_score_blob(net: Net) -> str:
-    """The blob that all outputs are labels, probabilities or enlargements of.
+    """Find the blob whose labels, probabilities or enlargements all outputs are.
 
-    From each output the way goes back through ArgMax, Softmax and fixed bilinear deconvolutions, none of which changes
-    the labels that half-pixel interpolation and argmax give. Where outputs end in different blobs, it is the one that
-    the others are computed from.
+    From each output the search goes back through ArgMax, Softmax and fixed bilinear deconvolutions. None of them
+    changes the labels that half-pixel interpolation and argmax give. Where outputs end in different blobs, it is the
+    one that the others are computed from.
 
     Raises:
         ConversionError: the outputs have no such blob in common.
     """
-    makers = {top: layer for layer in net.layers for top in layer.tops}
-    found = {_behind(blob, makers) for blob in net.outputs}
+    producers = {top: layer for layer in net.layers for top in layer.tops}
+    found = {_behind(blob, producers) for blob in net.outputs}
     for blob in sorted(found):
-        if all(blob == other or blob in _ancestors(other, makers) for other in found):
+        if all(blob == other or blob in _ancestors(other, producers) for other in found):
             return blob
     raise ConversionError(
         f"net {net.name!r}: its outputs {', '.join(net.outputs)} come from different scores "
@@ -35,18 +35,18 @@ def find_score_blob(net: Net) -> str:
     )
 
 
-def _behind(blob: str, makers: Mapping[str, Layer]) -> str:
-    while (layer := makers.get(blob)) is not None and _keeps_labels(layer):
+def _behind(blob: str, producers: Mapping[str, Layer]) -> str:
+    while (layer := producers.get(blob)) is not None and _keeps_labels(layer):
         blob = layer.bottoms[0]
     return blob
 
 
-def _ancestors(blob: str, makers: Mapping[str, Layer]) -> set[str]:
-    """The blobs that `blob` is computed from."""
+def _ancestors(blob: str, producers: Mapping[str, Layer]) -> set[str]:
+    """Return the blobs that `blob` is computed from."""
     found: set[str] = set()
     waiting = [blob]
     while waiting:
-        layer = makers.get(waiting.pop())
+        layer = producers.get(waiting.pop())
         new = set(layer.bottoms) - found if layer else set()
         found |= new
         waiting += new
@@ -62,7 +62,7 @@ def _keeps_labels(layer: Layer) -> bool:
 
 
 def is_bilinear_enlargement(layer: Layer) -> bool:
-    """Whether a deconvolution enlarges each channel s times by half-pixel bilinear interpolation, s even.
+    """Return whether a deconvolution enlarges each channel s times by half-pixel bilinear interpolation, s even.
 
     That is kernel 2 s, stride s, padding s / 2, one group per channel, the kernel of Caffe's bilinear filler, no bias.
     """

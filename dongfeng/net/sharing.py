@@ -12,7 +12,7 @@ from dongfeng.layers.shapes import product
 
 
 class Place(NamedTuple):
-    """Where a weight blob is: the index of its layer in the net, and its own in the layer."""
+    """The place of a weight blob: the index of its layer in the net, and its own in the layer."""
 
     layer: int
     blob: int

@@ -1,7 +1,7 @@
 """Caffe's forward arithmetic in NumPy, layer by layer: the oracle behind `dongfeng convert --verify`.
 
-Written from Caffe's documented behaviour and sharing no code with the layers and converters, so that a mistake there
-cannot hide itself here. Matrix products run in single precision, as in Caffe; nearly everything else runs in double
+It is written from Caffe's documented behaviour and shares no code with the layers and converters, so that no mistake of
+theirs can be its own. Matrix products run in single precision, as in Caffe; nearly everything else runs in double
 precision and is rounded once.
 
     >>> import dongfeng, dongfeng.reference

@@ -36,7 +36,7 @@ def eltwise(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def overwritten_first(layer: Layer, bottoms: Sequence[Array]) -> list[Array]:
-    """What an Eltwise layer that works in place reads: SUM and MAX set their top before they read bottom 0."""
+    """Return the bottoms that an in-place Eltwise reads: SUM and MAX set their top before they read bottom 0."""
     start = {"SUM": 0.0, "MAX": -FLT_MAX}.get(layer.params.eltwise_param.operation)
     return list(bottoms) if start is None else [np.full_like(bottoms[0], start), *bottoms[1:]]
 
@@ -68,7 +68,7 @@ def bias(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _span(x: Array, param: Message) -> tuple[int, ...]:
-    """Shape of the learned blob of a Scale or Bias layer."""
+    """Return the shape of the learned blob of a Scale or Bias layer."""
     axis = canonical(param.axis, x.ndim)
     if param.num_axes == -1:
         return x.shape[axis:]
@@ -86,7 +86,7 @@ def _spread(values: Array, x: Array, param: Message) -> AnyArray:
 
 @forward_of("Axpy", bottoms=(3, 3))
 def axpy(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Factor a sample and channel, times the second bottom, plus the third."""
+    """One factor per sample and channel, times the second bottom, plus the third."""
     factor, x, y = bottoms
     require_same_shapes([x, y])
     if factor.shape[:2] != x.shape[:2] or factor.size != factor.shape[0] * factor.shape[1]:

@@ -1,4 +1,4 @@
-"""Axes and shapes as Caffe's Blob counts them."""
+"""Axes and shapes, counted as Caffe's Blob does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dongfeng.reference.registry import AnyArray, Array
 
 
 def canonical(axis: int, ndim: int) -> int:
-    """The axis counted from the front, as Blob::CanonicalAxisIndex does.
+    """Return the axis counted from the front, as Blob::CanonicalAxisIndex does.
 
     Raises:
         ShapeError: the blob has no such axis.
@@ -21,17 +21,17 @@ def canonical(axis: int, ndim: int) -> int:
 
 
 def count(shape: Sequence[int], start: int = 0, stop: int | None = None) -> int:
-    """Number of values in the axes from `start` to `stop`."""
+    """Count the values in the axes from `start` to `stop`."""
     return math.prod(shape[start:stop])
 
 
 def show(shape: Sequence[int]) -> str:
-    """A shape as people write it: `1x3x224x224`."""
+    """Write a shape as people do: `1x3x224x224`."""
     return "x".join(map(str, shape)) or "scalar"
 
 
 def spread(values: AnyArray, axis: int, ndim: int) -> AnyArray:
-    """`values` reshaped so that they broadcast over a blob of `ndim` axes from `axis` on."""
+    """Reshape `values` so that they broadcast over a blob of `ndim` axes from `axis` on."""
     return values.reshape(values.shape + (1,) * (ndim - axis - values.ndim))
 
 
@@ -39,7 +39,7 @@ def require_axes(bottom: Array, wanted: int) -> None:
     """Refuse a blob that has another number of axes.
 
     Raises:
-        ShapeError: it does.
+        ShapeError: the blob has.
     """
     if bottom.ndim != wanted:
         raise ShapeError(f"the bottom must have {wanted} axes, its shape is {show(bottom.shape)}")
@@ -49,7 +49,7 @@ def require_same_shapes(bottoms: Sequence[Array]) -> None:
     """Refuse bottoms that differ in shape.
 
     Raises:
-        ShapeError: two do.
+        ShapeError: two of them do.
     """
     for index, bottom in enumerate(bottoms):
         if bottom.shape != bottoms[0].shape:

@@ -1,6 +1,6 @@
-"""Convolution and its kin: Deconvolution, the depthwise forks, Im2col, InnerProduct.
+"""Layers of matrix products: Convolution, its depthwise forks, Deconvolution, Im2col, InnerProduct.
 
-Products of matrices run in single precision, as in Caffe.
+The products run in single precision, as in Caffe.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def deconvolution(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _deconvolve(image: Array, kernels: Array, window: Window, out: tuple[int, ...]) -> AnyArray:
-    """(O, *out) from `image` (C, *size) and `kernels` (G, C/G, O/G, *kernel)."""
+    """Compute the map (O, *out) of `image` (C, *size) and `kernels` (G, C/G, O/G, *kernel)."""
     groups, _, n_output = kernels.shape[:3]
     size = image.shape[1:]
     values = image.reshape(groups, image.shape[0] // groups, -1)
@@ -89,7 +89,7 @@ def _deconvolve(image: Array, kernels: Array, window: Window, out: tuple[int, ..
 
 
 def _geometry(layer: Layer, bottoms: Sequence[Array]) -> tuple[int, Window]:
-    """Channel axis and window of a convolution."""
+    """Return channel axis and window of a convolution."""
     require_same_shapes(bottoms)
     if len(layer.tops) != len(bottoms):
         raise ShapeError(f"has {len(bottoms)} bottoms and {len(layer.tops)} tops, expected as many")
@@ -101,7 +101,7 @@ def _geometry(layer: Layer, bottoms: Sequence[Array]) -> tuple[int, Window]:
 
 
 def _channels(layer: Layer, channels: int) -> tuple[int, int, int]:
-    """Input channels, groups, output channels."""
+    """Return the numbers of input channels, groups and output channels."""
     param: Message = layer.params.convolution_param
     groups, n_output = param.group, param.num_output
     if layer.type == "ConvolutionDepthwise":  # reads neither field
@@ -122,7 +122,7 @@ def _weights(layer: Layer, shape: tuple[int, ...], n_output: int) -> list[Array]
 
 
 def _finished(top: Array, biases: Sequence[Array], batch: tuple[int, ...]) -> AnyArray:
-    """The top with its bias, and its leading axes as the bottom has them."""
+    """Return the top with its bias, and its leading axes as the bottom has them."""
     if biases:
         top += spread(biases[0], 1, top.ndim)
     return top.reshape(*batch, *top.shape[1:])
@@ -130,7 +130,7 @@ def _finished(top: Array, biases: Sequence[Array], batch: tuple[int, ...]) -> An
 
 @forward_of("Im2col", bottoms=(1, None), tops=(1, None))
 def im2col(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """What a kernel sees at each position, as channels."""
+    """The values under a kernel at each position, as channels."""
     axis, window = _geometry(layer, bottoms)
     tops = []
     for bottom in bottoms:
@@ -142,7 +142,7 @@ def im2col(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("InnerProduct")
 def inner_product(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """All axes from one on, times a matrix."""
+    """The product of a matrix and all axes from `axis` on."""
     (x,), param = bottoms, layer.params.inner_product_param
     axis = canonical(param.axis, x.ndim)
     n_input, n_output = count(x.shape, axis), param.num_output

@@ -1,4 +1,4 @@
-"""SSD's detection layers: PriorBox and DetectionOutput, boxes on a grid, and those that are left."""
+"""SSD's detection layers: PriorBox, boxes on a grid, and DetectionOutput, those that survive suppression."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prior_box(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _image_size(param: Message, image: Array) -> tuple[int, int]:
-    """Height and width the boxes are fractions of."""
+    """Return the height and width that the boxes are fractions of."""
     if param.has("img_h") or param.has("img_w"):
         return param.img_h, param.img_w
     if param.has("img_size"):
@@ -47,7 +47,7 @@ def _image_size(param: Message, image: Array) -> tuple[int, int]:
 
 
 def _step_sizes(param: Message, image: tuple[int, int], cells: Sequence[int]) -> list[np.float32]:
-    """Height and width of a cell in pixels."""
+    """Return height and width of a cell in pixels."""
     if param.has("step_h") or param.has("step_w"):
         given = (param.step_h, param.step_w)
     elif param.has("step"):
@@ -58,7 +58,7 @@ def _step_sizes(param: Message, image: tuple[int, int], cells: Sequence[int]) ->
 
 
 def _box_sizes(param: Message) -> list[tuple[float, float]]:
-    """Height and width in pixels of the boxes of one cell."""
+    """Return height and width in pixels of the boxes of one cell."""
     if not param.min_size or (param.max_size and len(param.max_size) != len(param.min_size)):
         raise ShapeError(f"{len(param.min_size)} min_size and {len(param.max_size)} max_size: as many, at least one")
     ratios = [1.0]
@@ -104,7 +104,7 @@ def detection_output(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _decoded(offsets: Array, priors: Array, variances: Array, param: Message) -> Array:
-    """(P, 4) corners from predicted offsets and prior corners, in single precision as in Caffe."""
+    """Decode corners (P, 4) from predicted offsets and prior corners, in single precision as in Caffe."""
     shifts = offsets if param.variance_encoded_in_target else variances * offsets
     low, high = priors[:, :2], priors[:, 2:]
     size = high - low
@@ -118,7 +118,7 @@ def _decoded(offsets: Array, priors: Array, variances: Array, param: Message) ->
 
 
 def _detections(image: int, boxes: Sequence[Array], scores: Array, param: Message) -> list[AnyArray]:
-    """Rows of one image, by label, and the best first within a label."""
+    """Return the rows of one image, by label, and the best first within a label."""
     found: list[tuple[np.float32, int, int]] = []
     for label in range(param.num_classes):
         if label != param.background_label_id:
@@ -134,7 +134,7 @@ def _detections(image: int, boxes: Sequence[Array], scores: Array, param: Messag
 
 
 def _suppressed(boxes: Array, scores: Array, param: Message) -> list[int]:
-    """Places of the boxes that no better one overlaps too much, best first."""
+    """Return the places of the boxes that no better one overlaps too much, best first."""
     nms = param.nms_param
     above = np.arange(len(scores))
     if param.has("confidence_threshold"):
@@ -153,7 +153,7 @@ def _suppressed(boxes: Array, scores: Array, param: Message) -> list[int]:
 
 
 def _overlaps(box: Array, others: Array) -> Array:
-    """Intersection over union of one box with each of several."""
+    """Compute the intersection over union of one box with each of several."""
     width, height = (
         np.minimum(box[2 + axis], others[:, 2 + axis]) - np.maximum(box[axis], others[:, axis]) for axis in (0, 1)
     )

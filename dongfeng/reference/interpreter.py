@@ -1,4 +1,4 @@
-"""A net's blobs, layer by layer."""
+"""The interpreter: computes a net's blobs layer by layer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
     """Compute blobs of a net in NumPy, as Caffe does on the CPU.
 
     Layers take the shapes of the feeds as they come, as Caffe does after a reshape of its inputs: nothing is resized
-    to fit. What Caffe does by accident where layers share memory, or work in place, happens here too.
+    to fit. Layers that share memory, or work in place, have the side effects that they have in Caffe.
 
     Args:
         net: The net; layers without weights get Caffe's fillers.
         feeds: Input blob -> array. An input that is overwritten in place may go by its name in the file; one that no
             layer reads may be missing.
-        outputs: Blobs to return; default: all. Layers behind the last one that makes one of them are not run.
+        outputs: Blobs to return; default: all. Layers behind the last one that writes one of them are not run.
 
     Returns:
         Blob -> float32 array in Caffe's shape.
@@ -71,7 +71,7 @@ def _computed(net: Net, layers: Sequence[Layer], values: dict[str, Array], wante
 
 
 def run_layer(layer: Layer, bottoms: Sequence[npt.ArrayLike]) -> list[Array]:
-    """The tops of one layer.
+    """Compute the tops of one layer.
 
     Args:
         layer: The layer.
@@ -100,7 +100,7 @@ def run_layer(layer: Layer, bottoms: Sequence[npt.ArrayLike]) -> list[Array]:
 
 
 def _fed(net: Net, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
-    """Copies of the feeds under the net's own input names."""
+    """Copy the feeds, under the net's own input names."""
     own_names = {public: private for private, public in net.aliases.items() if private in net.inputs}
     arrays = {own_names.get(blob, blob): np.array(value, np.float32, order="C") for blob, value in feeds.items()}
     read = {bottom for layer in net.layers for bottom in layer.bottoms}
@@ -111,13 +111,13 @@ def _fed(net: Net, feeds: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
 
 def _needed(net: Net, fed: Collection[str], outputs: Sequence[str] | None) -> tuple[Sequence[Layer], list[str]]:
     """Find the layers to run, and the blobs to return."""
-    maker = {top: index for index, layer in enumerate(net.layers) for top in layer.tops}
+    producer = {top: index for index, layer in enumerate(net.layers) for top in layer.tops}
     if outputs is None:
-        return net.layers, [*fed, *maker]
-    unknown = [blob for blob in outputs if blob not in maker and blob not in fed]
+        return net.layers, [*fed, *producer]
+    unknown = [blob for blob in outputs if blob not in producer and blob not in fed]
     if unknown:
         raise ConversionError(f"the net {net.name!r} has no blob {', '.join(map(repr, unknown))}")
-    end = max((maker.get(blob, -1) for blob in outputs), default=-1)
+    end = max((producer.get(blob, -1) for blob in outputs), default=-1)
     return net.layers[: end + 1], list(outputs)
 
 
@@ -128,7 +128,7 @@ def _check_types(layers: Sequence[Layer]) -> None:
 
 
 def _own_memory(layer: Layer, bottoms: Sequence[Array], tops: Sequence[Array]) -> list[Array]:
-    """The tops, in memory of their own where Caffe gives them such."""
+    """Return the tops, as copies where Caffe gives them memory of their own."""
     if layer.type in _SHARING:
         return list(tops)
     return [top.copy() if any(np.may_share_memory(top, bottom) for bottom in bottoms) else top for top in tops]

@@ -1,4 +1,4 @@
-"""Layers that map each value on its own."""
+"""Activation functions: layers that map each value by itself."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from dongfeng.reference.weights import weights
 
 
 def sigmoid(x: AnyArray) -> AnyArray:
-    """1 / (1 + exp(-x)), without overflow."""
+    """Compute 1 / (1 + exp(-x)) without overflow."""
     result: AnyArray = 0.5 * np.tanh(0.5 * x) + 0.5
     return result
 
 
 def softplus(x: AnyArray) -> AnyArray:
-    """log(1 + exp(x)), without overflow."""
+    """Compute log(1 + exp(x)) without overflow."""
     result: AnyArray = np.logaddexp(0, x)
     return result
 
 
-# In double precision, so that one rounding is left.
+# In double precision: the result is rounded once.
 _PLAIN: dict[str, Callable[[AnyArray], AnyArray]] = {
     "AbsVal": np.abs,
     "BNLL": softplus,
@@ -47,7 +47,7 @@ def plain(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("ReLU")
 def relu(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """max(x, 0) + negative_slope * min(x, 0)."""
+    """The sum max(x, 0) + negative_slope * min(x, 0)."""
     (x,), slope = bottoms, np.float32(layer.params.relu_param.negative_slope)
     positive = np.maximum(x, 0)
     return [positive + slope * np.minimum(x, 0) if slope else positive]
@@ -55,7 +55,7 @@ def relu(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("PReLU")
 def prelu(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """max(x, 0) + slope * min(x, 0), one slope a channel or one for all."""
+    """The sum max(x, 0) + slope * min(x, 0), with one slope per channel or one for all."""
     (x,), param = bottoms, layer.params.prelu_param
     if x.ndim < 2:
         raise ShapeError("the bottom must have at least two axes")
@@ -94,13 +94,13 @@ def clip(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Threshold")
 def threshold(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """1 above the threshold, else 0."""
+    """Ones above the threshold, else zeros."""
     return [bottoms[0] > np.float32(layer.params.threshold_param.threshold)]
 
 
 @forward_of("Power")
 def power(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """(shift + scale * x) ^ power."""
+    """The power (shift + scale * x) ^ power."""
     param = layer.params.power_param
     if param.scale == 0 or param.power == 0:  # a constant, whatever x is
         value = 1.0 if param.power == 0 else np.power(param.shift, param.power)
@@ -110,7 +110,7 @@ def power(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _log_base(base: float) -> float:
-    """Natural logarithm of the parameter `base`, where -1 stands for e."""
+    """Return the natural logarithm of the parameter `base`, where -1 stands for e."""
     if base == -1:
         return 1.0
     if base <= 0:
@@ -120,7 +120,7 @@ def _log_base(base: float) -> float:
 
 @forward_of("Exp")
 def exp(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Base ^ (shift + scale * x)."""
+    """The power base ^ (shift + scale * x)."""
     param = layer.params.exp_param
     return [np.exp(_log_base(param.base) * (param.shift + param.scale * bottoms[0].astype(np.float64)))]
 
@@ -141,5 +141,5 @@ def dropout(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def is_training(layer: Layer) -> bool:
-    """Whether the layer's own `phase` makes it run as in training."""
+    """Return whether the layer's own `phase` makes it run as in training."""
     return bool(layer.params.has("phase") and layer.params.phase == "TRAIN")

@@ -20,7 +20,7 @@ SEGNET_BN_EPS = 1e-9
 
 @forward_of("BatchNorm")
 def batch_norm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """(x - mean) / sqrt(variance + eps) a channel, with stored sums over their factor or the batch's own."""
+    """The quotient (x - mean) / sqrt(variance + eps) per channel, by stored sums over their factor or by the batch."""
     (x,), param = bottoms, layer.params.batch_norm_param
     values = x if x.ndim > 1 else x.reshape(-1, 1)
     channels = values.shape[1]
@@ -41,14 +41,14 @@ def batch_norm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _nvidia_affine(param: Message) -> list[Message | float]:
-    """Fillers of the factor and shift that NVCaffe's BatchNorm may hold besides; none in BVLC's."""
+    """Return the fillers of the factor and shift that NVCaffe's BatchNorm may have; BVLC's has none."""
     if not (param.scale_bias or param.has("scale_filler") or param.has("bias_filler")):
         return []
     return [param.scale_filler if param.has("scale_filler") else 1.0, param.bias_filler]
 
 
 def _batch_statistics(x: Array) -> tuple[AnyArray, AnyArray]:
-    """Mean and biased variance of each channel."""
+    """Return mean and biased variance of each channel."""
     axes = (0, *range(2, x.ndim))
     return x.mean(axes, dtype=np.float64), x.var(axes, dtype=np.float64)
 
@@ -95,7 +95,7 @@ def lrn(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     if size % 2 == 0:
         raise ShapeError(f"local_size must be odd, got {size}")
     squares = np.square(x, dtype=np.float64)
-    if param.norm_region == "WITHIN_CHANNEL":  # made of other layers in Caffe, which do not know k
+    if param.norm_region == "WITHIN_CHANNEL":  # Caffe builds it of other layers, which do not read k
         mean = average_pool(squares, Pool((size, size), (1, 1), (size // 2, size // 2)))
         return [x * np.power(1 + param.alpha * mean, -param.beta)]
     padded = np.pad(squares, [(0, 0), (size // 2, size // 2), (0, 0), (0, 0)])
@@ -136,7 +136,7 @@ def softmax(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def softmax_of(x: Array, axis: int) -> AnyArray:
-    """Softmax along an axis, float64."""
+    """Compute softmax along an axis, float64."""
     powers = np.exp(x.astype(np.float64) - x.max(axis, keepdims=True))
     result: AnyArray = powers / powers.sum(axis, keepdims=True)
     return result

@@ -19,7 +19,7 @@ Pair = tuple[int, int]  # of height and width
 
 @dataclass(frozen=True)
 class Pool:
-    """Windows of a pooling, height before width; sizes round up unless told otherwise."""
+    """Windows of a pooling, height before width; sizes round up unless `floor`."""
 
     kernel: Pair
     stride: Pair
@@ -27,7 +27,7 @@ class Pool:
     floor: bool = False
 
     def size(self, bottom: Pair) -> Pair:
-        """Number of windows.
+        """Return the number of windows along both axes.
 
         Raises:
             ShapeError: there is none.
@@ -47,13 +47,13 @@ class Pool:
         return windows
 
     def starts(self, out: Sequence[int]) -> tuple[AnyArray, AnyArray]:
-        """Rows and columns where windows begin, for so many of them; the first begin at -pad."""
+        """Return the rows and columns where `out` windows begin; the first begin at -pad."""
         rows, columns = (np.arange(n) * stride - pad for n, stride, pad in zip(out, self.stride, self.pad, strict=True))
         return rows, columns
 
 
 def _taps(x: AnyArray, pool: Pool, fill: float) -> list[tuple[Pair, AnyArray]]:
-    """For each place in the kernel, row by row, the values that all windows see there: (N, C, *out)."""
+    """Return, for each place in the kernel, row by row, the values of all windows there: (N, C, *out)."""
     out = pool.size((x.shape[2], x.shape[3]))
     spans = [(o - 1) * s + 1 for o, s in zip(out, pool.stride, strict=True)]
     sizes = zip(spans, pool.kernel, x.shape[2:], pool.pad, strict=True)
@@ -69,9 +69,9 @@ def _taps(x: AnyArray, pool: Pool, fill: float) -> list[tuple[Pair, AnyArray]]:
 
 
 def max_pool(x: Array, pool: Pool) -> tuple[AnyArray, AnyArray]:
-    """The largest value of each window, and its place in the plane (row * width + column; the first of several).
+    """Find the largest value of each window, and its place in the plane (row * width + column; the first of several).
 
-    A window that sees nothing gives -FLT_MAX and place -1.
+    A window outside the plane gives -FLT_MAX and place -1.
     """
     taps = _taps(x, pool, -FLT_MAX)
     best = np.full(taps[0][1].shape, -FLT_MAX, np.float32)
@@ -85,7 +85,7 @@ def max_pool(x: Array, pool: Pool) -> tuple[AnyArray, AnyArray]:
 
 
 def average_pool(x: AnyArray, pool: Pool) -> AnyArray:
-    """The sum of each window over its area, which counts padding on both sides but nothing behind it."""
+    """Divide the sum of each window by its area, which counts padding on both sides but nothing behind it."""
     taps = _taps(x, pool, 0.0)
     total = np.zeros(taps[0][1].shape)
     for _, values in taps:
@@ -98,7 +98,7 @@ def average_pool(x: AnyArray, pool: Pool) -> AnyArray:
 
 @forward_of("Pooling", tops=(1, 2))
 def pooling(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Largest or average value of windows, and as second top the place of the largest."""
+    """The largest or average value of windows, and as second top the place of the largest."""
     (x,), param = bottoms, layer.params.pooling_param
     require_axes(x, 4)
     pool = _read_pool(param, (x.shape[2], x.shape[3]))
@@ -112,7 +112,7 @@ def pooling(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _read_pool(param: Message, size: Pair) -> Pool:
-    """The windows of a PoolingParameter for a blob of some height and width."""
+    """Read the windows of a PoolingParameter for a blob of some height and width."""
     stride, pad = _pair(param, "stride", "stride"), _pair(param, "pad", "pad")
     if param.global_pooling:
         if any(map(param.has, ("kernel_size", "kernel_h", "kernel_w"))) or pad != (0, 0) or stride != (1, 1):
@@ -125,7 +125,7 @@ def _read_pool(param: Message, size: Pair) -> Pool:
 
 
 def _pair(param: Message, name: str, square: str) -> Pair:
-    """Height and width: `name_h` and `name_w`, else one value for both."""
+    """Read height and width: `name_h` and `name_w`, else one value for both."""
     if param.has(f"{name}_h") or param.has(f"{name}_w"):
         if param.has(square):
             raise ShapeError(f"{square} and {name}_h, {name}_w are both given")

@@ -66,7 +66,7 @@ def rnn(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 def _inputs(
     layer: Layer, bottoms: Sequence[Array], n_states: int
 ) -> tuple[AnyArray, AnyArray, AnyArray | None, list[AnyArray]]:
-    """Inputs (T, N, D), continuation marks (T, N, 1), static input (N, D) if any, and states (N, H) to begin with."""
+    """Return inputs (T, N, D), continuation marks (T, N, 1), static input (N, D) if any, and initial states (N, H)."""
     param = layer.params.recurrent_param
     n_exposed = n_states if param.expose_hidden else 0
     has_static = len(bottoms) == 3 + n_exposed
@@ -88,6 +88,6 @@ def _inputs(
 
 
 def _tops(layer: Layer, outputs: Sequence[AnyArray], states: Sequence[AnyArray]) -> list[AnyArray]:
-    """Outputs (T, N, H) and, where they are exposed, the last states (1, N, H)."""
+    """Return outputs (T, N, H) and, where they are exposed, the last states (1, N, H)."""
     exposed = [state[None] for state in states] if layer.params.recurrent_param.expose_hidden else []
     return [np.stack(outputs), *exposed]

@@ -1,4 +1,4 @@
-"""Which function computes which Caffe layer type."""
+"""The registry of the functions that compute Caffe's layer types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Count = tuple[int, int | None]  # least and most; None: any number
 
 @dataclass(frozen=True)
 class Computation:
-    """The forward arithmetic of one layer type, and how many blobs it takes and makes."""
+    """The forward arithmetic of one layer type, and the numbers of its bottoms and tops."""
 
     forward: Forward
     bottoms: Count
@@ -42,7 +42,7 @@ COMPUTATIONS: dict[str, Computation] = {}
 
 
 def forward_of(*types: str, bottoms: Count = (1, 1), tops: Count = (1, 1)) -> Callable[[Forward], Forward]:
-    """Decorator: let a function compute the layers of these types."""
+    """Register a function that computes the layers of these types, as a decorator."""
 
     def add(function: Forward) -> Forward:
         for name in types:
@@ -53,5 +53,5 @@ def forward_of(*types: str, bottoms: Count = (1, 1), tops: Count = (1, 1)) -> Ca
 
 
 def supported_types() -> tuple[str, ...]:
-    """Caffe type strings this interpreter computes, sorted."""
+    """Return the Caffe type strings that this interpreter computes, sorted."""
     return tuple(sorted(COMPUTATIONS))

@@ -40,7 +40,7 @@ def interp(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _interp_size(param: Message, n: int, axis: int, like: Sequence[Array]) -> int:
-    """Output height (axis 0) or width (axis 1) of an Interp layer for `n` cropped rows or columns."""
+    """Return output height (axis 0) or width (axis 1) of an Interp layer for `n` cropped rows or columns."""
     shrinks, zooms = param.has("shrink_factor"), param.has("zoom_factor")
     if (shrinks and param.shrink_factor < 1) or (zooms and param.zoom_factor < 1):
         raise ShapeError(f"shrink_factor {param.shrink_factor} and zoom_factor {param.zoom_factor} must be positive")
@@ -60,7 +60,7 @@ def _interp_size(param: Message, n: int, axis: int, like: Sequence[Array]) -> in
 
 
 def _aligned(n: int, size: int) -> Steps:
-    """First and last samples coincide; in single precision step by step, as a long row shows the rounding."""
+    """Align first and last samples, in single precision at every step, for a long row shows the rounding."""
     ratio = np.float32(n - 1) / np.float32(size - 1) if size > 1 else np.float32(0)
     at = ratio * np.arange(size, dtype=np.float32)
     lower = at.astype(np.int64)
@@ -68,7 +68,7 @@ def _aligned(n: int, size: int) -> Steps:
 
 
 def _half_pixel(n: int, size: int) -> Steps:
-    """Pixel centres coincide as in ncnn and OpenCV; nothing is seen behind the edge."""
+    """Align pixel centres as ncnn and OpenCV do, limited to the edge."""
     at = np.clip((np.arange(size) + 0.5) * (n / size) - 0.5, 0, n - 1)
     lower = at.astype(np.int64)
     return lower, np.minimum(lower + 1, n - 1), (at - lower).astype(np.float32)
@@ -76,7 +76,7 @@ def _half_pixel(n: int, size: int) -> Steps:
 
 @forward_of("Upsample", bottoms=(1, 2))
 def upsample(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Values put back where a pooling's mask says (SegNet), or each one repeated (YOLO)."""
+    """The values at the places of a pooling's mask (SegNet), or each one repeated (YOLO)."""
     x, param = bottoms[0], layer.params.upsample_param
     require_axes(x, 4)
     if len(bottoms) == 1:
@@ -88,14 +88,14 @@ def upsample(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     if places.min() < 0 or places.max() >= height * width:
         raise ShapeError(f"the mask points at {places.min()}..{places.max()}, outside a plane of {height}x{width}")
     planes = np.zeros((*x.shape[:2], height * width), np.float32)
-    # Where windows overlapped, a place occurs twice: the later value stays, as in Caffe.
+    # Where windows overlapped, a place occurs twice: the last value stays, as in Caffe.
     samples, channels = np.ogrid[: x.shape[0], : x.shape[1]]
     planes[samples[..., None], channels[..., None], places] = x.reshape(places.shape)
     return [planes.reshape(*x.shape[:2], height, width)]
 
 
 def _upsampled_size(param: Message, size: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the planes a mask points into."""
+    """Return height and width of the planes that a mask points into."""
     if param.has("upsample_h") and param.has("upsample_w"):
         return param.upsample_h, param.upsample_w
     scales = (param.scale_h, param.scale_w) if param.has("scale_h") else (param.scale, param.scale)

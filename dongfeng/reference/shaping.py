@@ -1,4 +1,4 @@
-"""Layers that move, copy or make data without arithmetic."""
+"""Layers that move, copy or hold data without arithmetic."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _T = TypeVar("_T")
 
 
 def _axis(param: Message, legacy: str, ndim: int) -> int:
-    """The axis of a Concat or Slice in its current or its old spelling."""
+    """Return the axis of a Concat or Slice in its current or its old spelling."""
     return canonical(getattr(param, legacy) if param.has(legacy) else param.axis, ndim)
 
 
 @forward_of("Concat", bottoms=(1, None))
 def concat(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Bottoms in a row along one axis; a lone bottom is the top itself."""
+    """The bottoms joined along one axis; a single bottom is the top itself."""
     if len(bottoms) == 1:
         return [bottoms[0]]
     axis = _axis(layer.params.concat_param, "concat_dim", bottoms[0].ndim)
@@ -37,7 +37,7 @@ def concat(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Slice", tops=(1, None))
 def slice_(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Pieces along one axis, cut at the slice points or into equal parts; a lone top is the bottom itself."""
+    """Pieces along one axis, cut at the slice points or into equal parts; a single top is the bottom itself."""
     (x,), param = bottoms, layer.params.slice_param
     n_tops = len(layer.tops)
     if n_tops == 1:
@@ -62,13 +62,13 @@ def split(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Silence", bottoms=(1, None), tops=(0, 0))
 def silence(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """A reader that makes nothing."""
+    """No top: the layer only reads."""
     return []
 
 
 @forward_of("Flatten")
 def flatten(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Some neighbouring axes as one."""
+    """The values with neighbouring axes joined to one."""
     (x,), param = bottoms, layer.params.flatten_param
     first, last = canonical(param.axis, x.ndim), canonical(param.end_axis, x.ndim)
     if first > last:
@@ -78,7 +78,7 @@ def flatten(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Reshape")
 def reshape(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Other axes for the same values: 0 keeps an axis, -1 is what is left."""
+    """The values with other axes: 0 keeps an axis, -1 takes the rest."""
     (x,), param = bottoms, layer.params.reshape_param
     start = param.axis if param.axis >= 0 else x.ndim + param.axis + 1
     stop = x.ndim if param.num_axes == -1 else start + param.num_axes
@@ -125,7 +125,7 @@ def tile(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Permute")
 def permute(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Axes in another order; those not named follow in theirs."""
+    """The axes in another order; unnamed ones follow."""
     (x,), order = bottoms, list(layer.params.permute_param.order)
     if len(set(order)) != len(order) or any(axis >= x.ndim for axis in order):
         raise ShapeError(f"order {order} is none of the axes of {show(x.shape)}")
@@ -135,7 +135,7 @@ def permute(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("ShuffleChannel")
 def shuffle_channel(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Channels dealt out from `group` piles in turn."""
+    """The channels transposed between group and place in the group."""
     (x,), group = bottoms, layer.params.shuffle_channel_param.group
     if x.ndim < 2 or group < 1 or x.shape[1] % group:
         raise ShapeError(f"the channels of {show(x.shape)} do not divide into {group} groups")
@@ -191,7 +191,7 @@ def dummy_data(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _for_each(values: Sequence[_T], n_tops: int) -> list[_T]:
-    """One value a top, where one may stand for all."""
+    """Return one value per top, where one may stand for all."""
     if len(values) not in (1, n_tops):
         raise ShapeError(f"{len(values)} shapes or fillers for {n_tops} tops: expected one, or one each")
     return list(values) * (n_tops if len(values) == 1 else 1)

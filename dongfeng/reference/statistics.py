@@ -17,7 +17,7 @@ FLT_MIN = np.finfo(np.float32).tiny
 
 @forward_of("ArgMax")
 def argmax(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Index of the largest values, of equal ones the last; with out_max_val also, or only, the values."""
+    """Indices of the largest values, of equal ones the last; with out_max_val the values too, or instead."""
     (x,), param = bottoms, layer.params.argmax_param
     if param.has("axis"):
         axis = canonical(param.axis, x.ndim)
@@ -30,7 +30,7 @@ def argmax(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _largest(x: Array, axis: int, top_k: int) -> tuple[AnyArray, AnyArray]:
-    """Indices and values of the `top_k` largest along an axis, largest first, of equal ones the last first."""
+    """Find indices and values of the `top_k` largest along an axis, largest first, of equal ones the last first."""
     size = x.shape[axis]
     if not 1 <= top_k <= size:
         raise ShapeError(f"top_k {top_k} of {size} values along axis {axis} of {show(x.shape)}")
@@ -45,7 +45,7 @@ def _largest(x: Array, axis: int, top_k: int) -> tuple[AnyArray, AnyArray]:
 
 @forward_of("Reduction")
 def reduction(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """All axes from one on as a single value, times coeff."""
+    """One value for all axes from `axis` on, times coeff."""
     (x,), param = bottoms, layer.params.reduction_param
     axis = canonical(param.axis, x.ndim)
     rows = x.reshape(*x.shape[:axis], -1).astype(np.float64)
@@ -58,7 +58,7 @@ def reduction(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 @forward_of("Accuracy", bottoms=(2, 2), tops=(1, 2))
 def accuracy(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Share of samples whose label is among the top_k scores, overall and a class."""
+    """Share of samples whose label is among the top_k scores, overall and per class."""
     param = layer.params.accuracy_param
     scores, labels = _scores_and_labels(bottoms, param.axis)
     if param.has("ignore_label"):
@@ -95,7 +95,7 @@ def softmax_with_loss(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 
 def _scores_and_labels(bottoms: Sequence[Array], axis: int) -> tuple[AnyArray, AnyArray]:
-    """Scores as (samples, classes) and labels as (samples,) integers."""
+    """Return scores as (samples, classes) and labels as (samples,) integers."""
     scores, labels = bottoms
     axis = canonical(axis, scores.ndim)
     rows = np.moveaxis(scores, axis, -1).reshape(-1, scores.shape[axis])

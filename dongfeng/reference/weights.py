@@ -1,4 +1,4 @@
-"""The weight blobs of a layer, shared by name, or what Caffe fills them with where no file gave any."""
+"""The weight blobs of a layer: its own, shared ones, or Caffe's fillers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _shared(layer: Layer, index: int, blob: Array, shape: Shape) -> Array:
 
 
 def filled(shape: Shape, filler: Message | float) -> Array:
-    """What Caffe's filler puts into a new blob.
+    """Fill a new blob as Caffe does.
 
     Raises:
         WeightsMismatch: the filler is random, or bilinear for a kernel that is not square.

@@ -1,4 +1,4 @@
-"""How a convolution's kernel moves over a blob, in any number of spatial axes."""
+"""The window of a convolution over any number of spatial axes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Window:
         return tuple(dilation * (kernel - 1) + 1 for kernel, dilation in zip(self.kernel, self.dilation, strict=True))
 
     def convolved(self, size: Sizes) -> Sizes:
-        """Output size of a convolution.
+        """Compute the output size of a convolution.
 
         Raises:
             ShapeError: it is empty.
@@ -40,7 +40,7 @@ class Window:
         return _not_empty(result, size)
 
     def deconvolved(self, size: Sizes) -> Sizes:
-        """Output size of a deconvolution.
+        """Compute the output size of a deconvolution.
 
         Raises:
             ShapeError: it is empty.
@@ -56,7 +56,7 @@ def _not_empty(result: Sizes, size: Sizes) -> Sizes:
 
 
 def read_window(param: Message, n_axes: int) -> Window:
-    """The window of a ConvolutionParameter.
+    """Read the window of a ConvolutionParameter.
 
     Raises:
         ShapeError: values contradict each other, or none gives the kernel.
@@ -73,7 +73,7 @@ def read_window(param: Message, n_axes: int) -> Window:
 
 
 def _sizes(param: Message, name: str, repeated: str, n_axes: int, default: int | None) -> Sizes:
-    """One value for each axis: `name_h` and `name_w`, or a list of one value or of one each."""
+    """Read one value per axis: `name_h` and `name_w`, or a list of one value or of one each."""
     values: Sizes = getattr(param, repeated)
     if name != "dilation" and (param.has(f"{name}_h") or param.has(f"{name}_w")):
         if n_axes != 2 or values:
@@ -87,7 +87,7 @@ def _sizes(param: Message, name: str, repeated: str, n_axes: int, default: int |
 
 
 def patches(image: Array, window: Window) -> AnyArray:
-    """What the kernel sees at each position: Caffe's im2col, as a view.
+    """Return a view of the values under the kernel at each position: Caffe's im2col.
 
     Args:
         image: (C, *size), one sample.
