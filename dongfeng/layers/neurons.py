@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -20,9 +21,9 @@ class Neuron(SameShape):
     def emit(self, graph: OnnxGraph) -> None:
         self.formula(graph, self.layer.bottoms[0], list(self.layer.tops))
 
+    @abstractmethod
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
         """Add the nodes; the last one writes `tops`."""
-        raise NotImplementedError
 
 
 def _affine(graph: OnnxGraph, x: str, scale: float, shift: float, tops: list[str] | None = None) -> str:
@@ -34,24 +35,43 @@ def _affine(graph: OnnxGraph, x: str, scale: float, shift: float, tops: list[str
     return x
 
 
-def _unary(type_name: str, onnx_op: str, source: str, field: str | None = None) -> None:
-    """Register a layer type that is one ONNX operator; of `field` only the engine could be set."""
+class _Unary(Neuron):
+    """A layer that is one ONNX operator; of its parameters only the engine could be set."""
 
-    class Unary(Neuron):
-        params_field: ClassVar[str | None] = field
+    onnx_op: ClassVar[str]
 
-        def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-            graph.node(onnx_op, [x], tops)
-
-    Unary.__name__ = Unary.__qualname__ = type_name
-    Unary.__doc__ = f"Source: {source}."
-    register(type_name)(Unary)
+    def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
+        graph.node(self.onnx_op, [x], tops)
 
 
-_unary("AbsVal", "Abs", "Caffe, AbsValLayer: the magnitude of x")
-_unary("BNLL", "Softplus", "Caffe, BNLLLayer: log(1 + exp(x))")
-_unary("Sigmoid", "Sigmoid", "Caffe, SigmoidLayer: 1 / (1 + exp(-x))", "sigmoid_param")
-_unary("TanH", "Tanh", "Caffe, TanHLayer: tanh(x)", "tanh_param")
+@register("AbsVal")
+class AbsVal(_Unary):
+    """Source: Caffe, AbsValLayer: the magnitude of x."""
+
+    onnx_op = "Abs"
+
+
+@register("BNLL")
+class BNLL(_Unary):
+    """Source: Caffe, BNLLLayer: log(1 + exp(x))."""
+
+    onnx_op = "Softplus"
+
+
+@register("Sigmoid")
+class Sigmoid(_Unary):
+    """Source: Caffe, SigmoidLayer: 1 / (1 + exp(-x))."""
+
+    params_field: ClassVar[str | None] = "sigmoid_param"
+    onnx_op = "Sigmoid"
+
+
+@register("TanH")
+class TanH(_Unary):
+    """Source: Caffe, TanHLayer: tanh(x)."""
+
+    params_field: ClassVar[str | None] = "tanh_param"
+    onnx_op = "Tanh"
 
 
 @register("ReLU")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -88,9 +89,9 @@ class _Recurrent(LayerType):
         weight = graph.weight(self.blobs[3 if self.has_static else 2], "W_h")
         return graph.node("Add", [gates, graph.node("Gemm", [kept, weight], transB=1)])
 
+    @abstractmethod
     def step(self, graph: OnnxGraph, gates: str, keep: str, state: dict[str, str]) -> str:
         """Add the nodes of one step and return its output; `state` passes from step to step."""
-        raise NotImplementedError
 
 
 @register("LSTM")

@@ -12,7 +12,7 @@ from dongfeng.errors import ShapeError
 from dongfeng.layers.infer import WeightShapes, weight_shapes
 from dongfeng.layers.layer import Array, Layer, frozen, show
 from dongfeng.net.graph import Net
-from dongfeng.net.sharing import Place, owners
+from dongfeng.net.sharing import BlobPlace, owners
 from dongfeng.net.weights import bilinear, in_shape
 
 _PASSING = ("BN", "BatchNorm", "Dropout", "Scale")  # they keep the variance of a branch
@@ -31,7 +31,7 @@ def random_weights(net: Net, seed: int = 0) -> Net:
     """
     wanted = weight_shapes(net.inputs, net.layers)
     halved = _branch_ends(net.layers)
-    values: dict[Place, Array] = {}
+    values: dict[BlobPlace, Array] = {}
     layers = []
     for one, owned in zip(wanted, owners(wanted), strict=True):
         blobs = _drawn(one, seed, _BRANCH_GAIN if one.layer.name in halved else 1.0)

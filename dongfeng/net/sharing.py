@@ -11,14 +11,14 @@ from dongfeng.layers.layer import fits, show
 from dongfeng.layers.shapes import product
 
 
-class Place(NamedTuple):
+class BlobPlace(NamedTuple):
     """The place of a weight blob: the index of its layer in the net, and its own in the layer."""
 
     layer: int
     blob: int
 
 
-def owners(weights: Sequence[WeightShapes]) -> list[list[Place]]:
+def owners(weights: Sequence[WeightShapes]) -> list[list[BlobPlace]]:
     """Find the blob that holds the values of each weight blob.
 
     Args:
@@ -32,12 +32,12 @@ def owners(weights: Sequence[WeightShapes]) -> list[list[Place]]:
 
     Source: Caffe, Net::AppendParam.
     """
-    first: dict[str, Place] = {}
+    first: dict[str, BlobPlace] = {}
     found = []
     for layer, wanted in enumerate(weights):
         specs = wanted.layer.params.param
         names = [spec.name for spec in specs[: len(wanted.shapes)]]
-        places = [Place(layer, blob) for blob in range(len(wanted.shapes))]
+        places = [BlobPlace(layer, blob) for blob in range(len(wanted.shapes))]
         for here, name in zip(tuple(places), names, strict=False):
             if name:
                 owner = places[here.blob] = first.setdefault(name, here)
@@ -46,7 +46,7 @@ def owners(weights: Sequence[WeightShapes]) -> list[list[Place]]:
     return found
 
 
-def _check_shape(weights: Sequence[WeightShapes], here: Place, owner: Place, is_permissive: bool) -> None:
+def _check_shape(weights: Sequence[WeightShapes], here: BlobPlace, owner: BlobPlace, is_permissive: bool) -> None:
     shape, owned = (weights[place.layer].shapes[place.blob] for place in (here, owner))
     layer, owning = weights[here.layer].layer, weights[owner.layer].layer
     shares = f'{layer.where}: shares "{layer.params.param[here.blob].name}" with layer "{owning.name}", whose blob'

@@ -17,7 +17,7 @@ from dongfeng.errors import DongfengWarning, WeightsMismatch
 from dongfeng.layers.infer import WeightShapes, weight_shapes
 from dongfeng.layers.layer import Array, Shape, fits, frozen, show
 from dongfeng.net.graph import Net
-from dongfeng.net.sharing import Place, owners
+from dongfeng.net.sharing import BlobPlace, owners
 from dongfeng.support.wording import listed
 
 _LISTED = 8  # names an error spells out before it counts the rest
@@ -143,14 +143,14 @@ def _assigned(
 
 
 def _matched(
-    wanted: Sequence[WeightShapes], places: Sequence[Sequence[Place]], by_name: Mapping[str, LayerBlobs]
-) -> tuple[dict[Place, Array], list[str]]:
+    wanted: Sequence[WeightShapes], places: Sequence[Sequence[BlobPlace]], by_name: Mapping[str, LayerBlobs]
+) -> tuple[dict[BlobPlace, Array], list[str]]:
     """Find the records' blobs by the place of their owners; of a shared blob the last record counts.
 
     Returns:
         The blobs, and the differences between the records and what the layers want.
     """
-    values: dict[Place, Array] = {}
+    values: dict[BlobPlace, Array] = {}
     problems: list[str] = []
     # Of two layers with one name only the first gets weights.
     indices = {one.layer.name: index for index, one in reversed(list(enumerate(wanted)))}
@@ -176,14 +176,14 @@ def _without_padding(blob: Array, shape: Shape) -> Array:
 
 
 def _fillers(
-    wanted: Sequence[WeightShapes], places: Sequence[Sequence[Place]], values: Mapping[Place, Array]
-) -> tuple[dict[Place, Array], list[str]]:
+    wanted: Sequence[WeightShapes], places: Sequence[Sequence[BlobPlace]], values: Mapping[BlobPlace, Array]
+) -> tuple[dict[BlobPlace, Array], list[str]]:
     """Fill the blobs that have no values as their owners' fillers say.
 
     Returns:
         The filled blobs, and what is to be said of layers whose filler is random.
     """
-    filled: dict[Place, Array] = {}
+    filled: dict[BlobPlace, Array] = {}
     problems = []
     for layer, (one, owned) in enumerate(zip(wanted, places, strict=True)):
         try:
