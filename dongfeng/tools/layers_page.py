@@ -20,10 +20,11 @@ _HEAD = """\
 
 <!-- Written by `python -m dongfeng.layers`; change the classes and the advice there, not this file. -->
 
-What dongfeng makes of each type of layer in a Caffe file. A parameter that is not understood is an error that names
+How dongfeng converts each type of layer in a Caffe file. A parameter that is not understood is an error that names
 the layer, the field and the line; learning rates, fillers of layers that have weights, and `engine` do not matter.
-All unsupported layers of a net are reported at once. "Open sizes" are those of `--dynamic` models, whose input size is
-known only when they run. [own-layers.md](own-layers.md) adds a type in your own code.
+All unsupported layers of a net are reported at once. "Dynamic sizes" are those of `--dynamic` models, whose input size
+is known only when they run. Layers share weights by `param { name: "w" }` as in Caffe: blobs of one shape, or with
+`share_mode: PERMISSIVE` of one size. [own-layers.md](own-layers.md) adds a type in your own code.
 
 ## Supported
 

@@ -96,7 +96,7 @@ def test_models_and_sizes_are_taken_as_asked() -> None:
     assert (unpublished.accuracy_metric, unpublished.task) == ("miou", "segmentation")
     with pytest.raises(ShapeError, match="512x992"):
         device_report("tx2", ["df1seg"], sizes_hw=[(500, 1000)])
-    with pytest.raises(UnknownModel):
+    with pytest.raises(UnknownModel, match="nosuch"):
         device_report("tx2", ["nosuch"])
 
 

@@ -63,7 +63,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     report = replace(a_report(), notes=(object(),))  # type: ignore[arg-type]
     (tmp_path / "r.json").write_text("old", encoding="utf-8")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="not JSON serializable"):
         write_report(report, tmp_path / "r.json")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("r.json", "old")]
 

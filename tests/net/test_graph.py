@@ -34,9 +34,9 @@ def test_a_net_is_immutable_and_equal_by_content(tmp_path: Path) -> None:
     net, same = read_text(tmp_path, CONV_BN), read_text(tmp_path, CONV_BN)
     assert net == same
     assert hash(net) == hash(same)
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="cannot assign to field"):
         net.name = "other"
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="does not support item assignment"):
         net.inputs["data"] = (1, 3, 4, 4)
     weighted = random_weights(net)
     assert weighted != net
