@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, layer_type
-from dongfeng.layers.layer import Layer, Shape
+from dongfeng.layers.layer import Layer, Shape, show
 
 FLOAT32_BYTES = 4
 
@@ -105,6 +105,17 @@ class WeightShapes:
         """The layer."""
         return self.type.layer
 
+    def known(self) -> list[tuple[int, ...]]:
+        """Return the shapes, all of whose dimensions must be known.
+
+        Raises:
+            ShapeError: one depends on a dynamic input size.
+        """
+        for shape in self.shapes:
+            if None in shape:
+                raise ShapeError(f"{self.layer.where}: its weights ({show(shape)}) depend on a dynamic input size")
+        return [tuple(dim for dim in shape if dim is not None) for shape in self.shapes]
+
 
 def weight_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[WeightShapes]:
     """Infer the shapes of every layer's weight blobs; empty for layers that learn nothing."""
@@ -114,12 +125,6 @@ def weight_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[
         WeightShapes(type_, tuple(type_.blob_shapes([shapes[bottom] for bottom in type_.layer.bottoms])))
         for type_ in types
     ]
-
-
-def blob_shapes(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> dict[str, tuple[Shape, ...]]:
-    """Map the name of every layer that has weight blobs to their shapes; the first layer of a name counts."""
-    wanted = weight_shapes(inputs, layers)
-    return {one.layer.name: one.shapes for one in reversed(wanted) if one.shapes}
 
 
 def costs(inputs: Mapping[str, Shape], layers: Sequence[Layer]) -> list[LayerCost]:

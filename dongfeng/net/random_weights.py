@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dongfeng.errors import ShapeError
 from dongfeng.layers.infer import WeightShapes, weight_shapes
-from dongfeng.layers.layer import Array, Layer, frozen, show
+from dongfeng.layers.layer import Array, Layer, frozen
 from dongfeng.net.graph import Net
 from dongfeng.net.sharing import BlobPlace, owners
 from dongfeng.net.weights import bilinear, in_shape
@@ -52,15 +51,7 @@ def _drawn(wanted: WeightShapes, seed: int, gain: float) -> list[Array]:
     layer = wanted.layer
     rng = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
     is_bilinear = bool(wanted.shapes) and wanted.type.fillers()[0].type == "bilinear"
-    blobs = []
-    for index, shape in enumerate(wanted.shapes):
-        dims = tuple(dim for dim in shape if dim is not None)
-        if len(dims) != len(shape):
-            raise ShapeError(
-                f"{layer.where}: the shape of its weights ({show(shape)}) depends on the dynamic input size"
-            )
-        blobs.append(_draw(rng, layer, index, dims, gain, is_bilinear))
-    return blobs
+    return [_draw(rng, layer, index, shape, gain, is_bilinear) for index, shape in enumerate(wanted.known())]
 
 
 def _draw(

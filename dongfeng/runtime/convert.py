@@ -283,9 +283,11 @@ def _outputs(out: Path) -> list[Path]:
 
 def _has_weights(net: Net) -> bool:
     """Whether there are weights, or nothing to learn."""
-    from dongfeng.layers.infer import blob_shapes
+    from dongfeng.layers.infer import weight_shapes
 
-    return any(layer.blobs for layer in net.layers) or not blob_shapes(net.inputs, net.layers)
+    return any(layer.blobs for layer in net.layers) or not any(
+        one.shapes for one in weight_shapes(net.inputs, net.layers)
+    )
 
 
 def _refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dongfeng
-from dongfeng.errors import CaffemodelError, DongfengWarning, WeightsMismatch
+from dongfeng.errors import CaffemodelError, DongfengWarning, ShapeError, WeightsMismatch
 from dongfeng.net.random_weights import random_weights
 from dongfeng.net.weights import bilinear, load_caffemodel
 from tests.nets import CONV_BN, data, layer, read_text
@@ -99,6 +99,12 @@ def test_random_weights_keep_the_scale_of_activations(shared: Path) -> None:
     blobs = dongfeng.run(net, {"data": image}, ["conv2/bn", "res3.11.sum", "fc"])
     for blob in blobs.values():
         assert 0.05 < blob.std() < 50
+
+
+def test_random_weights_need_a_known_size(tmp_path: Path) -> None:
+    text = data(1, 3, 0, 0) + layer("f", "InnerProduct", "data", "f", "inner_product_param { num_output: 2 }")
+    with pytest.raises(ShapeError, match=r'"f" \(InnerProduct\): its weights \(2x\?\) depend on a dynamic input size'):
+        random_weights(read_text(tmp_path, text))
 
 
 def test_open_dimensions_are_written_and_read_back(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dongfeng.architectures import build
 from dongfeng.caffe import caffemodel
 from dongfeng.caffe.caffemodel import LayerBlobs
 from dongfeng.errors import CaffemodelError, WeightsMismatch, WeightsUnavailable
-from dongfeng.layers.infer import blob_shapes
+from dongfeng.layers.infer import weight_shapes
 from dongfeng.zoo.fetch import fetch_files, fetch_weights
 from dongfeng.zoo.manifest import ModelInfo
 from dongfeng.zoo.models import model_info
@@ -33,14 +33,14 @@ def info() -> ModelInfo:
 def records(info: ModelInfo) -> list[LayerBlobs]:
     """Weights in the shapes of the architecture, all 1."""
     net = build(info.architecture, folded=info.folded)
-    shapes = blob_shapes(net.inputs, net.layers)
+    shapes = {one.layer.name: one.known() for one in weight_shapes(net.inputs, net.layers) if one.shapes}
     return [
         LayerBlobs(
             layer.name,
             layer.type,
             layer.bottoms,
             layer.tops,
-            tuple(np.ones([dim or 0 for dim in shape], np.float32) for shape in shapes[layer.name]),
+            tuple(np.ones(shape, np.float32) for shape in shapes[layer.name]),
             (False,) * len(shapes[layer.name]),
         )
         for layer in net.layers

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dongfeng.errors import ConversionError, ShapeError, WeightsMismatch
-from dongfeng.layers.base import LayerType
-from dongfeng.layers.infer import infer_shapes, layer_types
-from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
+from dongfeng.errors import ConversionError, WeightsMismatch
+from dongfeng.layers.infer import weight_shapes
+from dongfeng.layers.layer import Array, Layer, frozen
 from dongfeng.net.graph import Net
 
 _RAW = (0, 0x0002C056)
@@ -41,8 +40,7 @@ def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
         OSError: the file cannot be opened.
     """
     path = Path(bin)
-    shapes = infer_shapes(net.inputs, net.layers)
-    wanted = [_sizes(type_, [shapes[bottom] for bottom in type_.layer.bottoms]) for type_ in layer_types(net.layers)]
+    wanted = [one.known() for one in weight_shapes(net.inputs, net.layers)]
     stored = sum(_stored_bytes(layer, sizes) for layer, sizes in zip(net.layers, wanted, strict=True))
     reader = _WeightReader(str(path), path.read_bytes(), stored)
     loaded: list[Layer] = []
@@ -61,19 +59,6 @@ def load_ncnn_weights(net: Net, bin: str | PathLike[str]) -> Net:
         loaded.append(replace(layer, blobs=blobs))
     reader.finish()
     return net.with_layers(loaded)
-
-
-def _sizes(type_: LayerType, bottoms: Sequence[Shape]) -> list[tuple[int, ...]]:
-    """Return the shapes of a layer's weight blobs.
-
-    Raises:
-        ShapeError: one depends on a dynamic input size.
-    """
-    shapes = type_.blob_shapes(bottoms)
-    for shape in shapes:
-        if None in shape:
-            raise ShapeError(f"{type_.layer.where}: its weights ({show(shape)}) depend on a dynamic input size")
-    return [tuple(dim for dim in shape if dim is not None) for shape in shapes]
 
 
 def _stored_bytes(layer: Layer, sizes: Sequence[tuple[int, ...]]) -> int:
