@@ -179,7 +179,7 @@ def test_folding_changes_no_number(data: st.DataObject) -> None:
     assume(net.outputs)
     folded = dongfeng.fold(net)
     assert dongfeng.fold(folded) == folded
-    names = {new: old for new, (old, _) in folded_blobs(net).items() if new in folded.outputs}
+    names = {new: found.blob for new, found in folded_blobs(net).items() if new in folded.outputs}
     assert sorted(names.values()) == sorted(net.outputs)
     got = dongfeng.run(folded, feeds)
     assert_net_agrees(net, feeds, {old: got[new] for new, old in names.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,25 +59,34 @@ def fold(net: Net) -> Net:
     return Net.from_inplace(net.name, net.inplace_inputs(), layers, preprocessing=net.preprocessing, source=net.source)
 
 
-def folded_blobs(net: Net) -> dict[str, tuple[str, Layer | None]]:
+@dataclass(frozen=True)
+class Counterpart:
+    """The counterpart of a blob in the net that its own net was folded from.
+
+    Attributes:
+        blob: The blob with the same values.
+        layer: The layer that writes it, the convolution where others are folded into it; None for an input.
+    """
+
+    blob: str
+    layer: Layer | None
+
+
+def folded_blobs(net: Net) -> dict[str, Counterpart]:
     """Map the blobs of `fold(net)` to those of `net`.
 
-    Returns:
-        Blob of the folded net -> the blob of `net` that holds the same values, and the layer of `net` that writes it
-        in the folded net (None: an input). In place of `Decoder_score/bn`, which its Scale writes, the folded net has
-        `Decoder_score`, which the convolution writes; the convolution's own result is gone.
+    In place of `Decoder_score/bn`, which its Scale writes, the folded net has `Decoder_score`, which the convolution
+    writes; the convolution's own result is gone.
     """
     foldable = _foldable(net)
     gone = {index for followers in foldable.values() for index in followers}
     kept = [index for index in range(len(net.layers)) if index not in gone]
     folded = fold(net.with_layers(replace(layer, blobs=()) for layer in net.layers))
-    blobs: dict[str, tuple[str, Layer | None]] = {
-        new: (old, None) for new, old in zip(folded.inputs, net.inputs, strict=True)
-    }
+    blobs = {new: Counterpart(old, None) for new, old in zip(folded.inputs, net.inputs, strict=True)}
     for layer, index in zip(folded.layers, kept, strict=True):
         last = foldable.get(index, [index])[-1]
         for new, old in zip(layer.tops, net.layers[last].tops, strict=True):
-            blobs[new] = (old, net.layers[index])
+            blobs[new] = Counterpart(old, net.layers[index])
     return blobs
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dongfeng.errors import ConversionError
-from dongfeng.layers.layer import Array, Layer
-from dongfeng.net.fold import folded_blobs
+from dongfeng.layers.layer import Array
+from dongfeng.net.fold import Counterpart, folded_blobs
 from dongfeng.net.graph import Net
 
 if TYPE_CHECKING:
@@ -46,29 +45,16 @@ def leave_out_inputs(model: onnx.ModelProto, unread: Collection[str]) -> None:
         model.graph.input.remove(value)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Counterpart of a model's blob in the net.
-
-    Attributes:
-        blob: The net's blob with the same values.
-        layer: The layer that computes it, the convolution where others are folded into it; None for an input.
-    """
-
-    blob: str
-    layer: Layer | None
-
-
-def origins_of(net: Net, model: onnx.ModelProto, folded: bool | None) -> dict[str, Origin]:
+def origins_of(net: Net, model: onnx.ModelProto, folded: bool | None) -> dict[str, Counterpart]:
     """Map each blob of the model to its counterpart in the net, in the net's order.
 
     Raises:
         ConversionError: the model is another net's.
     """
     computed = {name for node in model.graph.node for name in node.output}
-    plain = {blob: Origin(blob, None) for blob in net.inputs}
-    plain.update({top: Origin(top, layer) for layer in net.layers for top in layer.tops})
-    with_folded = {name: Origin(blob, layer) for name, (blob, layer) in folded_blobs(net).items()}
+    plain = {blob: Counterpart(blob, None) for blob in net.inputs}
+    plain.update({top: Counterpart(top, layer) for layer in net.layers for top in layer.tops})
+    with_folded = folded_blobs(net)
     if folded is None:
         folded = computed.isdisjoint(plain.keys() - with_folded.keys())
     blobs = with_folded if folded else plain
@@ -81,7 +67,7 @@ def origins_of(net: Net, model: onnx.ModelProto, folded: bool | None) -> dict[st
 
 
 def compute_blobs(
-    model: onnx.ModelProto, origins: Mapping[str, Origin], arrays: Mapping[str, Array]
+    model: onnx.ModelProto, origins: Mapping[str, Counterpart], arrays: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Run the model with every blob as an output; its outputs are changed.
 

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from dongfeng._version import __version__
 from dongfeng.layers.layer import Array
 from dongfeng.net.feeds import shaped_like
+from dongfeng.net.fold import Counterpart
 from dongfeng.net.graph import Net
 from dongfeng.verification.compare import BlobComparison
-from dongfeng.verification.model_blobs import Origin, compute_blobs, copy_of, leave_out_inputs, origins_of
+from dongfeng.verification.model_blobs import compute_blobs, copy_of, leave_out_inputs, origins_of
 from dongfeng.verification.reference_blobs import input_arrays, interpreted_blobs, read_saved
 from dongfeng.verification.saved_blobs import SavedBlobs
 from dongfeng.verification.verdict import BlobError, Verdict, store_verdict
@@ -87,7 +88,7 @@ def verify(
 
 
 def _blob_errors(
-    comparison: BlobComparison, expected: Mapping[str, Array], origins: Mapping[str, Origin]
+    comparison: BlobComparison, expected: Mapping[str, Array], origins: Mapping[str, Counterpart]
 ) -> Iterator[BlobError]:
     """Compare the blobs that model and reference both have, in the net's order."""
     names = {origin.blob: (name, origin.layer) for name, origin in origins.items()}
