@@ -21,7 +21,7 @@ sampler with pruning; regularised evolution (Real et al. 2019; population 50, to
 under a latency drawn for each, one step of the order up or down as mutation); NSGA-II of pymoo (population 40, one gene
 per block, 0 for none, repaired to non-decreasing widths; constrained to the window). What lies outside the window, or
 was evaluated before, costs neither of the latter two anything. Their settings were the best of six and of three tried
-on other seeds. How much was pruned after 200 evaluations is the median of all
+on other seeds. The number pruned after 200 evaluations is the median of all
 seeds.
 """
 
@@ -64,16 +64,16 @@ class Accuracy:
                 return
 
     def sizes(self, widths: Array) -> Array:
-        """u_s of rows of widths, 0 for no block."""
+        """Return u_s of rows of widths, 0 for no block."""
         return np.log(((widths / 64) ** self.power).sum(axis=-1))
 
     def quality(self, sizes: Array) -> Array:
-        """Q of u (stages, ...)."""
+        """Return Q of u (stages, ...)."""
         parts = (v * np.exp(-self.rigidity * u) for v, u in zip(self.weights, sizes, strict=True))
         return -np.log(sum(parts)) / self.rigidity
 
     def of_all(self, found: Candidates) -> Array:
-        """Accuracies of candidates, (n,)."""
+        """Return the accuracies of candidates, (n,)."""
         pairs = zip(found.space.stages, found.rows, strict=True)
         return self._points(self.quality([self.sizes(stage.widths)[rows] for stage, rows in pairs]))
 
@@ -81,7 +81,7 @@ class Accuracy:
         return self.asymptote - np.exp(self.offset - self.slope * quality)
 
     def _calibrate(self) -> bool:
-        """Solve for b, k and p; False where no p fits."""
+        """Solve for b, k and p; return False where no p fits."""
         errors = np.log(self.asymptote - np.array(list(CALIBRATION.values())))
         low, high = 0.01, 3.0
         for _ in range(60):
@@ -97,7 +97,7 @@ class Accuracy:
 
 
 class Task:
-    """The candidates of the window, their true accuracies, and what a search gets to see of them."""
+    """The candidates of the window, their true accuracies, and those that a search sees."""
 
     def __init__(self, space: Space, steps: dict[Step, float], seed: int, noise: float, corner: str) -> None:
         self.space, self.steps, self.seed = space, steps, seed
@@ -111,24 +111,24 @@ class Task:
         self._number = {tuple(rows): number for number, rows in enumerate(self.found.rows.T.tolist())}
 
     def number(self, encoding: Encoding) -> int | None:
-        """The number of an encoding, None outside the window or the space."""
+        """Return the number of an encoding, None outside the window or the space."""
         if encoding not in self.space:
             return None
         rows = (stage.row(widths) for stage, widths in zip(self.space.stages, encoding, strict=True))
         return self._number.get(tuple(rows))
 
-    def told(self, encoding: Encoding) -> float:
-        """What a search gets to see of a candidate."""
+    def accuracy(self, encoding: Encoding) -> float:
+        """Return the accuracy that a search sees of a candidate, noise included."""
         number = self.number(encoding)
         assert number is not None
         return float(self.seen[number])
 
     def covered(self, numbers: Array) -> float:
-        """Hypervolume of some candidates by their true accuracies."""
+        """Return the hypervolume of some candidates by their true accuracies."""
         return hypervolume(self.found.latency_ms[numbers], self.truth[numbers], self.reference)
 
     def needed(self, evaluated: Iterator[int], cap: int) -> int:
-        """Evaluations until the hypervolume is close to the whole, at most `cap`."""
+        """Count the evaluations until the hypervolume is close to the whole, at most `cap`."""
         corner = np.array([self.reference[0]]), np.array([self.reference[1]])
         ms, best = corner
         for count, number in enumerate(evaluated, 1):
@@ -144,12 +144,12 @@ class Task:
 
 
 def random_search(task: Task, margin: float) -> Iterator[int]:
-    """Uniform, without pruning."""
+    """Evaluate candidates in random order, without pruning."""
     yield from np.random.default_rng(task.seed).permutation(len(task.truth)).tolist()
 
 
 def pruned_search(sampler: str) -> Callable[[Task, float], Iterator[int]]:
-    """Ours, with a sampler."""
+    """Return our search with a sampler, as a method."""
 
     def run(task: Task, margin: float) -> Iterator[int]:
         search = _ours(task, margin, sampler)
@@ -157,7 +157,7 @@ def pruned_search(sampler: str) -> Callable[[Task, float], Iterator[int]]:
             number = task.number(drawn[0])
             assert number is not None
             yield number
-            search.tell(drawn[0], task.told(drawn[0]))
+            search.tell(drawn[0], task.accuracy(drawn[0]))
 
     return run
 
@@ -167,7 +167,7 @@ def _ours(task: Task, margin: float, sampler: str) -> Search:
 
 
 def evolution(task: Task, margin: float, population: int = 50, tournament: int = 25) -> Iterator[int]:
-    """Regularised evolution: the oldest dies."""
+    """Evaluate by regularised evolution: the oldest dies."""
     rng = np.random.default_rng(task.seed)
     alive: deque[int] = deque()
     known: set[int] = set()
@@ -191,16 +191,16 @@ def evolution(task: Task, margin: float, population: int = 50, tournament: int =
 
 
 def mutated(encoding: Encoding, space: Space, rng: np.random.Generator) -> Encoding:
-    """A block dropped, doubled, widened or narrowed; widths made non-decreasing again."""
+    """Drop, double, widen or narrow a block, and make widths non-decreasing again."""
     stage = int(rng.integers(len(encoding)))
     widths, choices = list(encoding[stage]), list(space.widths[stage])
-    index, kind = int(rng.integers(len(widths))), rng.integers(4)
-    if kind == 0:
+    index, change = int(rng.integers(len(widths))), rng.integers(4)
+    if change == 0:
         del widths[index]
-    elif kind == 1:
+    elif change == 1:
         widths.insert(index, widths[index])
     else:
-        place = choices.index(widths[index]) + (1 if kind == 2 else -1)
+        place = choices.index(widths[index]) + (1 if change == 2 else -1)
         widths[index] = choices[min(max(place, 0), len(choices) - 1)]
         widths = [max(w, widths[index]) if i > index else min(w, widths[index]) for i, w in enumerate(widths)]
     changed = (*encoding[:stage], tuple(widths), *encoding[stage + 1 :])
@@ -208,7 +208,7 @@ def mutated(encoding: Encoding, space: Space, rng: np.random.Generator) -> Encod
 
 
 def nsga2(task: Task, margin: float, population: int = 40) -> Iterator[int]:
-    """NSGA-II of pymoo, by asking and telling."""
+    """Evaluate by NSGA-II of pymoo, through its ask and tell."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.evaluator import Evaluator
     from pymoo.core.problem import Problem
@@ -252,7 +252,7 @@ def nsga2(task: Task, margin: float, population: int = 40) -> Iterator[int]:
 
 
 def decoded(individual: Array, choices: Any, depths: Any) -> Encoding:
-    """Genes to an encoding: 0 is no block, the others are sorted, as widths must not decrease."""
+    """Decode genes: 0 is no block, the others are sorted, as widths must not decrease."""
     ordered = np.sort(individual[individual > 0])[::-1].tolist() or [1]
     encoding, start = [], 0
     counts = []
@@ -275,11 +275,11 @@ METHODS: dict[str, Callable[[Task, float], Iterator[int]]] = {
 
 
 def account(task: Task, margin: float, sampler: str) -> dict[str, int]:
-    """Evaluated and pruned when as many were evaluated as in the paper."""
+    """Count the evaluated and the pruned when as many are evaluated as in the paper."""
     search = _ours(task, margin, sampler)
     for _ in range(PAPER["evaluated"]):
         for encoding in search.ask():
-            search.tell(encoding, task.told(encoding))
+            search.tell(encoding, task.accuracy(encoding))
     result = search.result()
     return {"evaluated": len(result.evaluated), "pruned": result.pruned}
 

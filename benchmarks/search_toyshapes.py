@@ -1,11 +1,11 @@
-"""A search in which everything is real: latencies of this CPU, accuracies by training on drawn shapes.
+"""A search in which everything is real: latencies of this CPU, accuracies by training on synthetic shapes.
 
     python benchmarks/search_toyshapes.py RUN [--candidates N] [--steps N] [--workers N] [--kill-after N] [--json]
 
 The space holds narrow backbones for 64x64 pixels. Its blocks are measured through ONNX Runtime on one thread, and every
 candidate is trained on one. The search runs in a process of its own, is killed (SIGKILL) after some candidates, and
 started again. Then the order of accuracies is checked: among all pairs of trained candidates of which one precedes the
-other, how often is the smaller one more accurate? Pruning rests on that being rare. RUN keeps everything, pictures
+other, how often is the smaller one more accurate? Pruning rests on that being rare. RUN keeps everything, plots
 included; called again, it goes on.
 """
 
@@ -44,7 +44,7 @@ MOST_MEASURED = 5  # nets of the boundary
 
 
 def main() -> int:
-    """Search, be killed, search on, and tell."""
+    """Search, be killed, search on, and report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--candidates", type=int, default=48, metavar="N", help="to train (default: %(default)s)")
@@ -65,7 +65,7 @@ def main() -> int:
     killed_at = run_killed_once(args)
     write_report(args.run)
     run = read_run(args.run)
-    report = told(run, args, profile) | {"killed_after": killed_at}
+    report = report_of(run, args, profile) | {"killed_after": killed_at}
     (args.run / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if args.json:
         print(json.dumps(report, indent=2))
@@ -75,12 +75,12 @@ def main() -> int:
 
 
 def space() -> Space:
-    """721 backbones."""
+    """Return the space, 721 backbones."""
     return Space.backbone(WIDTHS, DEPTHS, size_hw=SIZE_HW, classes=CLASSES, stem=STEM)
 
 
 def measured(args: argparse.Namespace) -> DeviceProfile:
-    """What the blocks of the space take here; measured by the first call."""
+    """Return the profile of this machine, measured by the first call."""
     args.run.mkdir(parents=True, exist_ok=True)
     file = args.run / "device.json"
     if not file.exists():
@@ -89,13 +89,13 @@ def measured(args: argparse.Namespace) -> DeviceProfile:
 
 
 def say(done: int, total: int) -> None:
-    """A line now and then."""
+    """Print the progress of a measurement now and then."""
     if done % 25 == 0 or done == total:
         print(f"measured {done} of {total}", file=sys.stderr, flush=True)
 
 
 def run_search(args: argparse.Namespace, profile: DeviceProfile) -> None:
-    """The search, or what is left of it."""
+    """Search, or finish a search that was killed."""
     everything = Search(space(), latency=profile, window_ms=(0, 1e9)).candidates.latency_ms
     least, most = (round(float(value), 4) for value in np.quantile(everything, QUANTILES))
     evaluate = training_evaluator(
@@ -116,7 +116,7 @@ def run_search(args: argparse.Namespace, profile: DeviceProfile) -> None:
 
 
 def run_killed_once(args: argparse.Namespace) -> int | None:
-    """SearchRun the search in another process; how many candidates the log held when it was killed, if it was."""
+    """Search in another process, killed once; return the number of logged candidates by then, None if it was not."""
     command = [sys.executable, __file__, *sys.argv[1:], "--child"]
     killed_at = None
     if args.kill_after > 0 and trained(args.run) < args.kill_after:
@@ -133,13 +133,13 @@ def run_killed_once(args: argparse.Namespace) -> int | None:
 
 
 def trained(folder: Path) -> int:
-    """Candidates in the log."""
+    """Count the candidates in the log."""
     log = folder / "candidates.jsonl"
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
-def told(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> dict[str, Any]:
-    """All figures."""
+def report_of(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> dict[str, Any]:
+    """Return all figures of the report."""
     known = [record for record in run.records if math.isfinite(record.accuracy)]
     last = run.progress[-1]
     front = run.front
@@ -171,7 +171,7 @@ def told(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) -> di
 
 
 def violations(records: Sequence[EvaluationRecord], margin: float) -> dict[str, Any]:
-    """How often the smaller one of two comparable candidates is more accurate, and by how much."""
+    """Count how often the smaller one of two comparable candidates is more accurate, and by how much."""
     gaps = [
         smaller.accuracy - larger.accuracy
         for smaller, larger in itertools.permutations(records, 2)

@@ -139,15 +139,15 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Evaluate:
     from dongfeng.search.evaluators.training import DECODER
     from dongfeng.training.settings import check_installed
 
-    kind, colon, where = args.evaluator.partition(":")
+    name, colon, where = args.evaluator.partition(":")
     settings = _training_settings(args)
-    if kind in TRAININGS:
+    if name in TRAININGS:
         if args.workers != RAY:  # its workers train, and are other machines
             check_installed()
         return training_evaluator(space, args.evaluator, seed=args.seed, decoder=args.decoder or DECODER, **settings)
     if settings or args.decoder is not None:
         raise DongfengError(f"--steps, --size, --decoder, --recipe, --set: are for training, not for {args.evaluator}")
-    if kind == "table" and where:
+    if name == "table" and where:
         return TableEvaluator(where)
     if not colon or not where:
         expected = "toyshapes, toytown, imagenet:ROOT, cityscapes:ROOT, table:FILE or module:function"

@@ -19,6 +19,7 @@ from dongfeng.errors import SearchError
 from dongfeng.search.candidates import candidates
 from dongfeng.search.config import SAMPLERS, SearchConfig, check_settings
 from dongfeng.search.latency import LatencySource, latency_model
+from dongfeng.search.outcome import accuracy_number
 from dongfeng.search.pruning import OpenCandidates
 from dongfeng.search.result import Candidate, Result
 from dongfeng.search.samplers import Known, Sampler
@@ -104,10 +105,7 @@ class Search:
             SearchError: the encoding does not wait for its accuracy; or the accuracy is not a number.
         """
         number = self._waiting(encoding)
-        try:
-            accuracy = float(accuracy)
-        except (TypeError, ValueError):
-            raise SearchError(f"accuracy of {encoding}: expected a number, got {accuracy!r}") from None
+        accuracy = accuracy_number(accuracy, encoding)
         del self._pending[encoding]
         accuracy = accuracy if math.isfinite(accuracy) else math.nan
         candidate = Candidate(encoding, float(self.candidates.latency_ms[number]), accuracy)

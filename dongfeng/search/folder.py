@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 
 from dongfeng.errors import SearchError
 from dongfeng.search.config import SearchConfig
@@ -46,9 +45,7 @@ class SearchFolder:
         self._lock.enter_context(alone_in(self.folder, busy))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._lock.close()
 
     def open(self, config: SearchConfig) -> list[EvaluationRecord]:

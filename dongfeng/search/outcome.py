@@ -71,7 +71,7 @@ def outcomes(evaluate: AnyEvaluator, encodings: Sequence[Encoding]) -> Iterator[
         since = time.perf_counter()
         for index, accuracy in enumerate(evaluate.evaluate(encodings)):
             now = time.perf_counter()
-            yield index, Outcome(_number(accuracy, encodings[index]), now - since, worker_name())
+            yield index, Outcome(accuracy_number(accuracy, encodings[index]), now - since, worker_name())
             since = now
     else:
         for index, encoding in enumerate(encodings):
@@ -101,7 +101,7 @@ def evaluated(evaluate: Evaluate, encoding: Encoding) -> Outcome:
         SearchError: the accuracy is not a number.
     """
     begin = time.perf_counter()
-    accuracy = _number(evaluate(encoding), encoding)
+    accuracy = accuracy_number(evaluate(encoding), encoding)
     return Outcome(accuracy, time.perf_counter() - begin, worker_name())
 
 
@@ -127,9 +127,14 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _number(accuracy: object, encoding: Encoding) -> float:
+def accuracy_number(accuracy: object, encoding: Encoding) -> float:
+    """Return an accuracy as a float.
+
+    Raises:
+        SearchError: it is not a number.
+    """
     try:
         return float(accuracy)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         text = encoding_text(encoding)
-        raise SearchError(f"accuracy of {text}: expected a number, the evaluator gave {accuracy!r}") from None
+        raise SearchError(f"accuracy of {text}: expected a number, got {accuracy!r}") from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from dongfeng.errors import SearchError
 from dongfeng.search.outcome import Outcome
 from dongfeng.search.result import Candidate
 from dongfeng.search.space import Encoding
+from dongfeng.support.json_dataclass import read_as
 from dongfeng.support.strict_json import JsonFormat, Node
 
 LOG_JSON = JsonFormat(SearchError, "delete the line")
@@ -22,6 +23,10 @@ class PruningProgress(NamedTuple):
     evaluated: int
     pruned: int
     remaining: int
+
+
+def _accuracy(node: Node) -> float:
+    return math.nan if node.is_null else node.number()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class EvaluationRecord:
     number: int
     encoding: Encoding
     latency_ms: float
-    accuracy: float
+    accuracy: Annotated[float, _accuracy]
     seconds: float
     seed: int | None
     worker: str
@@ -57,24 +62,12 @@ class EvaluationRecord:
         """
         if not isinstance(line.value, dict) or line.value.keys() != {field.name for field in fields(cls)}:
             line.fail("is no candidate of a search")
-        row = line.members()
-        return cls(
-            number=row["number"].positive_integer(),
-            encoding=tuple(
-                tuple(each.positive_integer() for each in stage.items()) for stage in row["encoding"].items()
-            ),
-            latency_ms=row["latency_ms"].number(),
-            accuracy=math.nan if row["accuracy"].is_null else row["accuracy"].number(),
-            seconds=row["seconds"].number(),
-            seed=None if row["seed"].is_null else row["seed"].integer(),
-            worker=row["worker"].text(),
-            ended=row["ended"].text(),
-        )
+        return read_as(cls, line)
 
     def to_json(self) -> dict[str, object]:
         """Return the line as a JSON object."""
         accuracy = self.accuracy if math.isfinite(self.accuracy) else None
-        return asdict(self) | {"accuracy": accuracy, "seconds": round(self.seconds, 3)}
+        return {**asdict(self), "accuracy": accuracy, "seconds": round(self.seconds, 3)}
 
     @property
     def candidate(self) -> Candidate:

@@ -11,19 +11,18 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from types import TracebackType
 
 from dongfeng.errors import SearchError
-from dongfeng.search.describe import Facts, describe
-from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order, seed_of
+from dongfeng.search.evaluators.parallel import ParallelEvaluator
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated
 from dongfeng.search.space import Encoding
 
 
-class ProcessEvaluator:
+class ProcessEvaluator(ParallelEvaluator):
     """Evaluates candidates in worker processes, several at once.
 
-    Accuracies come in the order of the encodings, so that a search does not depend on who is done first. A candidate
-    whose process was killed is evaluated again by another. Processes end with their parent, however that ends.
+    A candidate whose process was killed is evaluated again by another. Processes end with their parent, however that
+    ends.
 
     A script that uses it needs `if __name__ == "__main__":`, as the workers import it.
 
@@ -40,7 +39,8 @@ class ProcessEvaluator:
     def __init__(self, evaluate: Evaluate, workers: int, *, retries: int = 3) -> None:
         if workers < 1:
             raise SearchError(f"workers: expected a whole number of at least 1, got {workers}")
-        self._evaluate, self._workers, self._retries = evaluate, workers, retries
+        super().__init__(evaluate)
+        self._workers, self._retries = workers, retries
         try:
             pickle.dumps(evaluate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -49,10 +49,6 @@ class ProcessEvaluator:
             ) from error
         self._pool: ProcessPoolExecutor | None = None
         self._lifeline: Connection | None = None
-
-    def evaluate(self, encodings: Sequence[Encoding]) -> Iterator[float]:
-        """Yield the accuracy of each encoding, in order."""
-        return in_order((index, outcome.accuracy) for index, outcome in self.outcomes(encodings))
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
         """Yield the position and outcome of each encoding, in the order in which the evaluations end.
@@ -107,20 +103,10 @@ class ProcessEvaluator:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._lifeline = None
 
-    def describe(self) -> Facts:
-        """Describe the evaluator; the number of processes changes no accuracy."""
-        return describe(self._evaluate)
-
-    def seed_of(self, encoding: Encoding) -> int | None:
-        """Return the seed of a candidate, where there is one."""
-        return seed_of(self._evaluate, encoding)
-
     def __enter__(self) -> ProcessEvaluator:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
 

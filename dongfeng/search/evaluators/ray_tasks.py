@@ -7,19 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dongfeng.errors import BackendUnavailable, SearchError
-from dongfeng.search.describe import Facts, describe
 from dongfeng.search.encoding_text import encoding_text
-from dongfeng.search.outcome import Evaluate, Outcome, evaluated, in_order, seed_of
+from dongfeng.search.evaluators.parallel import ParallelEvaluator
+from dongfeng.search.outcome import Evaluate, Outcome, evaluated
 from dongfeng.search.space import Encoding
 from dongfeng.support.exceptions import first_line
 
 
-class RayEvaluator:
+class RayEvaluator(ParallelEvaluator):
     """Evaluates each candidate as a Ray task, several at once.
 
-    Accuracies come in the order of the encodings, so that a search does not depend on who is done first. Where Ray was
-    not initialised yet, the cluster that `address` or `RAY_ADDRESS` names or that runs on this machine is joined;
-    where there is none, one is started on this machine alone.
+    Where Ray was not initialised yet, the cluster that `address` or `RAY_ADDRESS` names or that runs on this machine is
+    joined; where there is none, one is started on this machine alone.
 
     Args:
         evaluate: Callable that returns the accuracy of an encoding. Workers must be able to import its modules.
@@ -40,7 +39,8 @@ class RayEvaluator:
         retries: int = 3,
         address: str | None = None,
     ) -> None:
-        self._evaluate, self._address = evaluate, address
+        super().__init__(evaluate)
+        self._address = address
         self._options = {
             "num_cpus": num_cpus,
             "num_gpus": num_gpus,
@@ -48,10 +48,6 @@ class RayEvaluator:
             "max_retries": retries,
         }
         self._sent: Any = None  # the evaluator in Ray's object store
-
-    def evaluate(self, encodings: Sequence[Encoding]) -> Iterator[float]:
-        """Yield the accuracy of each encoding, in order."""
-        return in_order((index, outcome.accuracy) for index, outcome in self.outcomes(encodings))
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
         """Yield the position and outcome of each encoding, in the order in which the evaluations end.
@@ -73,14 +69,6 @@ class RayEvaluator:
         finally:
             for reference in waiting:
                 ray.cancel(reference, force=True)
-
-    def describe(self) -> Facts:
-        """Describe the evaluator; the place where it runs changes no accuracy."""
-        return describe(self._evaluate)
-
-    def seed_of(self, encoding: Encoding) -> int | None:
-        """Return the seed of a candidate, where there is one."""
-        return seed_of(self._evaluate, encoding)
 
 
 def _started(address: str | None) -> Any:

@@ -112,9 +112,9 @@ class TrainingEvaluator:
 
     def describe(self) -> Facts:
         """Describe net, data and settings; a folder of data by its name, as it may lie elsewhere on another machine."""
-        kind, _, where = self.config.data.partition(":")
+        dataset, _, where = self.config.data.partition(":")
         config = {name: value for name, value in self.config.as_dict().items() if name not in _LEFT_OUT}
-        config["data"] = f"{kind}:{Path(where).name}" if where else kind
+        config["data"] = f"{dataset}:{Path(where).name}" if where else dataset
         return {"kind": "training", "net": describe(self._builder), "size_hw": list(self._size_hw), **config}
 
 
@@ -135,15 +135,15 @@ def training_evaluator(
     """
     from dongfeng.training import DATA_SETS, TrainConfig
 
-    kind, _, where = data.partition(":")
-    if kind not in DATA_SETS:
+    dataset, _, where = data.partition(":")
+    if dataset not in DATA_SETS:
         raise DongfengError(f'data is "{data}"; expected {", ".join(DATA_SETS.values())}')
-    usual = {"data": data, "seed": seed, **DEFAULTS[kind]}
+    usual = {"data": data, "seed": seed, **DEFAULTS[dataset]}
     if where:
         usual["data"] = data
     config = TrainConfig().updated({**usual, **settings}, source="evaluator")
     builder = space.builder
-    if kind in ("toytown", "cityscapes") and isinstance(builder, partial) and builder.func is backbone_net:
+    if dataset in ("toytown", "cityscapes") and isinstance(builder, partial) and builder.func is backbone_net:
         block, stem = builder.keywords.get("block", "basic"), builder.keywords.get("stem", STEM)
         builder = partial(segmenting_net, decoder=tuple(decoder), block=block, stem=tuple(stem))
     return TrainingEvaluator(builder, config)
