@@ -10,6 +10,7 @@ from pathlib import Path
 from dongfeng.devices.profile import DeviceProfile
 from dongfeng.devices.profile_json import parse_profile, read_profile
 from dongfeng.errors import DeviceError
+from dongfeng.zoo.manifest import canonical
 
 
 def list_devices() -> list[str]:
@@ -36,15 +37,11 @@ def load_profile(name_or_path: str | PathLike[str]) -> DeviceProfile:
     text = str(name_or_path)
     if not isinstance(name_or_path, str) or text.endswith(".json") or Path(text).name != text:
         return read_profile(Path(name_or_path))
-    known = {_canonical(name): name for name in list_devices()}
-    found = known.get(_canonical(text))
+    known = {canonical(name): name for name in list_devices()}
+    found = known.get(canonical(text))
     if found is None:
-        close = difflib.get_close_matches(_canonical(text), known, n=1)
+        close = difflib.get_close_matches(canonical(text), known, n=1)
         hint = f', did you mean "{known[close[0]]}"?' if close else ""
         raise DeviceError(f'no device is called "{text}"{hint}; there are {", ".join(known.values())}, or give a .json')
     resource = files("dongfeng.devices") / "profiles" / f"{found}.json"
     return parse_profile(resource.read_text(encoding="utf-8"), filename=f"{found}.json")
-
-
-def _canonical(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")

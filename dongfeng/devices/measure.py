@@ -18,8 +18,7 @@ from dongfeng.devices.journal import Journal, Sample
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.predict import kernels_latency_ms
 from dongfeng.devices.probe_nets import can_probe
-from dongfeng.devices.profile import DeviceProfile, averaged, with_fitted_roofline
-from dongfeng.devices.roofline import Roofline
+from dongfeng.devices.profile import DeviceProfile, averaged, fitted_roofline
 from dongfeng.devices.stopwatch import Stopwatch, machine
 from dongfeng.errors import DeviceError
 from dongfeng.net.graph import Net
@@ -99,6 +98,7 @@ def _net_key(net: Net) -> str:
 
 
 def _profile(name: str, stopwatch: Stopwatch, kept: Journal, kernels: list[Kernel], nets: list[Net]) -> DeviceProfile:
+    measured = averaged((kernel, ms) for kernel in kernels for ms in kept.usual_ms(_key(_shape_of(kernel))))
     profile = DeviceProfile(
         name=name,
         device=machine(),
@@ -107,11 +107,11 @@ def _profile(name: str, stopwatch: Stopwatch, kept: Journal, kernels: list[Kerne
         precision=stopwatch.precision,
         fusion="fused",
         source="measured here by dongfeng",
-        roofline=Roofline(1.0, 1.0),
-        kernels=averaged((kernel, ms) for kernel in kernels for ms in kept.usual_ms(_key(_shape_of(kernel)))),
+        roofline=fitted_roofline(measured, stopwatch.precision, profile=name),
+        kernels=measured,
         threads=stopwatch.threads,
     )
-    return _with_gap(with_fitted_roofline(profile), {net: kept.usual_ms(_net_key(net)) for net in nets})
+    return _with_gap(profile, {net: kept.usual_ms(_net_key(net)) for net in nets})
 
 
 def _with_gap(profile: DeviceProfile, whole_ms: Mapping[Net, list[float]]) -> DeviceProfile:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -90,15 +90,19 @@ def _row(kernel: Kernel, values: list[float]) -> MeasuredKernel:
     return MeasuredKernel(kernel, round(mean, 7), len(values), round(variance**0.5 / mean, 4))
 
 
-def with_fitted_roofline(profile: DeviceProfile) -> DeviceProfile:
-    """Replace the roofline of a profile by the one that fits its table.
+def fitted_roofline(kernels: Sequence[MeasuredKernel], precision: str, *, profile: str) -> Roofline:
+    """Fit a roofline to measured kernels.
+
+    Args:
+        kernels: The table of a profile.
+        precision: What was computed in.
+        profile: Name of the profile, for the message.
 
     Raises:
         DeviceError: the table has no kernel that takes any time.
     """
-    rows = [row for row in profile.kernels if row.ms > 0]
+    rows = [row for row in kernels if row.ms > 0]
     if not rows:
-        raise DeviceError(f"profile {profile.name}: no measured kernel takes any time; measure again")
-    width = BYTES_PER_VALUE[profile.precision]
-    fitted = fit_to_kernels([row.kernel for row in rows], [row.ms for row in rows], bytes_per_value=width)
-    return replace(profile, roofline=fitted)
+        raise DeviceError(f"profile {profile}: no measured kernel takes any time; measure again")
+    width = BYTES_PER_VALUE[precision]
+    return fit_to_kernels([row.kernel for row in rows], [row.ms for row in rows], bytes_per_value=width)

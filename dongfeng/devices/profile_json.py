@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 from dongfeng.devices.fusion import FUSIONS
 from dongfeng.devices.kernel import Kernel
-from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredKernel, with_fitted_roofline
+from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, MeasuredKernel, fitted_roofline
 from dongfeng.devices.published import PublishedPoint
 from dongfeng.devices.roofline import Roofline
 from dongfeng.errors import DeviceError
@@ -18,6 +18,7 @@ from dongfeng.support.files import replacing
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.strict_json import JsonFormat, Node
 
+T = TypeVar("T")
 FORMAT = "dongfeng.device/1"
 _REQUIRED = ("format", "name", "device", "runtime", "runtime_version", "precision", "fusion", "source")
 _OPTIONAL = ("gap_us", "sum_error", "threads", "roofline", "units", "published")
@@ -102,30 +103,31 @@ def _without_none(row: Mapping[str, Any]) -> dict[str, Any]:
 def _profile(root: Node) -> DeviceProfile:
     fields = root.fields(_REQUIRED, _OPTIONAL)
     fields["format"].choice([FORMAT])
-    precision = fields["precision"].choice(list(BYTES_PER_VALUE))
+    name, precision = fields["name"].text(), fields["precision"].choice(list(BYTES_PER_VALUE))
     kernels = tuple(_row(node) for node in fields["units"].items()) if "units" in fields else ()
     _refuse_twins(root, kernels)
-    roofline = fields.get("roofline")
-    is_given = roofline is not None and not roofline.is_null
-    if not is_given and not kernels:
+    if ("roofline" not in fields or fields["roofline"].is_null) and not kernels:
         root.fail('expected measured "units", a "roofline", or both')
-    fusion = fields["fusion"].choice(FUSIONS)
-    profile = DeviceProfile(
-        name=fields["name"].text(),
+    return DeviceProfile(
+        name=name,
         device=fields["device"].text(),
         runtime=fields["runtime"].text(),
         runtime_version=None if fields["runtime_version"].is_null else fields["runtime_version"].text(),
         precision=precision,
-        fusion="layers" if fusion == "layers" else "fused",
+        fusion="layers" if fields["fusion"].choice(FUSIONS) == "layers" else "fused",
         source=fields["source"].text(),
-        roofline=_roofline(roofline) if roofline is not None and is_given else Roofline(1.0, 1.0),
+        roofline=_optional(fields.get("roofline"), _roofline) or fitted_roofline(kernels, precision, profile=name),
         gap_us=_at_least_zero(fields["gap_us"]) if "gap_us" in fields else 0.0,
         sum_error=_at_least_zero(fields["sum_error"]) if "sum_error" in fields else 0.0,
         kernels=kernels,
         published=tuple(_point(node) for node in fields["published"].items()) if "published" in fields else (),
-        threads=None if "threads" not in fields or fields["threads"].is_null else _count(fields["threads"]),
+        threads=_optional(fields.get("threads"), _count),
     )
-    return profile if is_given else with_fitted_roofline(profile)
+
+
+def _optional(node: Node | None, read: Callable[[Node], T]) -> T | None:
+    """Read a value that may be missing or null."""
+    return None if node is None or node.is_null else read(node)
 
 
 def _row(node: Node) -> MeasuredKernel:
@@ -161,7 +163,6 @@ def _refuse_twins(root: Node, rows: tuple[MeasuredKernel, ...]) -> None:
 def _roofline(node: Node) -> Roofline:
     fields = node.fields(("tflops", "gb_per_s"), ("unit_us", "deconv_traffic", "bytes_per_value", "fitted_to", "error"))
     fitted_to = fields["fitted_to"].choice(("units", "networks")) if "fitted_to" in fields else "units"
-    error = fields.get("error")
     return Roofline(
         tflops=_positive(fields["tflops"]),
         gb_per_s=_positive(fields["gb_per_s"]),
@@ -169,7 +170,7 @@ def _roofline(node: Node) -> Roofline:
         deconv_traffic=_positive(fields["deconv_traffic"]) if "deconv_traffic" in fields else 1.0,
         bytes_per_value=_count(fields["bytes_per_value"]) if "bytes_per_value" in fields else 4,
         fitted_to="networks" if fitted_to == "networks" else "kernels",
-        error=None if error is None or error.is_null else _at_least_zero(error),
+        error=_optional(fields.get("error"), _at_least_zero),
     )
 
 

@@ -1,4 +1,4 @@
-"""The profiles that ship, made from the published tables."""
+"""The device profiles that ship, built from the published tables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import MappingProxyType
 
 from dongfeng.devices.fusion import kernels_of
 from dongfeng.devices.predict import predict
-from dongfeng.devices.profile import DeviceProfile, averaged, with_fitted_roofline
+from dongfeng.devices.profile import DeviceProfile, MeasuredKernel, averaged, fitted_roofline
 from dongfeng.devices.published import PublishedPoint, timed_net
 from dongfeng.devices.roofline import Roofline, fit_to_networks, rounded
 from dongfeng.errors import DeviceError
 from dongfeng.tools.published_logs import Log, read_csv, read_logs
 
-# NVIDIA's data sheet: what no fit may exceed. The TX2's GPU computes fp16 at twice the rate of fp32, and no int8.
+# Upper bounds of a fit, from NVIDIA's data sheet. The TX2's GPU computes fp16 at twice the rate of fp32, and no int8.
 TX2_PEAK: Mapping[str, float] = MappingProxyType({"tflops": 1.33, "gb_per_s": 59.7})
 _SNAPDRAGON_GB_PER_S = 29.9  # its maker's data sheet: four 16-bit channels of LPDDR4X at 1866 MHz
 
@@ -29,13 +29,14 @@ _WHOLE = (1024, 2048)
 
 
 def build_gtx1080ti(folder: Path, models: Callable[[str], bool] = lambda model: True) -> DeviceProfile:
-    """The profile from the logs of those models (zoo names); all published points are in it either way."""
+    """Build the profile from the logs of those models (zoo names); all published points are in it either way."""
     logs = [log for log in read_logs(folder, "trt_1080ti", "fused") if models(log.key.model)]
+    kernels = _kernels(logs, "gtx1080ti")
     points = [
         *_segmentation_points(folder, "fps_1080ti_trt304_1024x2048", _WHOLE, _TABLE3),
         *_segmentation_points(folder, "fps_1080ti_trt304_1024x1024", (1024, 1024), _README),
     ]
-    base = DeviceProfile(
+    return DeviceProfile(
         name="gtx1080ti",
         device="GTX 1080 Ti",
         runtime="TensorRT",
@@ -43,16 +44,18 @@ def build_gtx1080ti(folder: Path, models: Callable[[str], bool] = lambda model: 
         precision="fp32",  # half2 was asked for, which this GPU does not have
         fusion="fused",
         source=_source(logs, "TensorRT's per-layer profiler"),
-        roofline=Roofline(1.0, 1.0),
+        roofline=fitted_roofline(kernels, "fp32", profile="gtx1080ti"),
+        gap_us=_gap_us(logs),
+        kernels=kernels,
         published=tuple(points),
     )
-    return _from_logs(base, logs)
 
 
 def build_titanx(folder: Path, models: Callable[[str], bool] = lambda model: True) -> DeviceProfile:
-    """The profile from the logs of those models (zoo names); all published points are in it either way."""
+    """Build the profile from the logs of those models (zoo names); all published points are in it either way."""
     logs = [log for log in read_logs(folder, "caffe_titanx", "layers") if models(log.key.model)]
-    base = DeviceProfile(
+    kernels = _kernels(logs, "titanx")
+    return DeviceProfile(
         name="titanx",
         device="Titan X",
         runtime="Caffe",
@@ -60,14 +63,15 @@ def build_titanx(folder: Path, models: Callable[[str], bool] = lambda model: Tru
         precision="fp32",
         fusion="layers",
         source=_source(logs, "caffe time, averages of 100 iterations"),
-        roofline=Roofline(1.0, 1.0),
+        roofline=fitted_roofline(kernels, "fp32", profile="titanx"),
+        gap_us=_gap_us(logs),
+        kernels=kernels,
         published=tuple(_segmentation_points(folder, "fps_titanx_caffe_1024x2048", _WHOLE, _TABLE3)),
     )
-    return _from_logs(base, logs)
 
 
 def build_tx2(folder: Path) -> DeviceProfile:
-    """The profile fitted to the eight published latencies of our networks; ResNets are listed, not fitted to."""
+    """Build the profile fitted to the eight published latencies of our networks; ResNets are listed, not fitted to."""
     points = tx2_points(folder)
     base = DeviceProfile(
         name="tx2",
@@ -87,7 +91,7 @@ def build_tx2(folder: Path) -> DeviceProfile:
 
 
 def tx2_points(folder: Path) -> list[PublishedPoint]:
-    """Every published latency of the TX2."""
+    """List every published latency of the TX2."""
     backbones = [
         PublishedPoint(model, (224, 224), float(row["tx2_latency_ms_224_bs1"]), _README, fitted="ResNet" not in name)
         for row in read_csv(folder / "readme_backbones_tx2.csv")
@@ -107,14 +111,14 @@ def tx2_points(folder: Path) -> list[PublishedPoint]:
 
 
 def fit_tx2(points: Iterable[PublishedPoint]) -> Roofline:
-    """The roofline nearest to those of the points that are marked as fitted."""
+    """Fit a roofline to the points that are marked as fitted."""
     fitted = [point for point in points if point.fitted]
     networks = [kernels_of(timed_net(point.model, point.computed_hw or point.size_hw)) for point in fitted]
     return fit_to_networks(networks, [point.ms for point in fitted], bytes_per_value=2, at_most=dict(TX2_PEAK))
 
 
 def tx2_left_out(profile: DeviceProfile) -> list[tuple[PublishedPoint, float]]:
-    """Each fitted point, and the milliseconds that a fit without it predicts."""
+    """Return each fitted point, and the milliseconds that a fit without it predicts."""
     fitted = [point for point in profile.published if point.fitted]
     found = []
     for point in fitted:
@@ -125,7 +129,7 @@ def tx2_left_out(profile: DeviceProfile) -> list[tuple[PublishedPoint, float]]:
 
 
 def build_snapdragon845(folder: Path) -> DeviceProfile:
-    """One published point, which one rate makes come true: an order of magnitude for other nets, without an error."""
+    """Build a profile from one published point: one rate meets it, and gives other nets an order of magnitude."""
     point = PublishedPoint("pl1a_seg", (384, 640), _ms(52.0), _README, fps=52.0, fitted=True)
     kernels = kernels_of(timed_net(point.model, point.size_hw))
     low, high = 1e-4, 1e2
@@ -152,13 +156,16 @@ BUILDERS: Mapping[str, Callable[[Path], DeviceProfile]] = MappingProxyType(
 )
 
 
-def _from_logs(base: DeviceProfile, logs: Sequence[Log]) -> DeviceProfile:
+def _kernels(logs: Sequence[Log], profile: str) -> tuple[MeasuredKernel, ...]:
     if not logs:
-        raise DeviceError(f"{base.name}: no log is of the models asked for; ask for others")
-    samples = averaged(sample for log in logs for sample in log.samples)
-    # What the runtime gives as the whole is more than its layers; the rest goes by their number.
-    gap_us = 1e3 * statistics.median((log.total_ms - log.layers_ms) / len(log.samples) for log in logs)
-    return with_fitted_roofline(replace(base, kernels=samples, gap_us=round(max(gap_us, 0.0), 3)))
+        raise DeviceError(f"{profile}: no log is of the models asked for; ask for others")
+    return averaged(sample for log in logs for sample in log.samples)
+
+
+def _gap_us(logs: Sequence[Log]) -> float:
+    """Return what the runtime's total exceeds its layers by, per kernel, in microseconds."""
+    gap_ms = statistics.median((log.total_ms - log.layers_ms) / len(log.samples) for log in logs)
+    return round(max(1e3 * gap_ms, 0.0), 3)
 
 
 def _source(logs: Sequence[Log], how: str) -> str:
