@@ -1,4 +1,4 @@
-"""Argument types and arguments that several commands share."""
+"""Types and definitions of arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-
 NETWORK_HELP = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
 WEIGHTS_HELP = "a .caffemodel or ncnn's .bin; or random or random:SEED"
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help that keeps the line breaks of the examples."""
+    """Formatter of help that keeps the line breaks of the examples."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
 
 
 def add_command(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """A command's parser; its one-line summary serves the list of commands and its own help."""
+    """Add a command's parser; its one-line summary serves the list of commands and its own help."""
     description = f"{summary[0].upper()}{summary[1:]}."
     return commands.add_parser(
         name, help=summary, description=description, epilog=epilog, formatter_class=Formatter, allow_abbrev=False
@@ -30,7 +29,7 @@ def add_command(commands: Commands, name: str, summary: str, epilog: str) -> arg
 
 
 def size_hw(text: str) -> tuple[int, int]:
-    """Height and width in pixels from "HEIGHTxWIDTH".
+    """Parse height and width in pixels from "HEIGHTxWIDTH".
 
     Example:
         >>> size_hw("512x1024")
@@ -43,24 +42,24 @@ def size_hw(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """Parse a whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`."""
+    """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON, numbers with their unit in the key")
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
-    """`--size`."""
+    """Add `--size`."""
     parser.add_argument("--size", type=size_hw, metavar="HxW", help="input height x width in pixels")
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """`--weights`."""
+    """Add `--weights`."""
     parser.add_argument(
         "--weights",
         metavar="W",
@@ -69,14 +68,14 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def add_given_weights(parser: argparse.ArgumentParser) -> None:
-    """`WEIGHTS` behind `NET`, or the same as `--weights`."""
+    """Add `WEIGHTS` behind `NET`, or the same as `--weights`."""
     given = parser.add_mutually_exclusive_group()
     given.add_argument("weights_file", nargs="?", metavar="WEIGHTS", help=WEIGHTS_HELP)
     given.add_argument("--weights", metavar="W", help="the same, as an option (default: a zoo name's released file)")
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
-    """How a model is run: `--backend`, `--precision`, `--calibration`, `--device`, `--threads`."""
+    """Add `--backend`, `--precision`, `--calibration`, `--device` and `--threads`, which say how a model runs."""
     parser.add_argument(
         "--backend", default="auto", metavar="NAME", help="auto, onnxruntime, openvino or ncnn (default: auto)"
     )
@@ -91,12 +90,12 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shard(parser: argparse.ArgumentParser) -> None:
-    """`--shard`."""
+    """Add `--shard`."""
     parser.add_argument("--shard", type=shard, metavar="I/N", help="only every N-th image, from the I-th on")
 
 
 def shard(text: str) -> tuple[int, int]:
-    """Part and number of parts, from "I/N" with I from 1 to N.
+    """Parse part and number of parts from "I/N" with I from 1 to N.
 
     Example:
         >>> shard("2/4")
@@ -109,7 +108,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """A setting and its value, as JSON where it is such, from "lr=0.1"."""
+    """Parse a setting and its value, which is JSON or a text, from "lr=0.1"."""
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as lr=0.01, got {text!r}")

@@ -65,7 +65,7 @@ FAILED, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Build the parser of the whole command line."""
     root = argparse.ArgumentParser(
         prog="dongfeng",
         description="Run, convert and cost the Dongfeng networks, and other Caffe networks, without Caffe.",
@@ -78,22 +78,22 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="COMMAND", required=True)
     for module in COMMANDS:
         command = module.add_parser(commands)
-        # Where it was not given here, the value given before the command's name stands.
+        # Without a value here, that given before the command's name stands.
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.set_defaults(run=module.run)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `run_program` says how."""
+    """Run one command; see `run_program`."""
     return run_program(parser(), argv)
 
 
 def run_program(root: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Parse a command line and run what it asks for.
+    """Parse a command line and run its command.
 
     Args:
-        root: Its result has `run`, which takes the result and returns an exit status, and `debug`.
+        root: Parser, whose result has `debug`, and `run`, which takes the result and returns an exit status.
         argv: Arguments without the program's name; None takes the process's own.
 
     Returns:

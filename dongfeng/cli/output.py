@@ -6,26 +6,27 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import StringIO
 from typing import Any, TextIO
 
 from dongfeng.errors import DongfengWarning
 from dongfeng.support.json_layout import json_text
-from dongfeng.support.progress import show_progress
+from dongfeng.support.progress import Progress, show_progress
 
-# Far wider than any table: a cell that a program reads is never wrapped or cut.
+# Far wider than any table, so that a cell is never wrapped or cut where a program reads it.
 UNLIMITED_WIDTH = 100_000
 
 _default_showwarning = warnings.showwarning
 
 
 def note(message: str) -> None:
-    """One line for the person at the terminal."""
+    """Print one line to stderr."""
     print(_one_line(message), file=sys.stderr)
 
 
 def complain(message: str) -> None:
-    """One line `error: ...`."""
+    """Print one line `error: ...` to stderr."""
     note(f"error: {message}")
 
 
@@ -45,12 +46,12 @@ def showwarning(
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object, laid out by `json_text`."""
+    """Print a JSON object, laid out by `json_text`."""
     print(json_text(value))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table: ruled and fitted to the width of a terminal, elsewhere plain, one line per row, nothing cut.
+    """Print a table: ruled and fitted to the width of a terminal, elsewhere plain, one line per row, nothing cut.
 
     Args:
         columns: Headings.
@@ -78,7 +79,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def cell(value: object) -> str:
-    """How a table shows a value: thousands apart, nothing for None."""
+    """Format a value for a table: thousands apart, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -96,24 +97,22 @@ def progress(total: int, what: str, *, quiet_stdout: bool) -> Iterator[Callable[
 
     Args:
         total: Number of steps.
-        what: What is being done, such as "segment".
+        what: Name of the task, such as "segment".
         quiet_stdout: stdout is reserved for JSON; lines go to stderr.
 
     Yields:
         A function to call after each step with its result line.
     """
+    has_bar = sys.stderr.isatty()
     out = sys.stderr if quiet_stdout else sys.stdout
-    if not sys.stderr.isatty():
-        yield lambda line: print(_one_line(line), file=out, flush=True)
-        return
-    with show_progress(what, "steps", total) as bar:
+    with show_progress(what, "steps", total, enabled=has_bar) as shown:
+        yield partial(_step, shown, None if has_bar and quiet_stdout else out)
 
-        def step(line: str) -> None:
-            bar.advance()
-            if not quiet_stdout:
-                print(_one_line(line), file=sys.stdout, flush=True)
 
-        yield step
+def _step(shown: Progress, out: TextIO | None, line: str) -> None:
+    shown.advance()
+    if out is not None:
+        print(_one_line(line), file=out, flush=True)
 
 
 def _one_line(message: str) -> str:

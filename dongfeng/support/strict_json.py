@@ -117,7 +117,7 @@ class Node:
         return {key: Node(value, f"{self.path}{joint}{key}", self.format) for key, value in self.value.items()}
 
     def member(self, key: str) -> Node:
-        """One value of an object that may have other keys too."""
+        """Read one value of an object that may have other keys too."""
         members = self.members()
         if key not in members:
             self.fail(f'key "{key}" is missing')
@@ -147,7 +147,7 @@ class Node:
         return str(self.value)
 
     def string(self) -> str:
-        """A string, which may be empty."""
+        """Read a string, which may be empty."""
         if not isinstance(self.value, str):
             self._wrong("a text")
         return str(self.value)
@@ -177,7 +177,7 @@ class Node:
         return int(self.value)
 
     def integer(self) -> int:
-        """A whole number."""
+        """Read a whole number."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
             self._wrong("a whole number")
         return int(self.value)
@@ -197,7 +197,7 @@ class Node:
         return None if self.is_null else self.number()
 
     def milliseconds(self) -> float:
-        """A time in milliseconds, of less than two weeks."""
+        """Read a time in milliseconds, of less than two weeks."""
         value = self.number()
         if not 0 <= value < _LONGEST_MS:
             self._wrong("a time in milliseconds")

@@ -15,7 +15,7 @@ _PROFILES = Path(__file__).parents[1] / "devices" / "profiles"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 when the files are (now) current, 1 when `--check` found some that are not, or on an error."""
+    """Run the program; return 0 when the files are (now) current, 1 when `--check` found stale ones, or on an error."""
     parser = argparse.ArgumentParser(
         prog="python -m dongfeng.devices",
         description=__doc__,

@@ -55,7 +55,7 @@ Types that occur in files, and what can be done. Any other unknown type is an er
 
 
 def render() -> str:
-    """The whole page."""
+    """Write the text of the page."""
     supported = _table(
         ("type", "origin", "bottoms", "tops", "what is supported", "opsets", "what is refused, and why"),
         (_row(name, type_class(name)) for name in registered_types() if _is_ours(type_class(name))),
@@ -79,7 +79,7 @@ def _row(name: str, cls: type[LayerType]) -> tuple[str, ...]:
 
 
 def describe(cls: type[LayerType]) -> tuple[str, str]:
-    """Origin and meaning of a type, from the docstring of its class.
+    """Read origin and meaning of a type from the docstring of its class.
 
     Raises:
         ValueError: the docstring is of another form.
@@ -110,7 +110,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 when the page is (now) current, 1 when `--check` found that it is not."""
+    """Run the program; return 0 when the page is (now) current, 1 when `--check` found it stale."""
     parser = argparse.ArgumentParser(
         prog="python -m dongfeng.layers",
         description=__doc__,

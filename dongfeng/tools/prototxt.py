@@ -13,7 +13,7 @@ from dongfeng.formats.caffe import net_message
 
 _HEADER = "# Written by `python -m dongfeng.architectures`; change the code there, not this file.\n"
 
-# File name without its suffix, as released -> architecture, and whether it is folded.
+# Released file name without its suffix -> architecture, and whether it is folded.
 FILES: dict[str, tuple[str, bool]] = {
     "df1": ("df1", False),
     "df2": ("df2", False),
@@ -33,7 +33,7 @@ FILES: dict[str, tuple[str, bool]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 when the files are (now) current, 1 when `--check` found some that are not."""
+    """Run the program; return 0 when the files are (now) current, 1 when `--check` found stale ones."""
     parser = argparse.ArgumentParser(
         prog="python -m dongfeng.architectures",
         description=__doc__,
@@ -60,6 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _stale_files(folder: Path, texts: dict[str, str]) -> list[str]:
-    """Names of the files that are missing, differ from `texts`, or are none of them."""
+    """Name the files that are missing, differ from `texts`, or are none of them."""
     found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.prototxt")}
     return sorted(name for name in texts.keys() | found.keys() if found.get(name) != texts.get(name))

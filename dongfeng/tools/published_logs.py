@@ -1,4 +1,4 @@
-"""Published per-layer logs (CSV) as samples of kernels."""
+"""Published per-layer logs (CSV), read as samples of kernels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.published import timed_net
 from dongfeng.errors import DeviceError, DongfengError
 
-_MODELS: Mapping[str, str] = MappingProxyType({"df-lite_seg": "dflite_seg"})  # as the zoo calls them
+_MODELS: Mapping[str, str] = MappingProxyType({"df-lite_seg": "dflite_seg"})  # the zoo's names
 _HEADS: Mapping[str, str] = MappingProxyType({"scoreup8": "", "score": "_d8"})
 _PRINTED = 40  # characters of a name that TensorRT 3 prints
 _PLUGIN = re.compile(r"BiInterpolationPSP1_(\d)")  # the logs' name for psp.pool1.interp and its like
 
 
 class LogKey(NamedTuple):
-    """Which run a log is of: the zoo's model and the size in pixels."""
+    """The run of a log: the zoo's model, and height and width in pixels."""
 
     model: str
     size_hw: tuple[int, int]
@@ -30,7 +30,7 @@ class LogKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Log:
-    """One run: its kernels in order with their milliseconds, and what the runtime gave as the whole."""
+    """The log of a run: kernels in order with their milliseconds, and the total that the runtime printed."""
 
     key: LogKey
     samples: tuple[tuple[Kernel, float], ...]
@@ -43,7 +43,7 @@ class Log:
 
 
 def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
-    """The logs of one device.
+    """Read the logs of a device.
 
     Args:
         folder: Folder with STEM_layers.csv and STEM_totals.csv.
@@ -68,7 +68,7 @@ def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
 
 
 def _matched(key: LogKey, lines: list[tuple[str, float]], fusion: Fusion) -> Iterable[tuple[Kernel, float]]:
-    """Kernels beside the times of their lines; names must agree as far as they were printed."""
+    """Pair kernels with the times of their lines; names must agree as far as they were printed."""
     placed = named_kernels(timed_net(*key), fusion)
     if len(placed) != len(lines):
         raise DeviceError(f"log of {key.model}: expected {len(placed)} layers, got {len(lines)}; check the CSV")
@@ -86,7 +86,7 @@ def _is_same(name: str, printed: str, fusion: Fusion) -> bool:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of one of the published tables.
+    """Read the rows of a published table.
 
     Raises:
         DeviceError: the file cannot be read.

@@ -22,7 +22,7 @@ from dongfeng.zoo.verify import verify_weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 when the weights are in the package, 1 when they cannot be."""
+    """Run the program; return 0 when the weights are in the package, 1 on an error."""
     parser = argparse.ArgumentParser(
         prog="python -m dongfeng.zoo",
         description=__doc__,
