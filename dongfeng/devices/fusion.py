@@ -13,13 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from dongfeng.devices.kernel import Kernel
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType
 from dongfeng.layers.infer import layer_types
-from dongfeng.layers.shapes import Window, read_window
+from dongfeng.layers.pooling import Pooling
+from dongfeng.layers.shapes import read_window
 from dongfeng.net.fold import fold
 from dongfeng.net.graph import Net
 
@@ -180,8 +181,8 @@ def _kernels_of_layer(typed: LayerType, shapes: _Shapes) -> list[Kernel]:
         macs = typed.macs(bottoms, tops)
         c_out = max(layer.params.inner_product_param.num_output, 1)
         return [Kernel("fc", (1, 1), (1, 1), 1, macs // c_out, c_out, (1, 1), (1, 1))]
-    if layer.type == "Pooling":
-        window: Window = typed.window(bottoms[0])  # type: ignore[attr-defined]
+    if isinstance(typed, Pooling):
+        window = typed.window(bottoms[0])
         name = "max pool" if layer.params.pooling_param.pool == "MAX" else "average pool"
         kernel = _plain(name, bottoms[0], tops[0])
         return [kernel._replace(window_hw=_pair(window.kernel), stride_hw=_pair(window.stride))]
@@ -195,9 +196,8 @@ def _kernels_of_layer(typed: LayerType, shapes: _Shapes) -> list[Kernel]:
 
 def _convolution(typed: LayerType, bottom: tuple[int, ...], top: tuple[int, ...]) -> Kernel:
     layer = typed.layer
-    param: Any = layer.params.convolution_param
     try:
-        window = read_window(param, len(bottom) - 2)
+        window = read_window(layer.params.convolution_param, len(bottom) - 2)
     except ShapeError as exc:
         raise ShapeError(f"{layer.where}: {exc}") from exc
     operation = _CONVOLUTIONS[layer.type]

@@ -11,7 +11,8 @@ from dongfeng.devices.fusion import Fusion
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.latency_table import LatencyTable
 from dongfeng.devices.published import PublishedPoint
-from dongfeng.devices.roofline import Roofline, fit_to_kernels
+from dongfeng.devices.roofline import Roofline
+from dongfeng.devices.roofline_fit import fit_to_kernels
 from dongfeng.errors import DeviceError
 
 BYTES_PER_VALUE = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}

@@ -13,7 +13,8 @@ from dongfeng.devices.fusion import kernels_of
 from dongfeng.devices.predict import predict
 from dongfeng.devices.profile import DeviceProfile, MeasuredKernel, averaged, fitted_roofline
 from dongfeng.devices.published import PublishedPoint, timed_net
-from dongfeng.devices.roofline import Roofline, fit_to_networks, rounded
+from dongfeng.devices.roofline import Roofline
+from dongfeng.devices.roofline_fit import fit_to_networks, rounded
 from dongfeng.errors import DeviceError
 from dongfeng.tools.published_logs import Log, read_csv, read_logs
 

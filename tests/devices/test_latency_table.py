@@ -7,7 +7,7 @@ from dongfeng.devices import MeasuredKernel, Roofline, conv_kernel
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.latency_table import LatencyTable
 from dongfeng.devices.profile import averaged
-from dongfeng.devices.roofline import fit_to_kernels, fit_to_networks
+from dongfeng.devices.roofline_fit import fit_to_kernels, fit_to_networks
 
 SIZES = ((112, 112), (56, 56), (28, 28), (14, 14), (7, 7))
 WIDTHS = (16, 64, 256, 512)
