@@ -1,14 +1,11 @@
-"""Common parts of the parsers of `df-bench`, and its progress."""
+"""Common parts of the parsers of `df-bench`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from dongfeng._version import __version__
 from dongfeng.cli.arguments import Formatter
-from dongfeng.support.progress import show_progress
 
 
 def new_parser(name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -34,17 +31,3 @@ def seconds(text: str) -> float:
     if not 0 < value <= 86400:
         raise argparse.ArgumentTypeError(f"expected seconds, such as 3 or 0.5, got {text!r}")
     return value
-
-
-@contextmanager
-def share_progress(what: str) -> Iterator[Callable[[float], None]]:
-    """Show what share of a long task is done: a bar on a terminal, elsewhere a line for every tenth, on stderr.
-
-    Args:
-        what: What is being done, such as "measure".
-
-    Yields:
-        A function to call with the share, 0..1.
-    """
-    with show_progress(what, "share") as shown:
-        yield shown.update

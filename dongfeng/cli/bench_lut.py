@@ -6,9 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import positive, size_hw
-from dongfeng.cli.bench_arguments import new_parser, share_progress
+from dongfeng.cli.bench_arguments import new_parser
 from dongfeng.cli.output import note
 from dongfeng.errors import DongfengError
+from dongfeng.support.progress import show_progress
 
 if TYPE_CHECKING:
     from dongfeng.devices import DeviceProfile
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_this_machine(args: argparse.Namespace) -> DeviceProfile:
     from dongfeng.benchmark.lut import measure_profile
 
-    with share_progress("measure") as step:
+    with show_progress("measure", "share") as shown:
         return measure_profile(
             args.output,
             name=args.name,
@@ -71,7 +72,7 @@ def _of_this_machine(args: argparse.Namespace) -> DeviceProfile:
             threads=args.threads,
             rounds=args.rounds or 3,
             resume=bool(args.resume),
-            on_progress=lambda done, total: step(done / total),
+            on_progress=shown.update,
         )
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import add_json, positive, size_hw
-from dongfeng.cli.bench_arguments import new_parser, seconds, share_progress
+from dongfeng.cli.bench_arguments import new_parser, seconds
 from dongfeng.cli.bench_show import show_device, show_run
 from dongfeng.cli.output import note, print_json
 from dongfeng.errors import DongfengError
+from dongfeng.support.progress import show_progress
 
 if TYPE_CHECKING:
     from dongfeng.benchmark.report import BenchReport
@@ -118,7 +119,7 @@ def _of_this_machine(args: argparse.Namespace) -> BenchReport:
     rules = TimingRules(
         seconds=args.seconds or TimingRules.seconds, least_samples=args.repeats or TimingRules.least_samples
     )
-    with share_progress("measure") as step:
+    with show_progress("measure", "share") as shown:
         return bench(
             args.models,
             sizes_hw=args.size or (),
@@ -129,7 +130,7 @@ def _of_this_machine(args: argparse.Namespace) -> BenchReport:
             rules=rules,
             with_layers=bool(args.profile),
             name=args.name or THIS_MACHINE,
-            on_progress=step,
+            on_progress=shown.update,
         )
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dongfeng.cli.bench_arguments import share_progress
 from dongfeng.cli.output import note
 from dongfeng.errors import DongfengError
+from dongfeng.support.progress import show_progress
 
 if TYPE_CHECKING:
     from dongfeng.architectures import Backbone
@@ -117,13 +117,13 @@ def latency_of_arguments(args: argparse.Namespace, space: Space, folder: Path) -
 
     if not (folder / PROFILE).exists():
         note(f"measuring the blocks of the space on this machine; they are kept in {folder / PROFILE}")
-    with share_progress("measure") as step:
+    with show_progress("measure", "share") as shown:
         return measure_once(
             space,
             folder,
             threads=args.threads or 1,
             rounds=args.rounds or 3,
-            on_progress=lambda done, total: step(done / total),
+            on_progress=shown.update,
         )
 
 

@@ -21,8 +21,8 @@ def show_progress(what: str, unit: Unit, total: float | None = None, *, enabled:
 
     Args:
         what: Name of the work, such as "measure" or a file's name; in front of the bar and of every line.
-        unit: What the work is counted in; a share lies in 0..1 and gets a line for every tenth.
-        total: The count at the end; None where it is not known (yet).
+        unit: What the work is counted in; for a share, a line is written for every tenth.
+        total: The count at the end, for a share 1 by default; None where it is not known (yet).
         enabled: False shows nothing.
     """
     if not enabled:
@@ -94,7 +94,7 @@ class ShareLines(Lines):
     _tenths = 0
 
     def _is_due(self) -> bool:
-        before, self._tenths = self._tenths, max(self._tenths, int(10 * self._done + 1e-9))
+        before, self._tenths = self._tenths, max(self._tenths, int(10 * self._done / (self._total or 1.0) + 1e-9))
         return self._tenths > before
 
     def _count(self) -> str:
@@ -106,7 +106,7 @@ class Bar(Progress):
 
     def __init__(self, what: str, unit: Unit, total: float | None) -> None:
         self._what, self._unit = what, unit
-        self._total = 1.0 if unit == "share" else total
+        self._total = 1.0 if unit == "share" and total is None else total
         self._rich: RichProgress | None = None
         self._task: TaskID | None = None
 

@@ -25,6 +25,13 @@ def test_a_share_has_a_line_for_each_tenth(capsys: Captured) -> None:
     assert capsys.readouterr().err.splitlines() == [f"measure: {tenths}0 %" for tenths in (1, 2, 7, 10)]
 
 
+def test_a_share_may_be_a_count_of_a_total(capsys: Captured) -> None:
+    with show_progress("measure", "share") as shown:
+        for done in range(41):
+            shown.update(done, 40)
+    assert capsys.readouterr().err.splitlines() == [f"measure: {tenths}0 %" for tenths in range(1, 11)]
+
+
 @pytest.mark.usefixtures("_every_line")
 def test_frames_are_counted_with_and_without_a_total(capsys: Captured) -> None:
     for total in (2, None):
