@@ -36,7 +36,7 @@ def fit_to_kernels(kernels: Sequence[Kernel], ms: Sequence[float], *, bytes_per_
     work, measured = work_of(kernels), np.asarray(ms, np.float64)
     free = FREE if work[2].any() else FREE[:3]
     base = Roofline(1.0, 1.0, bytes_per_value=bytes_per_value, fitted_to="kernels")
-    found = _Fit(base, free, _KernelErrors(work, measured)).run()
+    found = _RooflineFit(base, free, _KernelErrors(work, measured)).run()
     off = np.abs(np.log(found.ms_of_work(work) / measured))
     return replace(found, error=rounded(float(np.median(off))))
 
@@ -57,7 +57,7 @@ def fit_to_networks(
         at_most: Upper bounds, such as a device's peak rates: {"tflops": 1.33}.
     """
     base = Roofline(1.0, 1.0, bytes_per_value=bytes_per_value, fitted_to="networks")
-    return _Fit(base, FREE, _NetworkErrors([work_of(kernels) for kernels in networks], ms), at_most or {}).run()
+    return _RooflineFit(base, FREE, _NetworkErrors([work_of(kernels) for kernels in networks], ms), at_most or {}).run()
 
 
 def rounded(value: float) -> float:
@@ -90,7 +90,7 @@ class _NetworkErrors:
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _RooflineFit:
     """Least squares over the logarithms of the free parameters.
 
     Attributes:

@@ -29,7 +29,7 @@ class LogKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Log:
+class PublishedLog:
     """The log of a run: kernels in order with their milliseconds, and the total that the runtime printed."""
 
     key: LogKey
@@ -42,7 +42,7 @@ class Log:
         return sum(ms for _, ms in self.samples)
 
 
-def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
+def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[PublishedLog]:
     """Read the logs of a device.
 
     Args:
@@ -60,7 +60,7 @@ def read_logs(folder: Path, stem: str, fusion: Fusion) -> list[Log]:
         for row in read_csv(folder / f"{stem}_layers.csv"):
             if row["layer"] != "input":
                 lines.setdefault(_key(row), []).append((row["layer"], _number(row, "ms", "forward_ms")))
-        return [Log(key, tuple(_matched(key, found, fusion)), totals[key]) for key, found in lines.items()]
+        return [PublishedLog(key, tuple(_matched(key, found, fusion)), totals[key]) for key, found in lines.items()]
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         if isinstance(error, DongfengError):
             raise

@@ -16,7 +16,7 @@ from dongfeng.devices.published import PublishedPoint, timed_net
 from dongfeng.devices.roofline import Roofline
 from dongfeng.devices.roofline_fit import fit_to_networks, rounded
 from dongfeng.errors import DeviceError
-from dongfeng.tools.published_logs import Log, read_csv, read_logs
+from dongfeng.tools.published_logs import PublishedLog, read_csv, read_logs
 
 # Upper bounds of a fit, from NVIDIA's data sheet. The TX2's GPU computes fp16 at twice the rate of fp32, and no int8.
 TX2_PEAK: Mapping[str, float] = MappingProxyType({"tflops": 1.33, "gb_per_s": 59.7})
@@ -157,19 +157,19 @@ BUILDERS: Mapping[str, Callable[[Path], DeviceProfile]] = MappingProxyType(
 )
 
 
-def _kernels(logs: Sequence[Log], profile: str) -> tuple[MeasuredKernel, ...]:
+def _kernels(logs: Sequence[PublishedLog], profile: str) -> tuple[MeasuredKernel, ...]:
     if not logs:
         raise DeviceError(f"{profile}: no log is of the models asked for; ask for others")
     return averaged(sample for log in logs for sample in log.samples)
 
 
-def _gap_us(logs: Sequence[Log]) -> float:
+def _gap_us(logs: Sequence[PublishedLog]) -> float:
     """Return what the runtime's total exceeds its layers by, per kernel, in microseconds."""
     gap_ms = statistics.median((log.total_ms - log.layers_ms) / len(log.samples) for log in logs)
     return round(max(1e3 * gap_ms, 0.0), 3)
 
 
-def _source(logs: Sequence[Log], how: str) -> str:
+def _source(logs: Sequence[PublishedLog], how: str) -> str:
     runs = ", ".join(f"{log.key.model} {log.key.size_hw[0]}x{log.key.size_hw[1]}" for log in logs)
     return f"logs in the repository of Partial Order Pruning ({how}): {runs}"
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from dongfeng.errors import CaffemodelError, WeightsUnavailable
+from dongfeng.errors import CaffemodelError, UnknownModel, WeightsUnavailable
 from dongfeng.support.progress import Bar, Progress, show_progress
 from dongfeng.zoo import checksums, transfer
-from dongfeng.zoo.fetch import INCOMPLETE, fetch_file
+from dongfeng.zoo.fetch import INCOMPLETE, fetch_file, fetch_models
 from dongfeng.zoo.http import HttpTransfer
 from dongfeng.zoo.manifest import FileInfo
 from tests.zoo.conftest import Server
@@ -478,6 +478,23 @@ def test_waiting_process_uses_what_the_other_fetched(cache: Path, file_info: Mak
     assert child.returncode == 0, err
     assert out.strip() == str(cache / "net.caffemodel")
     assert server.asked == []
+
+
+# --- several models -----------------------------------------------------------------------------------------------
+
+
+def test_models_are_fetched_whatever_happens_to_the_others(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DONGFENG_OFFLINE", "1")
+    missing, shipped = fetch_models(["df1", "toytown_seg"], progress=False)
+    assert (missing.model, missing.paths, missing.to_json()) == ("df1", (), [])
+    assert "DONGFENG_OFFLINE is set" in str(missing.problem)
+    assert shipped.problem is None
+    assert [row["path"] for row in shipped.to_json()] == [str(shipped.paths[0])]
+
+
+def test_an_unknown_name_is_found_before_anything_is_fetched(cache: Path) -> None:
+    with pytest.raises(UnknownModel, match="no model is called"):
+        next(fetch_models(["toytown_seg", "df9"]))
 
 
 # --- what the user sees -----------------------------------------------------------------------------------------
