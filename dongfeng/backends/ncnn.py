@@ -105,7 +105,7 @@ class Ncnn:
 
 
 class _Input(NamedTuple):
-    """The one input.
+    """The only input of a network.
 
     Attributes:
         blob: Its name.

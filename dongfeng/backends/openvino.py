@@ -52,7 +52,7 @@ class OpenVino:
         self.outputs: Mapping[str, Tensor] = {_name(port): _tensor(port) for port in graph.outputs}
         self.metadata: Mapping[str, str] = _metadata_of(graph)
         self._compiled: Any = compiled
-        self._idle: deque[Any] = deque()  # infer requests that nobody uses; each holds its buffers
+        self._idle: deque[Any] = deque()  # infer requests that no call uses; each holds its buffers
 
     def run(self, inputs: Array, output: str) -> Float:
         """Compute one output for one input; see `Backend.run`."""

@@ -355,7 +355,7 @@ class StandInLibrary:
 
 
 class StandInEngine:
-    """For one batch of three numbers, or an open one of 1 to 4."""
+    """For one batch of three numbers, or a dynamic one of 1 to 4."""
 
     num_io_tensors = 2
 

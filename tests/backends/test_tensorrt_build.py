@@ -165,13 +165,13 @@ def test_an_open_batch_needs_its_sizes_and_gets_them(tmp_path: Path) -> None:
     assert report.sidecar.dynamic == (1, 4, 8)
     assert report.sidecar.inputs["data"].shape == (-1, 3, 16, 16)
     assert report.sidecar.outputs["out"].shape == (-1, 4, 16, 16)
-    with pytest.raises(ConversionError, match='input "data" leaves its batch open; say how large'):
+    with pytest.raises(ConversionError, match='input "data" has a dynamic batch; say how large'):
         build_engine(open_, tmp_path / "m.engine")
     with pytest.raises(ConversionError, match="the model has a fixed batch"):
         build_engine(fixed, tmp_path / "m.engine", dynamic=(1, 4, 8))
     with pytest.raises(ConversionError, match="expected MINxOPTxMAX"):
         build_engine(open_, tmp_path / "m.engine", dynamic=(4, 2, 8))
-    with pytest.raises(ConversionError, match="leaves its height and width open"):
+    with pytest.raises(ConversionError, match="has a dynamic height and width"):
         build_engine(to_onnx(net, dynamic=True), tmp_path / "m.engine", dynamic=(1, 4, 8))
 
 

@@ -74,7 +74,7 @@ def logger(library: Any, log: Log) -> Any:
 def network_flags(library: Any) -> int:
     """Return the flags of a network whose types are those of its ONNX file and nothing else."""
     flag = _typed_flag(library)
-    return 0 if flag is None else 1 << int(flag)  # where there is none, networks are never anything else
+    return 0 if flag is None else 1 << int(flag)  # without the flag, all networks are such
 
 
 def _typed_flag(library: Any) -> Any:

@@ -166,11 +166,13 @@ def _set_batch(builder: Any, network: Any, config: Any, dynamic: Sequence[int] |
         return
     sized = [tensor.name for tensor in inputs if -1 in tuple(tensor.shape)[1:]]
     if sized:
-        raise ConversionError(f'input "{sized[0]}" leaves its height and width open; export it with one size')
+        raise ConversionError(f'input "{sized[0]}" has a dynamic height and width; export it with one size')
     if dynamic is None:
-        raise ConversionError(f'input "{is_dynamic[0]}" leaves its batch open; say how large it may be, such as 1x1x8')
+        raise ConversionError(f'input "{is_dynamic[0]}" has a dynamic batch; say how large it may be, such as 1x1x8')
     if not is_dynamic:
-        raise ConversionError('the model has a fixed batch; export it with an open one: to_onnx(..., dynamic="batch")')
+        raise ConversionError(
+            'the model has a fixed batch; export it with a dynamic one: to_onnx(..., dynamic="batch")'
+        )
     fixed = [tensor.name for tensor in outputs if tensor.shape[0] != -1]
     if fixed:
         raise ConversionError(f'output "{fixed[0]}" has a batch of {tuple(outputs[0].shape)[0]} whatever the input has')

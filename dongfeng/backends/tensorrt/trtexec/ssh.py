@@ -41,7 +41,7 @@ _OPTIONS = (
 _OF_SSH = 255  # exit code of ssh's own failures
 _EXIT = re.compile(r"\ndongfeng-exit:(\d+)\n\Z")
 
-# What OpenSSH says, and what that means here; {line} is OpenSSH's own line. The first that is found counts.
+# Pattern in OpenSSH's output -> the reason and remedy; {line} is OpenSSH's own line. The first match counts.
 _REASONS = (
     (
         r"HOST IDENTIFICATION HAS CHANGED",
