@@ -150,7 +150,7 @@ def report_of(run: SearchRun, args: argparse.Namespace, profile: DeviceProfile) 
     return {
         "machine": profile.device,
         "architectures": len(space()),
-        "window_ms": run.config.window_ms,
+        "window_ms": list(run.config.window_ms),
         "trained": len(run.records),
         "failed": len(run.records) - len(known),
         "pruned": last.pruned,

@@ -21,7 +21,16 @@ import pytest
 
 from dongfeng import read_caffe
 from dongfeng.errors import SearchError
-from dongfeng.search import Candidate, Encoding, Result, Space
+from dongfeng.search import (
+    Candidate,
+    Encoding,
+    EvaluationEvent,
+    Result,
+    SearchConfig,
+    Space,
+    export_front,
+    run_search,
+)
 from dongfeng.search.encoding_text import encoding_text, parse_encoding
 from dongfeng.search.export import spread, write_nets
 from dongfeng.search.folder import SearchFolder
@@ -30,7 +39,7 @@ from dongfeng.search.report import write_report
 from dongfeng.search.run import read_run, search_status
 from dongfeng.search.saved_config import CONFIG_JSON, SavedConfig
 from tests.conftest import CHECKOUT
-from tests.search.accuracies import BUDGET, SPACE, accuracy, found, patient
+from tests.search.accuracies import BUDGET, SPACE, accuracy, found, latency_ms, patient
 
 LOG, FRONT, PROGRESS = "candidates.jsonl", "front.csv", "progress.csv"
 
@@ -133,6 +142,39 @@ def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
     assert 0 < left_at[0] < left_at[1] < left_at[2] < BUDGET
     assert found(patient, run_dir=tmp_path / "run", batch=batch) == expected
     assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
+
+
+class Heard:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.candidates, self.events = 0, list[EvaluationEvent]()
+
+    def begun(self, candidates: int) -> None:
+        self.candidates = candidates
+
+    def evaluated(self, event: EvaluationEvent) -> None:
+        self.events.append(event)
+
+
+def test_a_configuration_is_the_same_search_and_a_listener_hears_of_every_candidate(tmp_path: Path) -> None:
+    config = SearchConfig(
+        space=SPACE, latency=latency_ms, evaluate=accuracy, window_ms=(25, 60), budget=BUDGET, seed=3, batch=4
+    )
+    found(run_dir=tmp_path, batch=4, budget=5)
+    heard = Heard()
+    result = run_search(config, tmp_path, heard)
+    assert result == found(batch=4)
+    assert [event.candidate for event in heard.events] == list(result.evaluated)
+    assert [event.is_recalled for event in heard.events] == [True] * 5 + [False] * (BUDGET - 5)
+    assert {sum(event.progress) for event in heard.events} == {heard.candidates}
+
+
+def test_exported_nets_are_candidates_of_the_boundary(tmp_path: Path) -> None:
+    result = found(run_dir=tmp_path, budget=20)
+    nets = export_front(tmp_path, tmp_path / "nets", pick=2)
+    assert [net.candidate for net in nets] == [result.front[0], result.front[-1]]
+    assert read_caffe(nets[1].file).layers == SPACE.build(result.front[-1].encoding).layers
 
 
 def lines(path: Path) -> int:
