@@ -149,15 +149,7 @@ def _size(graph: _GraphEditor, batch: Dim, classes: int, small: list[int], size_
 
 
 class _GraphEditor:
-    """A copy of a model, and the nodes that come before and after it.
-
-    Args:
-        model: The model.
-        name: Name of the new input or output.
-
-    Raises:
-        ConversionError: the model has a value of that name.
-    """
+    """A copy of a model, the nodes before and after it, and `name`, a new input or output."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
         self.model = copied(model)
@@ -166,7 +158,6 @@ class _GraphEditor:
             raise ConversionError(f'the model has a value of its own called "{name}"; rename that')
 
     def only_input(self) -> tuple[str, list[Dim]]:
-        """Name and dimensions of the one input."""
         weights = {tensor.name for tensor in self.model.graph.initializer}
         inputs = [value for value in self.model.graph.input if value.name not in weights]
         if len(inputs) != 1:
@@ -174,7 +165,6 @@ class _GraphEditor:
         return inputs[0].name, _dims(inputs[0])
 
     def output(self, name: str | None) -> tuple[str, list[Dim]]:
-        """Name and dimensions of an output, or of the only one."""
         outputs = {value.name: value for value in self.model.graph.output}
         if name not in outputs and (name is not None or len(outputs) != 1):
             raise ConversionError(f"say which output holds the scores: {', '.join(outputs)}; got {name}")
@@ -182,24 +172,20 @@ class _GraphEditor:
         return chosen, _dims(outputs[chosen])
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
-        """Add a constant; return its full name."""
         from onnx import numpy_helper
 
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{SCOPE}{name}"))
         return f"{SCOPE}{name}"
 
     def before(self, op_type: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
-        """Add a node before the model; return the name of its output."""
         self._before.append(_node(op_type, inputs, output, attributes))
         return output
 
     def after(self, op_type: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
-        """Add a node behind the model; return the name of its output."""
         self.model.graph.node.append(_node(op_type, inputs, output, attributes))
         return output
 
     def replace_input(self, name: str, value: onnx.ValueInfoProto) -> None:
-        """Put another input in the place of one."""
         index = next(index for index, old in enumerate(self.model.graph.input) if old.name == name)
         self.model.graph.input[index].CopyFrom(value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dongfeng.errors import DongfengError
 from dongfeng.training.image_folders import open_cityscapes, open_imagenet
 from dongfeng.training.samples import Data, Note
-from dongfeng.training.synthetic import open_toyshapes, open_toytown
+from dongfeng.training.synthetic import open_synthetic
 
 DATA_SETS: Mapping[str, str] = {
     "cityscapes": "cityscapes:ROOT",
@@ -41,8 +41,7 @@ def open_data(
     if name in ("toytown", "toyshapes"):
         if where and not (where.isascii() and where.isdigit() and int(where) > 0):
             raise DongfengError(f'data is "{data}"; expected {DATA_SETS[name]}, COUNT a number of images')
-        open_synthetic = open_toytown if name == "toytown" else open_toyshapes
-        return open_synthetic(int(where) if where else None, size_hw, seed, validation_images, note)
+        return open_synthetic(name, int(where) if where else None, size_hw, seed, validation_images, note)
     if not where:
         raise DongfengError(f'data is "{data}"; expected {DATA_SETS[name]}')
     open_folder = open_cityscapes if name == "cityscapes" else open_imagenet

@@ -316,10 +316,8 @@ class _Trainer:
 
 
 def _above(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Put the name of a part of the checkpoint in front of its tensors."""
     return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
 
 
 def _below(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Take the tensors of a part of the checkpoint."""
     return {name[len(part) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

@@ -69,7 +69,7 @@ def train_run(
         note: Called with messages for people.
 
     Raises:
-        DongfengError: as `train`, `build_net`, `open_data` and `start` do.
+        DongfengError: as `train`, `build_net`, `open_data` and `initialize_weights` do.
     """
     from dongfeng.formats.caffe import write_caffe
 

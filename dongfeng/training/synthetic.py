@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dongfeng.backends.threads import cpu_count
 from dongfeng.datasets import cityscapes, toyshapes
@@ -13,7 +13,6 @@ from dongfeng.datasets.toytown.processes import draw_in_processes
 from dongfeng.errors import DongfengError
 from dongfeng.training.samples import Data, Image, Note, Target, Task
 
-_SCENES, _SHAPES = 2000, 6000  # images to train on unless a number is given
 _SCENES_PER_PROCESS = 32  # for which it is worth starting one; a scene takes about 40 ms
 _SMALLEST_SHAPE_PX = 32
 
@@ -83,38 +82,35 @@ class ShapeSamples(SyntheticSamples):
         return toyshapes.draw_shape(self._seed, index, self._size)
 
 
-def open_toytown(
-    count: int | None, size_hw: tuple[int, int], seed: int, validation_images: int | None, note: Note | None
+# Type of the samples, and number of images to train on unless one is given.
+_DATA_SETS: Mapping[str, tuple[type[SceneSamples] | type[ShapeSamples], int]] = {
+    "toytown": (SceneSamples, 2000),
+    "toyshapes": (ShapeSamples, 6000),
+}
+
+
+def open_synthetic(
+    name: str, count: int | None, size_hw: tuple[int, int], seed: int, validation_images: int | None, note: Note | None
 ) -> Data:
-    """Open street scenes to train on, and held-out ones.
+    """Open synthetic images to train on, and held-out ones.
 
     Args:
-        count: Number of scenes to train on; None: 2000.
-        size_hw: Height and width of the scenes.
-        seed: Seed of the scenes to train on.
-        validation_images: Number of held-out scenes; None: 100.
+        name: "toytown" or "toyshapes".
+        count: Number of images to train on; None: 2000 scenes or 6000 shapes.
+        size_hw: Height and width of the images.
+        seed: Seed of the images to train on.
+        validation_images: Number of held-out images; None: 100.
         note: Called with a message before many scenes are drawn.
 
     Raises:
-        DongfengError: the seed is that of the held-out scenes, or drawing fails.
+        DongfengError: the seed is that of the held-out images, or drawing fails.
     """
-    _check_seed(seed)
-    train = SceneSamples(count or _SCENES, size_hw, seed)
-    held_out = SceneSamples(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
-    for samples in (train, held_out):
-        samples.draw_all(note)
-    return Data(train, held_out)
-
-
-def open_toyshapes(
-    count: int | None, size_hw: tuple[int, int], seed: int, validation_images: int | None, _: Note | None
-) -> Data:
-    """Open shapes to train on, 6000 where `count` is None, and held-out ones; see `open_toytown`."""
-    _check_seed(seed)
-    held_out = ShapeSamples(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
-    return Data(ShapeSamples(count or _SHAPES, size_hw, seed), held_out)
-
-
-def _check_seed(seed: int) -> None:
     if seed == HELD_OUT_SEED:
         raise DongfengError(f"seed is {seed}, which draws the held-out images; choose another")
+    samples_type, usual_count = _DATA_SETS[name]
+    train = samples_type(count or usual_count, size_hw, seed)
+    held_out = samples_type(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
+    for samples in (train, held_out):
+        if isinstance(samples, SceneSamples):
+            samples.draw_all(note)
+    return Data(train, held_out)

@@ -101,7 +101,7 @@ def test_another_seed_gives_other_scenes(folder: Path, said: dict[str, Any], tmp
     assert (tmp_path / "scenes/0000.png").read_bytes() != (folder / "scenes/0000.png").read_bytes()
 
 
-def test_int8_is_calibrated_with_drawn_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_int8_is_calibrated_with_synthetic_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--count", "2", "--precision", "int8", "--backend", "onnxruntime", "--threads", "1", "--json"]
     assert main(["demo", "-o", str(tmp_path), *argv]) == 0
     value = json.loads(capsys.readouterr().out)

@@ -14,7 +14,7 @@ from dongfeng.support.exceptions import first_line
 if TYPE_CHECKING:
     import onnx
 
-_FATAL_ONLY = 4  # severity: ONNX Runtime's exceptions say what it would log
+_FATAL_ONLY = 4  # log severity: exceptions carry the same messages
 _MOST_BYTES = 1 << 28  # of activations that one run keeps
 
 

@@ -139,7 +139,6 @@ class _ScaleGroups:
         return name in self._parent
 
     def add(self, names: Iterable[str]) -> None:
-        """Add tensors, each new one to a group of its own."""
         for name in names:
             self._parent.setdefault(name, name)
 
@@ -150,7 +149,6 @@ class _ScaleGroups:
             self._parent[self._root(name)] = self._root(names[0])
 
     def all(self) -> list[tuple[str, ...]]:
-        """List the groups."""
         groups: dict[str, list[str]] = {}
         for name in self._parent:
             groups.setdefault(self._root(name), []).append(name)
@@ -170,7 +168,6 @@ class _QdqWriter:
         self.scales: dict[str, np.float32] = {}
 
     def share_scale(self, group: tuple[str, ...]) -> None:
-        """Give tensors one scale."""
         scale, zero = scale_and_zero(self.scheme.ranges.of(group), symmetric=self.scheme.symmetric)
         for name in group:
             self.scales[name] = scale
