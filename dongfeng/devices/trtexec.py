@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from typing import TYPE_CHECKING
 
-from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer, read_trtexec
 from dongfeng.devices.fusion import NamedKernel, named_kernels
 from dongfeng.devices.profile import BYTES_PER_VALUE, DeviceProfile, averaged, fitted_roofline
 from dongfeng.errors import DeviceError
 from dongfeng.net.graph import Net
+
+if TYPE_CHECKING:
+    from dongfeng.backends.tensorrt.trtexec.profile import TrtexecLayer
 
 _BETWEEN_NAMES = re.compile(r"[\s+|,(){}\[\]]+")  # "Conv_0 + PWN(Clip_3)", "a || b"
 
@@ -42,6 +45,8 @@ def profile_from_trtexec(
         DeviceError: the file is no such profile, or not of this net.
         ShapeError: the net's input size is dynamic.
     """
+    from dongfeng.backends.tensorrt.trtexec.profile import read_trtexec
+
     if precision not in BYTES_PER_VALUE:
         raise DeviceError(f'precision "{precision}": expected one of {", ".join(BYTES_PER_VALUE)}')
     layers = read_trtexec(path)
