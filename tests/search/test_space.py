@@ -145,7 +145,7 @@ def test_wrong_encodings_blocks_and_stages_are_errors() -> None:
     for encoding in (((64,), (64,)), ((128,), (64,), (64,)), ((64,) * 5, (64,), (64,)), ((65,), (128,), (128,))):
         with pytest.raises(SearchError, match="is not in the space"):
             space.build(encoding)
-    with pytest.raises(ShapeError, match="block kind"):
+    with pytest.raises(ShapeError, match="block type"):
         Space.backbone(block="dense")
     with pytest.raises(ShapeError, match="three stages"):
         Space.backbone(depths=((1, 2), (1, 2)))
