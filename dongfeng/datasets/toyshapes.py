@@ -211,11 +211,7 @@ def _paint(
     texture: Mask | None = None,
     second: Colour = (0, 0, 0),
 ) -> None:
-    height, width = image.shape[:2]
-    found = fill(outline, (height, width))
-    if found is None:
-        return
-    box, mask = found
+    box, mask = fill(outline, (len(image), len(image)))
     image[box][mask] = colour[::-1]
     if texture is not None:
         image[box][mask & texture[box]] = second[::-1]

@@ -79,33 +79,24 @@ class SceneCanvas:
 
     def polygon(self, outline: Sequence[Point], pixel: int) -> None:
         """Paint a polygon; where it crosses itself it is hollow."""
-        found = fill(outline, self.size_hw)
-        if found is not None:
-            box, mask = found
-            self.pixels[box][mask] = pixel
+        box, mask = fill(outline, self.size_hw)
+        self.pixels[box][mask] = pixel
 
     def relabel(self, outline: Sequence[Point], label: int, instance: int = 0) -> None:
         """Give a polygon's pixels another class and leave their colours, as of something transparent."""
-        found = fill(outline, self.size_hw)
-        if found is not None:
-            box, mask = found
-            part = self.pixels[box]
-            part[mask] = part[mask] & _COLOUR | np.uint64(ink((0, 0, 0), label, instance))
+        box, mask = fill(outline, self.size_hw)
+        part = self.pixels[box]
+        part[mask] = part[mask] & _COLOUR | np.uint64(ink((0, 0, 0), label, instance))
 
     def speckle(self, outline: Sequence[Point], pixels: Sequence[int]) -> None:
         """Paint a polygon with random ones of these pixels."""
-        found = fill(outline, self.size_hw)
-        if found is not None:
-            box, mask = found
-            choice = (self.grain[box][mask].astype(np.uint16) * len(pixels)) >> 8
-            self.pixels[box][mask] = np.array(pixels, np.uint64)[choice]
+        box, mask = fill(outline, self.size_hw)
+        choice = (self.grain[box][mask].astype(np.uint16) * len(pixels)) >> 8
+        self.pixels[box][mask] = np.array(pixels, np.uint64)[choice]
 
     def darken(self, outline: Sequence[Point], light: float, labels: tuple[int, ...] | None = None) -> None:
         """Let a shadow fall on a polygon, or on its pixels of some classes; light 1 changes nothing."""
-        found = fill(outline, self.size_hw)
-        if found is None:
-            return
-        box, mask = found
+        box, mask = fill(outline, self.size_hw)
         part = self.pixels[box]
         if labels is not None:
             mask &= np.isin(part >> np.uint64(24) & np.uint64(0xFF), labels)
@@ -140,7 +131,7 @@ class SceneCanvas:
         return (self.pixels >> np.uint64(32)).astype(np.uint16)
 
 
-def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask] | None:
+def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask]:
     """Find the pixels whose centres lie in a polygon, by the even-odd rule.
 
     Args:
@@ -148,14 +139,14 @@ def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask]
         size_hw: Size of the picture; the polygon is cut off at its border.
 
     Returns:
-        Its box in the picture, never empty, and a mask of the box's size; None where nothing is left.
+        Its box in the picture and a mask of the box's size, both empty where nothing is left.
     """
     xs, ys = [x for x, _ in outline], [y for _, y in outline]
-    top, bottom = _span(min(ys), max(ys), size_hw[0])
-    left, right = _span(min(xs), max(xs), size_hw[1])
-    if top >= bottom or left >= right:
-        return None
-    height, width = bottom - top, right - left
+    top, bottom = pixel_span(ys, size_hw[0])
+    left, right = pixel_span(xs, size_hw[1])
+    box, height, width = (slice(top, bottom), slice(left, right)), bottom - top, right - left
+    if not height or not width:
+        return box, np.zeros((height, width), np.bool_)
     x0, y0 = np.array(xs), np.array(ys)
     x1, y1 = np.array(xs[1:] + xs[:1]), np.array(ys[1:] + ys[:1])
     rows = np.arange(top, bottom) + 0.5
@@ -165,10 +156,10 @@ def fill(outline: Sequence[Point], size_hw: tuple[int, int]) -> tuple[Box, Mask]
     column = np.clip(np.ceil(crossing - 0.5) - left, 0, width).astype(np.int64)
     toggles = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).astype(np.uint8)
     inside = np.cumsum(toggles.reshape(height, width + 1), axis=1, dtype=np.uint8)[:, :width] & 1
-    return (slice(top, bottom), slice(left, right)), inside.astype(np.bool_)
+    return box, inside.astype(np.bool_)
 
 
-def _span(low: float, high: float, length: int) -> tuple[int, int]:
-    """Return the first pixel whose centre is at `low` or past it, and the first at `high` or past it."""
-    first, end = (ceil(min(max(edge - 0.5, 0.0), float(length))) for edge in (low, high))
+def pixel_span(values: Sequence[float], length: int) -> tuple[int, int]:
+    """Return the first pixel whose centre is at the least of the values or past it, and the first past the largest."""
+    first, end = (ceil(min(max(edge - 0.5, 0.0), float(length))) for edge in (min(values), max(values)))
     return first, end

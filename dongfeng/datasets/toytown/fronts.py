@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Box, Label, Mask, SceneCanvas, ink
+from dongfeng.datasets.toytown.canvas import Box, Label, Mask, SceneCanvas, ink, pixel_span
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 Metres = npt.NDArray[np.float64]
@@ -55,8 +54,8 @@ class VisiblePixels:
 def visible_pixels(camera: Camera, plane: Plane, height: float) -> VisiblePixels | None:
     """Find the pixels of a plane from the ground up to a height; None where it is outside the picture."""
     corners = [plane.corner(camera, far, y) for far in (False, True) for y in (0.0, height)]
-    left, right = _span([x for x, _ in corners], camera.size_hw[1])
-    top, bottom = _span([y for _, y in corners], camera.size_hw[0])
+    left, right = pixel_span([x for x, _ in corners], camera.size_hw[1])
+    top, bottom = pixel_span([y for _, y in corners], camera.size_hw[0])
     if left >= right or top >= bottom:
         return None
     across = np.arange(left, right) + 0.5 - camera.centre
@@ -70,11 +69,6 @@ def visible_pixels(camera: Camera, plane: Plane, height: float) -> VisiblePixels
     v = camera.height_m - below * (z / camera.focal)
     mask = (v >= 0.0) & (v < height)
     return VisiblePixels((slice(top, bottom), slice(left, right)), mask, np.asarray(u[None, :], np.float64), v)
-
-
-def _span(values: list[float], length: int) -> tuple[int, int]:
-    first, end = (ceil(min(max(value - 0.5, 0.0), float(length))) for value in (min(values), max(values)))
-    return first, end
 
 
 def _part(values: Metres, pitch: float) -> tuple[Metres, npt.NDArray[np.int64]]:
