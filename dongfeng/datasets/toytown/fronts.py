@@ -15,6 +15,7 @@ Metres = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _PLASTER: tuple[Colour, ...] = ((222, 196, 150), (206, 160, 130), (190, 120, 96), (214, 208, 196), (150, 150, 158))
+_ROOFS: tuple[Colour, ...] = ((140, 66, 46), (90, 84, 84), (70, 62, 60), (120, 90, 70))
 _STONE: tuple[Colour, ...] = ((150, 84, 64), (136, 128, 118), (170, 150, 128))
 _RAILING: tuple[Colour, ...] = ((240, 240, 236), (54, 76, 58), (66, 48, 38), (40, 42, 48))
 
@@ -82,171 +83,119 @@ def _inside(values: Metres, low: float, high: float) -> Flags:
     return (values >= low) & (values < high)
 
 
-@dataclass(frozen=True)
 class House:
-    """The looks of a house, the same from all sides."""
+    """A house with random looks, the same from all sides; its height is between `low` and `high` metres."""
 
-    height: float
-    colour: Colour
-    line: Colour
-    glass: Colour
-    bright: Colour
-    frame: Colour
-    ground: Colour
-    roof: Colour
-    storey: float
-    pitch: float
-    window: tuple[float, float, float, float]
-    texture: str
-    shop: bool
-    lit_one_in: int
-    shift: float
+    def __init__(self, dice: Dice, low: float = 5.5, high: float = 17.0) -> None:
+        colour = dice.usual(_PLASTER, 40, 0.7)
+        width, rise = dice.between(0.36, 0.66), dice.between(0.4, 0.62)
+        bottom = dice.between(0.2, 0.32)
+        self.height = dice.between(low, high)
+        line, glass = lit(colour, dice.pick((0.8, 0.88, 1.12, 1.2))), dice.near((62, 78, 96), 40)
+        bright = dice.near((150, 165, 180), 30) if dice.chance(0.7) else (250, 220, 140)
+        frame = dice.pick(((240, 240, 235), lit(colour, 1.35), lit(colour, 0.6), (70, 56, 46)))
+        ground = dice.paint() if dice.chance(0.4) else lit(colour, 0.7)
+        self.roof = dice.paint() if dice.chance(0.4) else dice.pick(_ROOFS)
+        self._colours = (colour, line, glass, frame, bright, ground, self.roof)
+        self._storey, self._pitch = dice.between(2.7, 3.5), dice.between(1.9, 3.4)
+        self._window = (0.5 - width / 2, 0.5 + width / 2, bottom, min(bottom + rise, 0.9))
+        self._texture = dice.pick(("plain", "plain", "brick", "boards", "piers", "storeys"))
+        self._is_shop = dice.chance(0.4)
+        self._lit_one_in, self._shift = dice.whole(3, 6), dice.between(0.0, 3.0)
 
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint one of its fronts."""
         seen = visible_pixels(camera, plane, self.height)
         if seen is None:
             return
-        index = self._texture(canvas, seen)
-        in_u, cell_u = _part(seen.u + self.shift, self.pitch)
-        in_v, cell_v = _part(seen.v, self.storey)
-        left, right, low, high = self.window
+        index = self._textured(canvas, seen)
+        in_u, cell_u = _part(seen.u + self._shift, self._pitch)
+        in_v, cell_v = _part(seen.v, self._storey)
+        left, right, low, high = self._window
         rim = 0.07
         index[_inside(in_u, left - rim, right + rim) & _inside(in_v, low - rim, high + rim)] = 3
         pane = _inside(in_u, left, right) & _inside(in_v, low, high)
         index[pane] = 2
-        index[pane & ((cell_u * 7 + cell_v * 13) % 11 % self.lit_one_in == 0)] = 4
+        index[pane & ((cell_u * 7 + cell_v * 13) % 11 % self._lit_one_in == 0)] = 4
         index[pane & (_inside(in_u, (left + right) / 2 - 0.025, (left + right) / 2 + 0.025))] = 3
-        if self.shop:
-            index[seen.v < self.storey] = 5
-            index[_inside(seen.v, 0.5, self.storey - 0.9) & _inside(in_u, 0.08, 0.92)] = 2
-            index[_inside(seen.v, 0.0, self.storey - 0.9) & _inside(in_u, 0.40, 0.60) & (cell_u % 3 == 0)] = 3
-            index[_inside(seen.v, self.storey - 0.9, self.storey - 0.3)] = 6
+        if self._is_shop:
+            index[seen.v < self._storey] = 5
+            index[_inside(seen.v, 0.5, self._storey - 0.9) & _inside(in_u, 0.08, 0.92)] = 2
+            index[_inside(seen.v, 0.0, self._storey - 0.9) & _inside(in_u, 0.40, 0.60) & (cell_u % 3 == 0)] = 3
+            index[_inside(seen.v, self._storey - 0.9, self._storey - 0.3)] = 6
         else:
             index[seen.v < 0.5] = 5
             index[(seen.v < 2.2) & _inside(in_u, 0.36, 0.64) & (cell_u % 4 == 0)] = 6
         index[seen.v > self.height - 0.4] = 6
-        colours = (self.colour, self.line, self.glass, self.frame, self.bright, self.ground, self.roof)
-        canvas.pattern(seen.box, seen.mask, index, [ink(lit(colour, light), Label.BUILDING) for colour in colours])
+        pixels = [ink(lit(colour, light), Label.BUILDING) for colour in self._colours]
+        canvas.pattern(seen.box, seen.mask, index, pixels)
 
-    def _texture(self, canvas: SceneCanvas, seen: VisiblePixels) -> npt.NDArray[np.uint8]:
+    def _textured(self, canvas: SceneCanvas, seen: VisiblePixels) -> npt.NDArray[np.uint8]:
         index = np.zeros(seen.v.shape, np.uint8)
-        if self.texture == "brick":
+        if self._texture == "brick":
             index[canvas.grain[seen.box] < 70] = 1
-        elif self.texture == "boards":
+        elif self._texture == "boards":
             index[_part(seen.v, 0.55)[0] < 0.28] = 1
-        elif self.texture == "piers":
-            index |= (_part(seen.u + self.shift, self.pitch)[0] < 0.1).astype(np.uint8)
-        elif self.texture == "storeys":
-            index[_part(seen.v, self.storey)[0] < 0.12] = 1
+        elif self._texture == "piers":
+            index |= (_part(seen.u + self._shift, self._pitch)[0] < 0.1).astype(np.uint8)
+        elif self._texture == "storeys":
+            index[_part(seen.v, self._storey)[0] < 0.12] = 1
         return index
 
 
-def house(dice: Dice, low: float = 5.5, high: float = 17.0) -> House:
-    """Choose the looks of a house."""
-    colour = dice.usual(_PLASTER, 40, 0.7)
-    width, rise = dice.between(0.36, 0.66), dice.between(0.4, 0.62)
-    bottom = dice.between(0.2, 0.32)
-    return House(
-        height=dice.between(low, high),
-        colour=colour,
-        line=lit(colour, dice.pick((0.8, 0.88, 1.12, 1.2))),
-        glass=dice.near((62, 78, 96), 40),
-        bright=dice.near((150, 165, 180), 30) if dice.chance(0.7) else (250, 220, 140),
-        frame=dice.pick(((240, 240, 235), lit(colour, 1.35), lit(colour, 0.6), (70, 56, 46))),
-        ground=dice.paint() if dice.chance(0.4) else lit(colour, 0.7),
-        roof=dice.paint()
-        if dice.chance(0.4)
-        else dice.pick(((140, 66, 46), (90, 84, 84), (70, 62, 60), (120, 90, 70))),
-        storey=dice.between(2.7, 3.5),
-        pitch=dice.between(1.9, 3.4),
-        window=(0.5 - width / 2, 0.5 + width / 2, bottom, min(bottom + rise, 0.9)),
-        texture=dice.pick(("plain", "plain", "brick", "boards", "piers", "storeys")),
-        shop=dice.chance(0.4),
-        lit_one_in=dice.whole(3, 6),
-        shift=dice.between(0.0, 3.0),
-    )
-
-
-@dataclass(frozen=True)
 class Wall:
     """A wall without windows: bricks, blocks, slabs or rubble, with a coping."""
 
-    height: float
-    colour: Colour
-    joint: Colour
-    coping: Colour
-    course: float
-    brick: float
-    rough: bool
+    def __init__(self, dice: Dice) -> None:
+        colour = dice.usual(_STONE, 34, 0.75)
+        self._course = dice.between(0.34, 0.6)
+        self._height = dice.between(1.7, 2.9)
+        joint = lit(colour, dice.pick((0.62, 0.7, 1.35)))
+        coping = lit(colour, dice.pick((0.6, 1.3))) if dice.chance(0.6) else dice.grey(90, 210)
+        self._colours = (colour, lit(colour, 0.86), joint, coping)
+        self._brick = self._course * dice.between(1.7, 2.6)
+        self._is_rough = dice.chance(0.4)
 
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the wall."""
-        seen = visible_pixels(camera, plane, self.height)
+        seen = visible_pixels(camera, plane, self._height)
         if seen is None:
             return
-        in_v, row = _part(seen.v, self.course)
-        in_u, brick = _part(seen.u + (row % 2) * (self.brick / 2), self.brick)
+        in_v, row = _part(seen.v, self._course)
+        in_u, brick = _part(seen.u + (row % 2) * (self._brick / 2), self._brick)
         index = ((brick * 5 + row * 3) % 7 < 3).astype(np.uint8)
-        if self.rough:
+        if self._is_rough:
             index ^= (canvas.grain[seen.box] < 90).astype(np.uint8)
         index[(in_v < 0.2) | (in_u < 0.12)] = 2
-        index[seen.v > self.height - 0.22] = 3
-        colours = (self.colour, lit(self.colour, 0.86), self.joint, self.coping)
-        canvas.pattern(seen.box, seen.mask, index, [ink(lit(colour, light), Label.WALL) for colour in colours])
+        index[seen.v > self._height - 0.22] = 3
+        pixels = [ink(lit(colour, light), Label.WALL) for colour in self._colours]
+        canvas.pattern(seen.box, seen.mask, index, pixels)
 
 
-def wall(dice: Dice) -> Wall:
-    """Choose the looks of a wall."""
-    colour = dice.usual(_STONE, 34, 0.75)
-    course = dice.between(0.34, 0.6)
-    return Wall(
-        height=dice.between(1.7, 2.9),
-        colour=colour,
-        joint=lit(colour, dice.pick((0.62, 0.7, 1.35))),
-        coping=lit(colour, dice.pick((0.6, 1.3))) if dice.chance(0.6) else dice.grey(90, 210),
-        course=course,
-        brick=course * dice.between(1.7, 2.6),
-        rough=dice.chance(0.4),
-    )
-
-
-@dataclass(frozen=True)
 class Fence:
     """A fence: upright bars, rails, both, or crossed slats, with gaps that show the colours behind."""
 
-    height: float
-    colour: Colour
-    style: str
-    pitch: float
-    share: float
+    def __init__(self, dice: Dice) -> None:
+        self._height = dice.between(1.7, 2.5)
+        self._colour = dice.usual(_RAILING, 24, 0.8)
+        self._style = dice.pick(("bars", "bars", "pickets", "rails", "mesh"))
+        self._pitch, self._share = dice.between(0.38, 0.62), dice.between(0.54, 0.7)
 
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the fence."""
-        seen = visible_pixels(camera, plane, self.height)
+        seen = visible_pixels(camera, plane, self._height)
         if seen is None:
             return
-        in_u = _part(seen.u, self.pitch)[0]
-        rails = _inside(seen.v, self.height * 0.8, self.height * 0.92) | _inside(seen.v, 0.15, 0.32)
+        in_u = _part(seen.u, self._pitch)[0]
+        rails = _inside(seen.v, self._height * 0.8, self._height * 0.92) | _inside(seen.v, 0.15, 0.32)
         posts = _part(seen.u, 2.4)[0] < 0.09
-        if self.style == "bars":
-            bars = (in_u < self.share) | rails
-        elif self.style == "rails":
-            bars = (_part(seen.v, self.height / 3)[0] > 1 - self.share) | posts
-        elif self.style == "mesh":
-            rising, falling = _part(seen.u + seen.v, self.pitch)[0], _part(seen.u - seen.v, self.pitch)[0]
-            bars = (rising < self.share * 0.7) | (falling < self.share * 0.7) | posts
+        if self._style == "bars":
+            bars = (in_u < self._share) | rails
+        elif self._style == "rails":
+            bars = (_part(seen.v, self._height / 3)[0] > 1 - self._share) | posts
+        elif self._style == "mesh":
+            rising, falling = _part(seen.u + seen.v, self._pitch)[0], _part(seen.u - seen.v, self._pitch)[0]
+            bars = (rising < self._share * 0.7) | (falling < self._share * 0.7) | posts
         else:
-            bars = (in_u < self.share) & (seen.v < self.height - 0.5 * np.abs(in_u - self.share / 2)) | rails
-        canvas.lattice(seen.box, seen.mask, bars, ink(lit(self.colour, light), Label.FENCE))
-
-
-def fence(dice: Dice) -> Fence:
-    """Choose the looks of a fence."""
-    return Fence(
-        height=dice.between(1.7, 2.5),
-        colour=dice.usual(_RAILING, 24, 0.8),
-        style=dice.pick(("bars", "bars", "pickets", "rails", "mesh")),
-        pitch=dice.between(0.38, 0.62),
-        share=dice.between(0.54, 0.7),
-    )
+            bars = (in_u < self._share) & (seen.v < self._height - 0.5 * np.abs(in_u - self._share / 2)) | rails
+        canvas.lattice(seen.box, seen.mask, bars, ink(lit(self._colour, light), Label.FENCE))

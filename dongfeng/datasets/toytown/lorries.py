@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dongfeng.datasets.toytown.camera import Sketch, around
 from dongfeng.datasets.toytown.canvas import Label
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
@@ -15,65 +13,58 @@ _LOADS: tuple[Colour, ...] = ((226, 226, 222), (152, 162, 172), (76, 104, 146), 
 _FLOOR = 0.95  # height of the body's floor, in metres
 
 
-@dataclass(frozen=True)
 class Lorry:
-    """The looks of a lorry: a cab, a gap, and a box, a tank, or an open body with its load."""
+    """A lorry with random looks: a cab, a gap, and a box, a tank, or an open body with its load."""
 
-    body: str
-    length: float
-    width: float
-    height: float
-    cab: Colour
-    cargo: Colour
-    glass: Colour
-    load: Colour
-    accent: Colour
-    sign: str
-    cab_height: float
-    body_end: float
-    rim: Colour
+    width = 2.45
+
+    def __init__(self, dice: Dice) -> None:
+        self._body = dice.pick(("box", "box", "box", "canvas", "tank", "tipper"))
+        self.length, self.height = dice.between(6.6, 8.6), dice.between(3.1, 3.7)
+        self._cab, self.cargo = dice.usual(_CABS, 28, 0.7), dice.usual(_LOADS, 28, 0.7)
+        self._glass, self._load = dice.near((52, 64, 78), 28), dice.near((150, 120, 80), 50)
+        self._accent, self._sign = dice.paint(), dice.pick(("plain", "band", "disc", "slash"))
+        self._cab_height, self._body_end = dice.between(2.5, 2.9), self.length - dice.between(2.0, 2.3)
+        self._rim = dice.grey(110, 200)
 
     def side(self, sketch: Sketch) -> None:
         """Draw its long side."""
         sketch.box(0.05, 0.5, self.length - 0.1, 0.98, _STEEL)
-        self._load(sketch)
+        {"tank": self._draw_tank, "tipper": self._draw_tipper}.get(self._body, self._draw_box)(sketch)
         front = self.length
         sketch.shape(
             (
-                (self.body_end, 0.5),
+                (self._body_end, 0.5),
                 (front, 0.5),
                 (front, 1.5),
-                (front - 0.25, self.cab_height),
-                (self.body_end, self.cab_height),
+                (front - 0.25, self._cab_height),
+                (self._body_end, self._cab_height),
             ),
-            self.cab,
+            self._cab,
         )
         sketch.shape(
             (
-                (self.body_end + 0.45, 1.55),
+                (self._body_end + 0.45, 1.55),
                 (front - 0.15, 1.55),
-                (front - 0.36, self.cab_height - 0.25),
-                (self.body_end + 0.45, self.cab_height - 0.25),
+                (front - 0.36, self._cab_height - 0.25),
+                (self._body_end + 0.45, self._cab_height - 0.25),
             ),
-            self.glass,
+            self._glass,
         )
-        sketch.box(self.body_end, 0.5, front, 0.72, lit(self.cab, 0.55))
-        sketch.box(self.body_end + 0.3, 0.72, self.body_end + 0.36, self.cab_height - 0.3, lit(self.cab, 0.7))
+        sketch.box(self._body_end, 0.5, front, 0.72, lit(self._cab, 0.55))
+        sketch.box(self._body_end + 0.3, 0.72, self._body_end + 0.36, self._cab_height - 0.3, lit(self._cab, 0.7))
         for u in (0.95, 2.05, self.length - 1.05):
-            wheel(sketch, u, 0.5, self.rim)
+            wheel(sketch, u, 0.5, self._rim)
 
     def end(self, sketch: Sketch, front: bool) -> None:
         """Draw its rear, or its front."""
         for u in (0.08, self.width - 0.56):
             sketch.box(u, 0.0, u + 0.48, 0.9, TYRE)
         sketch.box(0.0, 0.5, self.width, 0.98, _STEEL)
-        (self._front if front else self._rear)(sketch)
+        (self._draw_front if front else self._draw_rear)(sketch)
 
-    def _load(self, sketch: Sketch) -> None:
-        {"tank": self._tank, "tipper": self._tipper}.get(self.body, self._box)(sketch)
-
-    def _tank(self, sketch: Sketch) -> None:
-        low, end = _FLOOR, self.body_end - 0.25
+    def _draw_tank(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self._body_end - 0.25
         sketch.box(0.1, low, end - 0.1, low + 0.25, _STEEL)
         outline = [
             (0.25, low + 0.2),
@@ -87,8 +78,8 @@ class Lorry:
         for part in (0.25, 0.5, 0.75):
             sketch.box(end * part - 0.06, low + 0.2, end * part + 0.06, self.height - 0.2, lit(self.cargo, 0.7))
 
-    def _tipper(self, sketch: Sketch) -> None:
-        low, end = _FLOOR, self.body_end - 0.25
+    def _draw_tipper(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self._body_end - 0.25
         top = self.height * 0.68
         heap = [
             (0.2, top - 0.1),
@@ -97,62 +88,62 @@ class Lorry:
             (end * 0.75, top + 0.75),
             (end - 0.2, top - 0.1),
         ]
-        sketch.speckled(heap, (self.load, lit(self.load, 0.8), lit(self.load, 1.15)))
+        sketch.speckled(heap, (self._load, lit(self._load, 0.8), lit(self._load, 1.15)))
         sketch.shape(((-0.1, low), (end, low), (end, top), (-0.2, top)), self.cargo)
         for part in range(1, 5):
             sketch.box(end * part / 5 - 0.09, low, end * part / 5 + 0.09, top, lit(self.cargo, 0.72))
 
-    def _box(self, sketch: Sketch) -> None:
-        low, end = _FLOOR, self.body_end - 0.25
+    def _draw_box(self, sketch: Sketch) -> None:
+        low, end = _FLOOR, self._body_end - 0.25
         sketch.box(0.0, low, end, self.height, self.cargo)
         sketch.box(0.0, low, end, low + 0.14, lit(self.cargo, 0.55))
         sketch.box(0.0, self.height - 0.1, end, self.height, lit(self.cargo, 0.75))
-        if self.body == "canvas":
+        if self._body == "canvas":
             for part in range(1, 8):
                 sketch.box(end * part / 8 - 0.05, low, end * part / 8 + 0.05, self.height, lit(self.cargo, 0.8))
-        elif self.sign == "band":
-            sketch.box(0.0, low + 0.7, end, low + 1.25, self.accent)
-        elif self.sign == "disc":
-            sketch.disc(end / 2, (low + self.height) / 2, 0.72, self.accent)
-        elif self.sign == "slash":
+        elif self._sign == "band":
+            sketch.box(0.0, low + 0.7, end, low + 1.25, self._accent)
+        elif self._sign == "disc":
+            sketch.disc(end / 2, (low + self.height) / 2, 0.72, self._accent)
+        elif self._sign == "slash":
             sketch.shape(
-                ((end * 0.3, low), (end * 0.5, low), (end * 0.8, self.height), (end * 0.6, self.height)), self.accent
+                ((end * 0.3, low), (end * 0.5, low), (end * 0.8, self.height), (end * 0.6, self.height)), self._accent
             )
 
-    def _front(self, sketch: Sketch) -> None:
-        if self.body in ("box", "canvas"):
-            sketch.box(0.0, self.cab_height - 0.3, self.width, self.height, lit(self.cargo, 0.9))
+    def _draw_front(self, sketch: Sketch) -> None:
+        if self._body in ("box", "canvas"):
+            sketch.box(0.0, self._cab_height - 0.3, self.width, self.height, lit(self.cargo, 0.9))
         sketch.shape(
             (
                 (0, 0.45),
                 (self.width, 0.45),
                 (self.width, 1.5),
-                (self.width - 0.1, self.cab_height),
-                (0.1, self.cab_height),
+                (self.width - 0.1, self._cab_height),
+                (0.1, self._cab_height),
                 (0, 1.5),
             ),
-            self.cab,
+            self._cab,
         )
         sketch.shape(
             (
                 (0.15, 1.5),
                 (self.width - 0.15, 1.5),
-                (self.width - 0.22, self.cab_height - 0.28),
-                (0.22, self.cab_height - 0.28),
+                (self.width - 0.22, self._cab_height - 0.28),
+                (0.22, self._cab_height - 0.28),
             ),
-            self.glass,
+            self._glass,
         )
         sketch.box(0.35, 0.85, self.width - 0.35, 1.3, (36, 36, 40))
         for u in (0.1, self.width - 0.45):
             sketch.box(u, 0.55, u + 0.35, 0.8, (250, 245, 215))
 
-    def _rear(self, sketch: Sketch) -> None:
-        if self.body == "tank":
+    def _draw_rear(self, sketch: Sketch) -> None:
+        if self._body == "tank":
             middle = (self.height + 0.95) / 2
             sketch.shape(around(self.width / 2, middle, self.width / 2, middle - 0.95), self.cargo)
             sketch.shape(around(self.width / 2, middle, self.width / 3.2, (middle - 0.95) / 1.6), lit(self.cargo, 0.8))
         else:
-            top = self.height * 0.68 if self.body == "tipper" else self.height
+            top = self.height * 0.68 if self._body == "tipper" else self.height
             sketch.box(0.0, 0.95, self.width, top, self.cargo)
             sketch.box(self.width / 2 - 0.04, 1.0, self.width / 2 + 0.04, top, lit(self.cargo, 0.5))
             for u in (self.width * 0.3, self.width * 0.7):
@@ -168,25 +159,5 @@ class Lorry:
 
 def truck(dice: Dice) -> Vehicle:
     """Choose the looks of a lorry."""
-    body = dice.pick(("box", "box", "box", "canvas", "tank", "tipper"))
-    length, height = dice.between(6.6, 8.6), dice.between(3.1, 3.7)
-    cab, cargo, glass = dice.usual(_CABS, 28, 0.7), dice.usual(_LOADS, 28, 0.7), dice.near((52, 64, 78), 28)
-    load, accent = dice.near((150, 120, 80), 50), dice.paint()
-    sign = dice.pick(("plain", "band", "disc", "slash"))
-    cab_height, cab_length = dice.between(2.5, 2.9), dice.between(2.0, 2.3)
-    lorry = Lorry(
-        body,
-        length,
-        2.45,
-        height,
-        cab,
-        cargo,
-        glass,
-        load,
-        accent,
-        sign,
-        cab_height,
-        length - cab_length,
-        dice.grey(110, 200),
-    )
-    return Vehicle(Label.TRUCK, length, lorry.width, height, lit(cargo, 1.1), lorry.side, lorry.end)
+    lorry = Lorry(dice)
+    return Vehicle(Label.TRUCK, lorry.length, lorry.width, lorry.height, lit(lorry.cargo, 1.1), lorry.side, lorry.end)

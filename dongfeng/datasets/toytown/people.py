@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from dongfeng.datasets.toytown.camera import Sketch, around
 from dongfeng.datasets.toytown.canvas import Label, Point
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
@@ -14,26 +12,19 @@ _BRIGHT: tuple[Colour, ...] = ((240, 204, 60), (238, 126, 48), (84, 206, 120))  
 BLACK: Colour = (26, 26, 28)
 
 
-@dataclass(frozen=True)
 class Look:
-    """Colours of a person."""
+    """Random colours of a person."""
 
-    skin: Colour
-    hair: Colour
-    top: Colour
-    legs: Colour
-    shoes: Colour
-
-
-def look(dice: Dice) -> Look:
-    """Choose the looks of a person."""
-    legs = dice.paint() if dice.chance(0.5) else dice.pick(((40, 46, 70), (34, 34, 38), (110, 96, 76), (66, 80, 110)))
-    return Look(dice.pick(_SKINS), dice.pick(_HAIR), dice.paint(), legs, dice.grey(25, 90))
+    def __init__(self, dice: Dice) -> None:
+        trousers = ((40, 46, 70), (34, 34, 38), (110, 96, 76), (66, 80, 110))
+        self.legs = dice.paint() if dice.chance(0.5) else dice.pick(trousers)
+        self.skin, self.hair, self.top = dice.pick(_SKINS), dice.pick(_HAIR), dice.paint()
+        self.shoes = dice.grey(25, 90)
 
 
 def person(sketch: Sketch, dice: Dice) -> None:
     """Draw a person on foot, walking or standing, about u = 0."""
-    who, tall = look(dice), dice.between(1.55, 1.92)
+    who, tall = Look(dice), dice.between(1.55, 1.92)
     stride = dice.between(-0.34, 0.34)
     hip, neck, broad = tall * 0.48, tall * 0.82, dice.between(0.21, 0.29)
     skirt = dice.chance(0.22)
@@ -151,8 +142,9 @@ def motorcycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None
 
 def _rider(sketch: Sketch, dice: Dice, seat: Point, handle: Point, foot: Point, helmet: Colour) -> None:
     """Draw the rider of a bicycle or motorcycle."""
-    who = look(dice)
-    who = replace(who, top=dice.near(dice.pick(_BRIGHT), 30)) if dice.chance(0.5) else who
+    who = Look(dice)
+    if dice.chance(0.5):
+        who.top = dice.near(dice.pick(_BRIGHT), 30)
     body = sketch.of(Label.RIDER, sketch.canvas.new_instance())
     lean = dice.between(0.12, 0.34)
     shoulder = (seat[0] + lean, seat[1] + 0.58)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from dongfeng.datasets.toytown.camera import Camera, Sketch
 from dongfeng.datasets.toytown.canvas import Label, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Dice, lit
-from dongfeng.datasets.toytown.fronts import House, Plane, fence, house, wall
+from dongfeng.datasets.toytown.fronts import Fence, House, Plane, Wall
 from dongfeng.datasets.toytown.ground import Side, Street
 from dongfeng.datasets.toytown.nature import bush, tree
 
@@ -38,7 +38,7 @@ def close_view(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice) 
     while place < right + 22.0:
         width = dice.between(6.0, 11.0)
         if dice.chance(0.55):
-            _gable(canvas, camera, house(dice), Plane(False, END_M, place, place + width), 1.0)
+            _gable(canvas, camera, House(dice), Plane(False, END_M, place, place + width), 1.0)
         else:
             plants = Sketch(canvas, camera, (place + width / 2, END_M), (1.0, 0.0), Label.VEGETATION)
             tree(plants, dice, dice.between(7.0, 13.0))
@@ -105,7 +105,7 @@ def _plot(
 ) -> None:
     front = Plane(True, row.x, near, far)
     if plot == "house":
-        home = house(dice)
+        home = House(dice)
         _roof(canvas, camera, row, home, near, far)
         home.paint(canvas, camera, front, light)
         home.paint(canvas, camera, row.across(near, 9.0), 0.9)
@@ -113,7 +113,7 @@ def _plot(
     _garden(canvas, camera, row, near, far, dice)
     if plot == "park":
         return
-    border = wall(dice) if plot == "wall" else fence(dice)
+    border = Wall(dice) if plot == "wall" else Fence(dice)
     border.paint(canvas, camera, front, light)
     if dice.chance(0.6):
         border.paint(canvas, camera, row.across(near, 12.0), 0.95)
@@ -130,7 +130,7 @@ def _roof(canvas: SceneCanvas, camera: Camera, row: Row, home: House, near: floa
 def _garden(canvas: SceneCanvas, camera: Camera, row: Row, near: float, far: float, dice: Dice) -> None:
     """Draw trees and bushes behind the line of the fronts, the far ones first; perhaps a house behind them."""
     if dice.chance(0.5):
-        _gable(canvas, camera, house(dice, 4.5, 9.0), row.across(far - 0.1, 14.0), 0.95)
+        _gable(canvas, camera, House(dice, 4.5, 9.0), row.across(far - 0.1, 14.0), 0.95)
     for z in sorted((dice.between(near, far) for _ in range(dice.whole(2, 4))), reverse=True):
         place = row.out(dice.between(1.2, 5.0))
         plants = Sketch(canvas, camera, (place, z + 0.6), (1.0, 0.0), Label.VEGETATION)
