@@ -7,6 +7,7 @@ the class. As with toytown, the same arguments give the same bytes everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -53,17 +54,14 @@ def _hollow(outer: Sequence[Point], share: float) -> Outline:
 
 
 def _spiral() -> list[Outline]:
-    path = [(x * (0.12 + 0.055 * turn), y * (0.12 + 0.055 * turn)) for turn, (x, y) in enumerate(CIRCLE)]
-    path += [
-        (x * (0.12 + 0.055 * turn) * 0.95, y * (0.12 + 0.055 * turn) * 0.95)
-        for turn, (x, y) in enumerate(CIRCLE[:4], 16)
-    ]
-    return [bar(start, end, 0.2) for start, end in zip(path, path[1:], strict=False)]
+    path = [(x * (0.12 + 0.055 * turn), y * (0.12 + 0.055 * turn)) for turn, (x, y) in enumerate(CIRCLE + CIRCLE[:4])]
+    path[16:] = [(x * 0.95, y * 0.95) for x, y in path[16:]]
+    return [bar(start, end, 0.2) for start, end in pairwise(path)]
 
 
 def _wave() -> list[Outline]:
     path = [(-1.0, -0.1), (-0.75, 0.4), (-0.4, 0.1), (-0.1, -0.4), (0.25, -0.1), (0.5, 0.4), (0.85, 0.1), (1.0, -0.2)]
-    return [bar(start, end, 0.26) for start, end in zip(path, path[1:], strict=False)]
+    return [bar(start, end, 0.26) for start, end in pairwise(path)]
 
 
 def _gear() -> list[Outline]:
@@ -85,6 +83,8 @@ def _grid(dark: Callable[[int, int], bool]) -> list[Outline]:
 _HEART: Outline = [(0, -1), (-0.9, 0.05), (-0.95, 0.5), (-0.7, 0.82), (-0.35, 0.85), (0, 0.5)]
 _HEART += [(-x, y) for x, y in _HEART[-2:0:-1]]
 _ARROW: Outline = [(-1, -0.2), (0.1, -0.2), (0.1, -0.65), (1, 0), (0.1, 0.65), (0.1, 0.2), (-1, 0.2)]
+_DOUBLE_ARROW: Outline = [(-1, 0), (-0.4, 0.6), (-0.4, 0.2), (0.4, 0.2), (0.4, 0.6)]
+_DOUBLE_ARROW += [(-x, -y) for x, y in _DOUBLE_ARROW]
 _SQUARE, _DISC = _box(-0.8, -0.8, 0.8, 0.8), around(0.0, 0.0, 0.95)
 _TRIANGLE: Outline = [(0.0, 1.0), (-0.95, -0.7), (0.95, -0.7)]
 
@@ -106,20 +106,7 @@ _SHAPES: dict[str, list[Outline]] = {
     "star of 4": [_star([(0.0, 1.0), (-1.0, 0.0), (0.0, -1.0), (1.0, 0.0)], 0.45)],
     "cross": [_box(-0.27, -0.9, 0.27, 0.9), _box(-0.9, -0.27, 0.9, 0.27)],
     "arrow": [_ARROW],
-    "double arrow": [
-        [
-            (-1, 0),
-            (-0.4, 0.6),
-            (-0.4, 0.2),
-            (0.4, 0.2),
-            (0.4, 0.6),
-            (1, 0),
-            (0.4, -0.6),
-            (0.4, -0.2),
-            (-0.4, -0.2),
-            (-0.4, -0.6),
-        ]
-    ],
+    "double arrow": [_DOUBLE_ARROW],
     "heart": [_HEART],
     "letter L": [_box(-0.65, -0.9, -0.2, 0.9), _box(-0.65, -0.9, 0.7, -0.45)],
     "letter T": [_box(-0.8, 0.42, 0.8, 0.9), _box(-0.24, -0.9, 0.24, 0.9)],
@@ -234,11 +221,9 @@ def _clutter(image: npt.NDArray[np.uint8], dice: Dice, colour: Colour) -> None:
     x, y, radius = dice.unit() * size, dice.unit() * size, size * dice.between(0.04, 0.13)
     choice = dice.whole(0, 2)
     if choice == 0:
-        _paint(image, around(x, y, radius), colour)
+        outline = around(x, y, radius)
     elif choice == 1:
-        corners = [(x + dice.between(-2, 2) * radius, y + dice.between(-2, 2) * radius) for _ in range(3)]
-        _paint(image, corners, colour)
+        outline = [(x + dice.between(-2, 2) * radius, y + dice.between(-2, 2) * radius) for _ in range(3)]
     else:
-        _paint(
-            image, bar((x, y), (x + dice.between(-5, 5) * radius, y + dice.between(-5, 5) * radius), radius / 2), colour
-        )
+        outline = bar((x, y), (x + dice.between(-5, 5) * radius, y + dice.between(-5, 5) * radius), radius / 2)
+    _paint(image, outline, colour)
