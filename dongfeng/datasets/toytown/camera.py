@@ -119,6 +119,10 @@ class Sketch:
         pixel = ink(lit(colour, self.light), self.label, self.instance)
         self.canvas.polygon([self.at(u, v) for u, v in outline], pixel)
 
+    def symmetric(self, left: Sequence[Point], colour: Colour, width: float = 0.0) -> None:
+        """Draw a polygon by the left half of its outline, from the bottom up; u and `width` - u mirror each other."""
+        self.shape([*((width - u, v) for u, v in left), *left[::-1]], colour)
+
     def glass(self, outline: Sequence[Point]) -> None:
         """Give a transparent polygon the class, and leave the colours behind it."""
         self.canvas.relabel([self.at(u, v) for u, v in outline], self.label, self.instance)

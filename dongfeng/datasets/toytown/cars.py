@@ -48,10 +48,10 @@ def car(dice: Dice) -> Vehicle:
             sketch.box(u, 0.0, u + 0.23, 0.4, TYRE)
         low, high = belt + 0.03, height - 0.11
         sill = belt + 0.01  # the planes below and above it are joined by the bonnet, or by the lid of the boot
-        sketch.shape(((0, sill), (width, sill), (width - inset, height), (inset, height)), paint)
+        sketch.symmetric(((0.0, sill), (inset, height)), paint, width)
         sketch.box(0.0, belt - 0.01, width, sill, lit(paint, 1.1))
         sketch.box(0.0, 0.22, width, belt, paint)
-        sketch.shape(((0.13, low), (width - 0.13, low), (width - inset - 0.06, high), (inset + 0.06, high)), glass)
+        sketch.symmetric(((0.13, low), (inset + 0.06, high)), glass, width)
         sketch.box(0.0, 0.22, width, 0.45, lit(paint, 0.62))
         lamp: Colour = (250, 245, 215) if front else (205, 28, 26)
         for u in (0.04, width - 0.38):

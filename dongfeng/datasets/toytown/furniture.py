@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dongfeng.datasets.toytown.camera import CIRCLE, Sketch, around
-from dongfeng.datasets.toytown.canvas import Label, Point
+from dongfeng.datasets.toytown.canvas import Label
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 _RED, _BLUE, _YELLOW, _WHITE, _BLACK = (200, 28, 34), (28, 78, 170), (250, 200, 40), (242, 242, 238), (24, 24, 26)
@@ -94,21 +94,14 @@ def _face(sketch: Sketch, dice: Dice, v: float, size: float) -> None:
     elif face in ("warn", "give way"):
         turn = 1.0 if face == "warn" else -1.0
         for part, colour in ((1.15, _RED), (0.62, _WHITE)):
-            board.shape(
-                [
-                    (-half * part, v - turn * half * part * 0.75),
-                    (half * part, v - turn * half * part * 0.75),
-                    (0.0, v + turn * half * part),
-                ],
-                colour,
-            )
+            board.symmetric(((-half * part, v - turn * half * part * 0.75), (0.0, v + turn * half * part)), colour)
     elif face == "stop":
         board.shape([(half * 1.05 * x, v + half * 1.05 * y) for x, y in CIRCLE[1::2]], _RED)
         board.box(-half * 0.7, v - half * 0.18, half * 0.7, v + half * 0.18, _WHITE)
     elif face == "blue":
         board.disc(0.0, v, half, _BLUE)
         board.bar((0.0, v - half * 0.6), (0.0, v + half * 0.3), half * 0.3, _WHITE)
-        board.shape(((-half * 0.45, v + half * 0.15), (half * 0.45, v + half * 0.15), (0.0, v + half * 0.7)), _WHITE)
+        board.symmetric(((-half * 0.45, v + half * 0.15), (0.0, v + half * 0.7)), _WHITE)
     elif face == "square":
         board.box(-half, v - half, half, v + half, dice.pick((_BLUE, _WHITE, _YELLOW)))
         board.shape(around(0.0, v, half * 0.5), dice.pick((_WHITE, _BLACK, _RED)))
@@ -122,12 +115,6 @@ def _face(sketch: Sketch, dice: Dice, v: float, size: float) -> None:
 def _place_name(board: Sketch, dice: Dice, v: float, half: float) -> None:
     ground: Colour = dice.pick((_YELLOW, _BLUE, (30, 110, 60), _WHITE))
     letters = _BLACK if ground in (_YELLOW, _WHITE) else _WHITE
-    outline: list[Point] = [
-        (-half * 1.7, v - half * 0.8),
-        (half * 1.7, v - half * 0.8),
-        (half * 1.7, v + half * 0.8),
-        (-half * 1.7, v + half * 0.8),
-    ]
-    board.shape(outline, ground)
+    board.box(-half * 1.7, v - half * 0.8, half * 1.7, v + half * 0.8, ground)
     for row in (-0.4, 0.15):
         board.box(-half * 1.35, v + half * row, half * dice.between(0.3, 1.35), v + half * (row + 0.25), letters)

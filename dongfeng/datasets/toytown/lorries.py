@@ -31,28 +31,12 @@ class Lorry:
         """Draw its long side."""
         sketch.box(0.05, 0.5, self.length - 0.1, 0.98, _STEEL)
         {"tank": self._draw_tank, "tipper": self._draw_tipper}.get(self._body, self._draw_box)(sketch)
-        front = self.length
-        sketch.shape(
-            (
-                (self._body_end, 0.5),
-                (front, 0.5),
-                (front, 1.5),
-                (front - 0.25, self._cab_height),
-                (self._body_end, self._cab_height),
-            ),
-            self._cab,
-        )
-        sketch.shape(
-            (
-                (self._body_end + 0.45, 1.55),
-                (front - 0.15, 1.55),
-                (front - 0.36, self._cab_height - 0.25),
-                (self._body_end + 0.45, self._cab_height - 0.25),
-            ),
-            self._glass,
-        )
-        sketch.box(self._body_end, 0.5, front, 0.72, lit(self._cab, 0.55))
-        sketch.box(self._body_end + 0.3, 0.72, self._body_end + 0.36, self._cab_height - 0.3, lit(self._cab, 0.7))
+        rear, front, top = self._body_end, self.length, self._cab_height
+        sketch.shape(((rear, 0.5), (front, 0.5), (front, 1.5), (front - 0.25, top), (rear, top)), self._cab)
+        low, high, edge = 1.55, top - 0.25, rear + 0.45
+        sketch.shape(((edge, low), (front - 0.15, low), (front - 0.36, high), (edge, high)), self._glass)
+        sketch.box(rear, 0.5, front, 0.72, lit(self._cab, 0.55))
+        sketch.box(rear + 0.3, 0.72, rear + 0.36, top - 0.3, lit(self._cab, 0.7))
         for u in (0.95, 2.05, self.length - 1.05):
             wheel(sketch, u, 0.5, self._rim)
 
@@ -113,26 +97,8 @@ class Lorry:
     def _draw_front(self, sketch: Sketch) -> None:
         if self._body in ("box", "canvas"):
             sketch.box(0.0, self._cab_height - 0.3, self.width, self.height, lit(self.cargo, 0.9))
-        sketch.shape(
-            (
-                (0, 0.45),
-                (self.width, 0.45),
-                (self.width, 1.5),
-                (self.width - 0.1, self._cab_height),
-                (0.1, self._cab_height),
-                (0, 1.5),
-            ),
-            self._cab,
-        )
-        sketch.shape(
-            (
-                (0.15, 1.5),
-                (self.width - 0.15, 1.5),
-                (self.width - 0.22, self._cab_height - 0.28),
-                (0.22, self._cab_height - 0.28),
-            ),
-            self._glass,
-        )
+        sketch.symmetric(((0.0, 0.45), (0.0, 1.5), (0.1, self._cab_height)), self._cab, self.width)
+        sketch.symmetric(((0.15, 1.5), (0.22, self._cab_height - 0.28)), self._glass, self.width)
         sketch.box(0.35, 0.85, self.width - 0.35, 1.3, (36, 36, 40))
         for u in (0.1, self.width - 0.45):
             sketch.box(u, 0.55, u + 0.35, 0.8, (250, 245, 215))

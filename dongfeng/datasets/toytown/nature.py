@@ -72,15 +72,13 @@ def tree(sketch: Sketch, dice: Dice, height: float) -> None:
     plant, shades = sketch.of(Label.VEGETATION), leaves(dice)
     bark = dice.near((96, 74, 56), 24)
     trunk = height * dice.between(0.32, 0.42)
-    plant.shape(((-0.2, 0.0), (0.2, 0.0), (0.14, trunk + 0.6), (-0.14, trunk + 0.6)), bark)
+    plant.symmetric(((-0.2, 0.0), (-0.14, trunk + 0.6)), bark)
     plant.shape(((0.06, 0.0), (0.2, 0.0), (0.14, trunk + 0.6), (0.04, trunk + 0.6)), lit(bark, 0.7))
     wide = height * dice.between(0.24, 0.34)
     if dice.chance(0.2):
         for step in range(3):
-            low = trunk * 0.7 + (height - trunk * 0.7) * step / 3.6
-            plant.speckled(
-                ((-wide * (1 - step * 0.26), low), (wide * (1 - step * 0.26), low), (0.0, low + height * 0.42)), shades
-            )
+            low, half = trunk * 0.7 + (height - trunk * 0.7) * step / 3.6, wide * (1 - step * 0.26)
+            plant.speckled(((-half, low), (half, low), (0.0, low + height * 0.42)), shades)
         return
     middle, tall = (trunk + height) / 2, (height - trunk) / 2
     plant.speckled(blob(dice, 0.0, middle, wide, tall), shades[:3])

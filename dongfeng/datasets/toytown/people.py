@@ -36,21 +36,11 @@ def person(sketch: Sketch, dice: Dice) -> None:
     sketch.bar((-broad, neck - 0.08), (-broad - 0.13 - stride * 0.3, hip - 0.02), 0.17, lit(who.top, 0.82))
     sketch.bar((broad, neck - 0.08), (broad + 0.13 + stride * 0.3, hip - 0.02), 0.17, lit(who.top, 0.88))
     waist = broad * 0.85
-    sketch.shape(
-        (
-            (-waist, hip - 0.08),
-            (waist, hip - 0.08),
-            (broad + 0.05, neck - 0.06),
-            (0.12, neck),
-            (-0.12, neck),
-            (-broad - 0.05, neck - 0.06),
-        ),
-        who.top,
-    )
+    sketch.symmetric(((-waist, hip - 0.08), (-broad - 0.05, neck - 0.06), (-0.12, neck)), who.top)
     if skirt:
-        sketch.shape(((-waist - 0.14, hip - 0.42), (waist + 0.14, hip - 0.42), (waist, hip), (-waist, hip)), who.legs)
+        sketch.symmetric(((-waist - 0.14, hip - 0.42), (-waist, hip)), who.legs)
     elif dice.chance(0.3):
-        sketch.shape(((-waist, hip - 0.25), (waist, hip - 0.25), (waist, hip), (-waist, hip)), who.top)
+        sketch.box(-waist, hip - 0.25, waist, hip, who.top)
     if dice.chance(0.3):
         sketch.box(-broad - 0.2, hip - 0.12, -broad + 0.1, hip + 0.3, dice.paint())
     _head(sketch, who, 0.0, neck, dice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dongfeng.datasets.toytown.camera import Sketch
-from dongfeng.datasets.toytown.canvas import Label, Point
+from dongfeng.datasets.toytown.canvas import Label
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit, mixed
 from dongfeng.datasets.toytown.vehicles import TYRE, Vehicle, wheel
 
@@ -44,17 +44,7 @@ def bus(dice: Dice) -> Vehicle:
     def end(sketch: Sketch, front: bool) -> None:
         for u in (0.1, width - 0.5):
             sketch.box(u, 0.0, u + 0.4, 0.6, TYRE)
-        sketch.shape(
-            (
-                (0, 0.32),
-                (width, 0.32),
-                (width, height - 0.15),
-                (width - 0.15, height),
-                (0.15, height),
-                (0, height - 0.15),
-            ),
-            paint,
-        )
+        sketch.symmetric(((0.0, 0.32), (0.0, height - 0.15), (0.15, height)), paint, width)
         if skirt:
             sketch.box(0.0, 0.32, width, 0.95, accent)
         for low in rows:
@@ -82,9 +72,7 @@ def tram(dice: Dice) -> Vehicle:
 
     def side(sketch: Sketch) -> None:
         _pantograph(sketch, length / 2, height)
-        sketch.shape(
-            ((0.5, height), (0.0, 1.3), (0.0, 0.12), (length, 0.12), (length, 1.3), (length - 0.5, height)), paint
-        )
+        sketch.symmetric(((0.0, 0.12), (0.0, 1.3), (0.5, height)), paint, length)
         sketch.box(0.0, 0.12, length, 0.55, _DARK)
         sketch.box(0.03, 0.85, length - 0.03, 1.15, stripe)
         sketch.box(0.45, height - 0.35, length - 0.45, height, accent)
@@ -104,17 +92,9 @@ def tram(dice: Dice) -> Vehicle:
     def end(sketch: Sketch, front: bool) -> None:
         if not front:
             _pantograph(sketch, width / 2, height)
-        outline: list[Point] = [
-            (0.0, 0.12),
-            (width, 0.12),
-            (width, 2.9),
-            (width - 0.25, height),
-            (0.25, height),
-            (0.0, 2.9),
-        ]
-        sketch.shape(outline, paint)
+        sketch.symmetric(((0.0, 0.12), (0.0, 2.9), (0.25, height)), paint, width)
         sketch.box(0.0, 0.12, width, 0.5, _DARK)
-        sketch.shape(((0.14, 1.2), (width - 0.14, 1.2), (width - 0.2, 2.65), (0.2, 2.65)), glass)
+        sketch.symmetric(((0.14, 1.2), (0.2, 2.65)), glass, width)
         sketch.box(0.02, 0.75, width - 0.02, 1.0, stripe)
         sketch.box(0.75, 2.8, width - 0.75, 3.1, (255, 190, 50))
         lamp: Colour = (250, 245, 215) if front else (205, 28, 26)
@@ -128,10 +108,8 @@ def tram(dice: Dice) -> Vehicle:
 
 def _pantograph(sketch: Sketch, u: float, height: float) -> None:
     """Draw the pantograph on the roof."""
-    for path in (
-        ((u - 0.7, height + 0.1), (u + 0.5, height + 0.75)),
-        ((u + 0.5, height + 0.75), (u - 0.3, height + 1.4)),
-    ):
-        sketch.bar(*path, 0.22, _DARK)
+    elbow = (u + 0.5, height + 0.75)
+    sketch.bar((u - 0.7, height + 0.1), elbow, 0.22, _DARK)
+    sketch.bar(elbow, (u - 0.3, height + 1.4), 0.22, _DARK)
     sketch.box(u - 0.9, height + 1.32, u + 0.4, height + 1.54, _DARK)
     sketch.box(u - 1.3, height, u + 1.3, height + 0.2, _DARK)
