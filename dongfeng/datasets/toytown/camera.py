@@ -48,7 +48,7 @@ class Camera:
 
     def point(self, x: float, y: float, z: float) -> Point:
         """Project a point of the world to column and row of the picture."""
-        scale = self.focal / max(z, NEAREST_M)
+        scale = self.scale(z)
         column = self.centre + x * scale
         return column, self.horizon + (self.height_m - y) * scale + self.roll * (column - self.centre)
 
@@ -103,6 +103,10 @@ class Sketch:
     def of(self, label: int, instance: int = 0) -> Sketch:
         """Return the same plane for another class."""
         return replace(self, label=label, instance=instance)
+
+    def metres(self, pixels: float) -> float:
+        """Return the length that has so many pixels here, in a picture 256 high."""
+        return pixels * self.camera.unit / self.camera.scale(self.origin_xz[1])
 
     def at(self, u: float, v: float) -> Point:
         """Project a point of the plane to column and row of the picture."""

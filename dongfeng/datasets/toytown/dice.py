@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -56,9 +57,7 @@ class Dice:
 
     def grain(self, *shape: int) -> npt.NDArray[np.uint8]:
         """Draw an array of bytes."""
-        count = 1
-        for length in shape:
-            count *= length
+        count = prod(shape)
         words = self._bits.random_raw((count + 7) // 8)
         return np.asarray(words, "<u8").view(np.uint8)[:count].reshape(shape)
 

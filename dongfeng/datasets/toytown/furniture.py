@@ -9,15 +9,10 @@ from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 _RED, _BLUE, _YELLOW, _WHITE, _BLACK = (200, 28, 34), (28, 78, 170), (250, 200, 40), (242, 242, 238), (24, 24, 26)
 
 
-def pole_width(sketch: Sketch, metres: float) -> float:
-    """Widen a pole to at least seven pixels in a picture 256 high."""
-    return max(metres, 7.5 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1]))
-
-
 def pole(sketch: Sketch, dice: Dice, height: float, metres: float = 0.2) -> float:
     """Draw a pole at u = 0; return its width."""
     mast, colour = sketch.of(Label.POLE), dice.grey(50, 190)
-    width = pole_width(sketch, metres)
+    width = max(metres, sketch.metres(7.5))
     mast.box(-width / 2, 0.0, width / 2, height, colour)
     mast.box(-width / 2, 0.0, -width / 6, height, lit(colour, 1.25))
     mast.box(width / 5, 0.0, width / 2, height, lit(colour, 0.75))
@@ -43,8 +38,7 @@ def street_lamp(sketch: Sketch, dice: Dice, inward: float) -> None:
 def traffic_light(sketch: Sketch, dice: Dice, inward: float) -> None:
     """Draw a traffic light on its mast, perhaps with a second one on an arm over the street."""
     height = dice.between(2.5, 3.4)
-    least = 14.0 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1])
-    wide = max(0.52, least)
+    wide = max(0.52, sketch.metres(14.0))
     if dice.chance(0.4):
         top = height + wide * 2.1
         width = pole(sketch, dice, top + 0.3)
@@ -69,8 +63,7 @@ def _lamps(sketch: Sketch, dice: Dice, u: float, bottom: float, wide: float) -> 
 
 def traffic_sign(sketch: Sketch, dice: Dice) -> None:
     """Draw one or two traffic signs on a pole."""
-    least = 17.0 * sketch.camera.unit / sketch.camera.scale(sketch.origin_xz[1])
-    size = max(dice.between(0.62, 0.95), least)
+    size = max(dice.between(0.62, 0.95), sketch.metres(17.0))
     height = dice.between(2.1, 2.9)
     two = dice.chance(0.35)
     pole(sketch, dice, height + (size * 0.9 if two else 0.0), 0.14)

@@ -58,6 +58,10 @@ class Street:
         """Fronts of the houses to the left and to the right, as x."""
         return self.left - self.sides[0].width, self.right + self.sides[1].width
 
+    def lane_middle(self, lane: int) -> float:
+        """The middle of a lane, counted from the left, as x."""
+        return self.left + (self.right - self.left) * (lane + 0.5) / self.lanes
+
 
 def grass(dice: Dice) -> list[Colour]:
     """Choose shades of one meadow: fresh, dry, or bare earth."""

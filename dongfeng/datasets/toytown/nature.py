@@ -67,8 +67,9 @@ def blob(dice: Dice, u: float, v: float, radius: float, radius_v: float) -> list
     return [(u + radius * bump * x, v + radius_v * bump * y) for bump, (x, y) in zip(bumps, CIRCLE, strict=True)]
 
 
-def tree(sketch: Sketch, dice: Dice, height: float) -> None:
-    """Draw a tree at u = 0: round, tall or a fir."""
+def tree(sketch: Sketch, dice: Dice, low_m: float, high_m: float) -> None:
+    """Draw a tree at u = 0, of a height between two: round, tall or a fir."""
+    height = dice.between(low_m, high_m)
     plant, shades = sketch.of(Label.VEGETATION), leaves(dice)
     bark = dice.near((96, 74, 56), 24)
     trunk = height * dice.between(0.32, 0.42)

@@ -24,6 +24,7 @@ class Look:
 
 def person(sketch: Sketch, dice: Dice) -> None:
     """Draw a person on foot, walking or standing, about u = 0."""
+    sketch = sketch.of(Label.PERSON, sketch.canvas.new_instance())
     who, tall = Look(dice), dice.between(1.55, 1.92)
     stride = dice.between(-0.34, 0.34)
     hip, neck, broad = tall * 0.48, tall * 0.82, dice.between(0.21, 0.29)

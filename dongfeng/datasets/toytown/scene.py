@@ -64,13 +64,11 @@ def draw_scene(seed: int, index: int, size_hw: tuple[int, int] = (256, 512)) -> 
     street = lay_out(dice, camera)
     guests = _guests(dice)
     if "train" in guests:
-        lane = dice.whole(0, street.lanes - 1)
-        middle = street.left + (street.right - street.left) * (lane + 0.5) / street.lanes
-        street = replace(street, rails=(middle,))
+        street = replace(street, rails=(street.lane_middle(dice.whole(0, street.lanes - 1)),))
     paint_sky(canvas, camera, above, dice)
     close_view(canvas, camera, street, dice)
     paint_ground(canvas, camera, street, dice)
-    line_street(canvas, camera, street, dice, _plots(dice), dice.between(0.72, 1.12))
+    line_street(canvas, camera, street, dice)
     _cast_shadows(canvas, camera, street, above, dice)
     traffic = Traffic(canvas, camera, street, dice)
     _invite(traffic, guests, dice)
@@ -139,12 +137,6 @@ def _guests(dice: Dice) -> dict[str, int]:
     guests["parked"] = dice.whole(0, 2)
     guests["person"] = dice.whole(1, 3)
     return guests
-
-
-def _plots(dice: Dice) -> list[list[str]]:
-    """Choose the five plots of each side."""
-    plots = ("house", "house", "wall", "fence", "park")
-    return [[dice.pick(plots) for _ in range(5)] for _ in range(2)]
 
 
 def _cast_shadows(canvas: SceneCanvas, camera: Camera, street: Street, above: Sky, dice: Dice) -> None:

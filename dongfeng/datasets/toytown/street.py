@@ -41,7 +41,7 @@ def close_view(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice) 
             _gable(canvas, camera, House(dice), Plane(False, END_M, place, place + width), 1.0)
         else:
             plants = Sketch(canvas, camera, (place + width / 2, END_M), (1.0, 0.0), Label.VEGETATION)
-            tree(plants, dice, dice.between(7.0, 13.0))
+            tree(plants, dice, 7.0, 13.0)
             bush(replace(plants, origin_xz=(place, END_M)), dice, width, dice.between(2.0, 3.5))
         place += width
 
@@ -77,19 +77,10 @@ class Row:
         return Plane(False, z, *sorted((self.x, self.out(metres))))
 
 
-def line_street(
-    canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice, plots: list[list[str]], sun: float
-) -> None:
-    """Draw both rows from the far end to the near one.
-
-    Args:
-        canvas: Canvas to paint on.
-        camera: Camera that sees the street.
-        street: The street.
-        dice: Source of all random choices.
-        plots: Plots of each side, nearest first: "house", "wall", "fence" or "park".
-        sun: Light of the left fronts; the right ones get the rest of 1.84.
-    """
+def line_street(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice) -> None:
+    """Draw both rows of five plots from the far end to the near one."""
+    plots = [[dice.pick(("house", "house", "wall", "fence", "park")) for _ in range(5)] for _ in range(2)]
+    sun = dice.between(0.72, 1.12)  # light of the left fronts; the right ones get the rest of 1.84
     for left, x, row_plots in zip((True, False), street.houses, plots, strict=True):
         light = sun if left else 1.84 - sun
         edges = [1.2]
@@ -135,6 +126,6 @@ def _garden(canvas: SceneCanvas, camera: Camera, row: Row, near: float, far: flo
         place = row.out(dice.between(1.2, 5.0))
         plants = Sketch(canvas, camera, (place, z + 0.6), (1.0, 0.0), Label.VEGETATION)
         if dice.chance(0.55):
-            tree(plants, dice, dice.between(4.0, 8.5))
+            tree(plants, dice, 4.0, 8.5)
         else:
             bush(plants, dice, dice.between(1.2, 3.0), dice.between(0.9, 1.7))

@@ -52,11 +52,6 @@ class Traffic:
         """Distance at which a metre is still so many pixels, in a picture 256 high."""
         return self.camera.focal / (pixels * self.camera.unit)
 
-    def lane_middle(self, lane: int) -> float:
-        """The middle of a lane, counted from the left."""
-        street = self.street
-        return street.left + (street.right - street.left) * (lane + 0.5) / street.lanes
-
     def drive(self, name: str) -> None:
         """Put a vehicle into a lane, or a large one across the street, where there is room."""
         dice, street = self.dice, self.street
@@ -72,10 +67,10 @@ class Traffic:
         for _ in range(8):
             lane, z = dice.whole(0, street.lanes - 1), dice.between(nearest, max(farthest, nearest + 1))
             if name == "train" and street.rails:
-                lane = min(range(street.lanes), key=lambda one: abs(self.lane_middle(one) - street.rails[0]))
+                lane = min(range(street.lanes), key=lambda one: abs(street.lane_middle(one) - street.rails[0]))
             if self._free(lane, z - 1.5, z + vehicle.length + 1.0):
-                x = self.lane_middle(lane) - vehicle.width / 2 + dice.between(-0.3, 0.3)
-                self._put(vehicle, x, z, False, self.lane_middle(lane) > (street.left + street.right) / 2)
+                x = street.lane_middle(lane) - vehicle.width / 2 + dice.between(-0.3, 0.3)
+                self._put(vehicle, x, z, False, street.lane_middle(lane) > (street.left + street.right) / 2)
                 self.taken.append((lane, z, z + vehicle.length))
                 return
 
@@ -128,10 +123,7 @@ class Traffic:
         """Put somebody on foot into the street."""
         where = self.spot(25.0, 0.3, 0.3)
         if where is not None:
-            self.items.append((where.origin_xz[1], partial(self._walker, where)))
-
-    def _walker(self, where: Sketch) -> None:
-        person(where.of(Label.PERSON, self.canvas.new_instance()), self.dice)
+            self.items.append((where.origin_xz[1], partial(person, where, self.dice)))
 
     def cycle(self, motor: bool, ridden: bool) -> None:
         """Put a bicycle or motorcycle into the street, with somebody on it or not."""
@@ -168,12 +160,11 @@ class Traffic:
             draw = partial(traffic_sign, where, dice)
         elif name == "lamp":
             draw = partial(street_lamp, where, dice, inward)
+        elif dice.chance(0.7):
+            draw = partial(tree, where, dice, 3.6, 6.5)
         else:
-            draw = partial(self._tree if dice.chance(0.7) else self._bush, where)
+            draw = partial(self._bush, where)
         self.items.append((z, draw))
-
-    def _tree(self, where: Sketch) -> None:
-        tree(where, self.dice, self.dice.between(3.6, 6.5))
 
     def _bush(self, where: Sketch) -> None:
         bush(where, self.dice, self.dice.between(0.8, 1.8), self.dice.between(0.8, 1.3))
