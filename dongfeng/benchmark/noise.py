@@ -25,9 +25,7 @@ def noise_of(rows: Sequence[BenchRow], busyness: Busyness) -> Noise:
         reasons.append(f"other programs used {100 * others:.0f} % of the CPUs; end them")
     if stolen is not None and stolen > MOST_STOLEN:
         reasons.append(f"other virtual machines took {100 * stolen:.0f} % of the CPUs")
-    timers = [
-        (f"{row.key}, {name}", timer) for row in rows if row.timers for name, timer in row.timers.measured().items()
-    ]
+    timers = [(f"{row}, {name}", timer) for row in rows if row.timers for name, timer in row.timers.measured().items()]
     drifting = [(timer.drift_fraction, what) for what, timer in timers if timer.is_drifting]
     if drifting:
         worst, what = max(drifting)

@@ -38,13 +38,24 @@ Milliseconds = Annotated[float, _milliseconds]
 
 @dataclass(frozen=True, kw_only=True)
 class Combination:
-    """One model at one size on one backend in one precision: what rows of two reports are matched by."""
+    """One model at one size on one backend in one precision: what rows of two reports are matched by.
+
+    Attributes:
+        backend: The backend, or the device's runtime.
+    """
 
     model: str
     height: int
     width: int
     backend: str
     precision: str
+
+    @property
+    def key(self) -> Combination:
+        """The combination alone, of whatever else is known of it."""
+        return Combination(
+            model=self.model, height=self.height, width=self.width, backend=self.backend, precision=self.precision
+        )
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -86,14 +97,13 @@ class Timers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchRow:
-    """One model at one size on one device, backend and precision; None stands for what is not known of it.
+class BenchRow(Combination):
+    """A combination on one device; None stands for what is not known of it.
 
     Attributes:
         computed_height: Height that stands in for `height` where the network does not fit that.
         device: Name of a device profile, or of this machine.
         processor: For measurements here "cpu" or "cuda:N".
-        backend: The backend, or the device's runtime.
         is_fitted: Whether the profile was fitted to the published latency of this row.
         measured_timer: Timer whose median is `measured_ms`: one of `timers`, or "trtexec".
         measured_source: "here", the file of an earlier report, or the board.
@@ -101,16 +111,11 @@ class BenchRow:
         model_sha256: Hash of the converted file that was run.
     """
 
-    model: str
     task: str | None = None
-    height: int
-    width: int
     computed_height: int | None = None
     computed_width: int | None = None
     device: str
     processor: str | None = None
-    precision: str
-    backend: str
     published_ms: Milliseconds | None = None
     published_fps: float | None = None
     published_source: str | None = None
@@ -130,14 +135,6 @@ class BenchRow:
     weights_sha256: str | None = None
     model_sha256: str | None = None
     timers: Timers | None = None
-
-    def __str__(self) -> str:
-        return str(self.key)
-
-    @property
-    def key(self) -> Combination:
-        """The combination that the row is of."""
-        return _key(self)
 
     def timer(self, name: str | None) -> TimerResult | None:
         """Return what a timer measured; None where it did not."""
@@ -160,7 +157,7 @@ class BenchRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerRow:
+class LayerRow(Combination):
     """One layer of one row, and its share of the time.
 
     Attributes:
@@ -169,23 +166,13 @@ class LayerRow:
         basis: "looked up", "interpolated" or "modelled" for a device, "measured" here.
     """
 
-    model: str
-    height: int
-    width: int
     device: str
-    backend: str
-    precision: str
     layer: str
     operation: str
     ms: float
     error_ms: float | None = None
     share_fraction: float
     basis: str
-
-    @property
-    def key(self) -> Combination:
-        """The combination that the layer is of."""
-        return _key(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,9 +290,3 @@ def new_row(key: Combination, device: str) -> BenchRow:
     if accuracy is None:
         return row
     return replace(row, accuracy_fraction=accuracy.value, accuracy_metric=metric, accuracy_split="val")
-
-
-def _key(row: BenchRow | LayerRow) -> Combination:
-    return Combination(
-        model=row.model, height=row.height, width=row.width, backend=row.backend, precision=row.precision
-    )

@@ -42,7 +42,7 @@ def read_report(path: str | PathLike[str]) -> BenchReport:
     seen = set()
     for row in report.rows:
         if row.key in seen:
-            node.fail(f"holds {row.key} twice")
+            node.fail(f"holds {row} twice")
         seen.add(row.key)
     return report
 

@@ -118,7 +118,7 @@ def _show_layers(layers: Sequence[LayerRow]) -> None:
     """Print a table and a bar chart of where the time goes, for each model, size, backend and precision."""
     by_row: dict[str, list[LayerRow]] = {}
     for layer in layers:
-        by_row.setdefault(str(layer.key), []).append(layer)
+        by_row.setdefault(str(layer), []).append(layer)
     for title, rows in by_row.items():
         by_basis: dict[str, float] = {}
         for row in rows:
