@@ -19,6 +19,7 @@ _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "ncn
 _BOOST = {"devices/system/cpu/cpufreq/boost": "1", "devices/system/cpu/intel_pstate/no_turbo": "0"}
 _TICKS_BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq in /proc/stat
 _TICKS_STOLEN = 7
+_CPU_MHZ = re.compile(r"^cpu MHz\s*:\s*([0-9.]+)$", re.MULTILINE)
 
 
 def versions() -> dict[str, str]:
@@ -73,7 +74,6 @@ def host_facts(root: Path = _ROOT) -> HostFacts:
     sys = root / "sys"
     cpuinfo = _text(root / "proc/cpuinfo") or ""
     cpus = _frequency_folders(sys)
-    lowest, highest = _mhz(cpus, "scaling_min_freq"), _mhz(cpus, "scaling_max_freq")
     return HostFacts(
         machine=platform.machine(),
         cpu=_field(cpuinfo, "model name") or platform.processor() or None,
@@ -84,9 +84,9 @@ def host_facts(root: Path = _ROOT) -> HostFacts:
         is_virtual=(" hypervisor" in (_field(cpuinfo, "flags") or "")) if cpuinfo else None,
         governor=_deduplicated(_text(folder / "scaling_governor") for folder in cpus),
         scaling_driver=_deduplicated(_text(folder / "scaling_driver") for folder in cpus),
-        cpu_mhz=_mhz(cpus, "scaling_cur_freq") or _cpuinfo_mhz(cpuinfo) or None,
-        cpu_min_mhz=min(lowest, default=None),
-        cpu_max_mhz=max(highest, default=None),
+        cpu_mhz=_mhz(cpus, "scaling_cur_freq") or tuple(map(float, _CPU_MHZ.findall(cpuinfo))) or None,
+        cpu_min_mhz=min(_mhz(cpus, "scaling_min_freq"), default=None),
+        cpu_max_mhz=max(_mhz(cpus, "scaling_max_freq"), default=None),
         is_boost_on=_is_boost_on(sys),
         power_mode=_power_mode(root),
         is_on_battery=_is_on_battery(sys),
@@ -163,10 +163,6 @@ def _frequency_folders(sys: Path) -> list[Path]:
 def _mhz(cpus: list[Path], name: str) -> tuple[float, ...]:
     texts = (_text(folder / name) for folder in cpus)
     return tuple(int(text) / 1000 for text in texts if text and text.isdigit())
-
-
-def _cpuinfo_mhz(cpuinfo: str) -> tuple[float, ...]:
-    return tuple(map(float, re.findall(r"^cpu MHz\s*:\s*([0-9.]+)$", cpuinfo, re.MULTILINE)))
 
 
 def _memory_bytes(root: Path) -> int | None:

@@ -54,14 +54,6 @@ class WarmUp:
     is_steady: bool
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Samples of a timer in order, and its warm-up."""
-
-    samples_ms: tuple[float, ...]
-    warm_up: WarmUp
-
-
 def warm_up(call: Call, rules: TimingRules, clock: Clock = perf_counter) -> WarmUp:
     """Make a call again and again until its times are steady, or for long enough."""
     start = clock()
@@ -107,7 +99,7 @@ def time_interleaved(
     tell = on_progress or (lambda _: None)
     timers = []
     for index, call in enumerate(calls, 1):
-        timers.append(_Timer(call, rules, clock))
+        timers.append(Timed(call, rules, clock))
         tell(_WARM_UP_SHARE * index / len(calls))
     while any(timer.share < 1 for timer in timers):
         for timer in timers:
@@ -116,22 +108,27 @@ def time_interleaved(
                 timer.run_slice()
                 share = statistics.fmean(each.share for each in timers)
                 tell(_WARM_UP_SHARE + (1 - _WARM_UP_SHARE) * share)
-    return [Timed(tuple(1e3 * time for time in timer.times), timer.warm_up) for timer in timers]
+    return timers
 
 
-class _Timer:
-    """A call, its warm-up, and its times in seconds so far."""
+class Timed:
+    """A call that has warmed up, and its samples so far.
+
+    Attributes:
+        warm_up: The warm-up.
+        samples_ms: The samples in order.
+    """
 
     def __init__(self, call: Call, rules: TimingRules, clock: Clock) -> None:
         self._call, self._rules, self._clock = call, rules, clock
-        self.times: list[float] = []
-        self.spent = 0.0
+        self._spent_s = 0.0
+        self.samples_ms: list[float] = []
         self.warm_up = warm_up(call, rules, clock)
 
     @property
     def share(self) -> float:
         """Share of the measurement that is done, 0..1."""
-        return min(self.spent / self._rules.seconds, len(self.times) / self._rules.least_samples, 1.0)
+        return min(self._spent_s / self._rules.seconds, len(self.samples_ms) / self._rules.least_samples, 1.0)
 
     def run_slice(self) -> None:
         """Time the call for one slice, whose first run does not count."""
@@ -139,8 +136,8 @@ class _Timer:
         times: list[float] = []
         while len(times) <= _FEWEST or self._clock() - start < self._rules.slice_s:
             times.append(_seconds(self._call, self._clock))
-        self.times += times[1:]
-        self.spent += sum(times[1:])
+        self.samples_ms += [1e3 * time for time in times[1:]]
+        self._spent_s += sum(times[1:])
 
 
 def _seconds(call: Call, clock: Clock) -> float:

@@ -63,6 +63,11 @@ class Panel:
     metric: str
     series: tuple[Series, ...]
 
+    @property
+    def points(self) -> list[Point]:
+        """The points of all series."""
+        return [point for series in self.series for point in series.points]
+
 
 def panels_of(report: BenchReport) -> list[Panel]:
     """Return the panels of a report; rows without a published accuracy or any latency are in none."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
+Place = tuple[tuple[float, float], Literal["left", "right", "center"], Literal["top", "bottom", "center"]]
+
 _MARKERS: dict[Origin, str] = {"measured": "o", "published": "s", "predicted": "D"}
 _PANEL_INCHES = (7.2, 5.4)
 _WIDE, _VERY_WIDE = 4.0, 40.0  # largest by smallest latency from which the axis has marks like 1, 2, 3, 5; 1, 2, 5
@@ -24,9 +26,7 @@ _MOST_NAMES = 10  # in a panel, before each network is named once
 _HALF_MARKER, _HALF_LINE = 5.0, 1.5  # points
 _OUTSIDE = 10.0  # cost of leaving the plot, by that of hiding something
 # Places of a label: offset in points and alignment, the best first.
-_PLACES: tuple[
-    tuple[tuple[float, float], Literal["left", "right", "center"], Literal["top", "bottom", "center"]], ...
-] = (
+_PLACES: tuple[Place, ...] = (
     ((0, 8), "center", "bottom"),
     ((0, -8), "center", "top"),
     ((9, 0), "left", "center"),
@@ -111,8 +111,7 @@ def _marker(origin: Origin, colour: str) -> dict[str, Any]:
 def _scale(axis: Axes, panel: Panel) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    points = [point for series in panel.series for point in series.points]
-    all_ms = [latency.ms for point in points for latency in point.latencies]
+    all_ms = [latency.ms for point in panel.points for latency in point.latencies]
     low, high = min(all_ms) / _MARGIN, max(all_ms) * _MARGIN
     axis.set_xscale("log")
     axis.set_xlim(low, high)
@@ -121,7 +120,7 @@ def _scale(axis: Axes, panel: Panel) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel("latency of one image (ms, logarithmic)")
-    values = [point.accuracy_percent for point in points]
+    values = [point.accuracy_percent for point in panel.points]
     room = max(0.18 * (max(values) - min(values)), 1.0)
     axis.set_ylim(min(values) - room, max(values) + room)
 
@@ -131,7 +130,7 @@ def _legend(axis: Axes, panel: Panel) -> None:
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
-    used = {latency.origin for series in panel.series for point in series.points for latency in point.latencies}
+    used = {latency.origin for point in panel.points for latency in point.latencies}
     marks = [
         Line2D([], [], linestyle="none", label=origin, **_marker(origin, GREY)) for origin in ORIGINS if origin in used
     ]
@@ -159,7 +158,7 @@ def _legend(axis: Axes, panel: Panel) -> None:
 
 def _named_points(panel: Panel) -> list[Point]:
     """Return all points; where there are many, the fastest of each network, whose others have the same accuracy."""
-    points = [point for series in panel.series for point in series.points]
+    points = panel.points
     if len(points) <= _MOST_NAMES:
         return points
     fastest: dict[tuple[str, float], Point] = {}
@@ -170,8 +169,7 @@ def _named_points(panel: Panel) -> list[Point]:
 
 def _label(axis: Axes, panel: Panel) -> None:
     """Name each point at the place where its name hides the least of markers, lines and other names."""
-    points = [point for series in panel.series for point in series.points]
-    taken = [box for point in points for box in _boxes_of_point(axis, point)]
+    taken = [box for point in panel.points for box in _boxes_of_point(axis, point)]
     taken += [box for series in panel.series for box in _boxes_of_steps(axis, series.frontier)]
     within = axis.get_window_extent()
     for point in _named_points(panel):
@@ -210,7 +208,7 @@ def _boxes_of_steps(axis: Axes, frontier: Sequence[Point]) -> list[Bbox]:
     return boxes
 
 
-def _put(text: Annotation, place: tuple[tuple[float, float], Any, Any]) -> Bbox:
+def _put(text: Annotation, place: Place) -> Bbox:
     offset, horizontal, vertical = place
     text.set_position(offset)
     text.set_horizontalalignment(horizontal)
