@@ -23,7 +23,7 @@ from dongfeng.zoo.models import ModelInfo, model_info
 
 Image = npt.NDArray[np.uint8]
 
-_RANDOM = "random:0"
+RANDOM = "random:0"
 _CALIBRATION_IMAGES = 2  # the speed of a quantized network does not depend on them
 _CELLS = 12  # of a synthetic image, along its shorter side
 
@@ -43,16 +43,6 @@ class Contestant:
     model: Model
     released: Path | None
     image: Image
-
-    @property
-    def weights(self) -> str:
-        """Name of the released weights, or "random:0"."""
-        return _RANDOM if self.released is None else self.released.name
-
-    @property
-    def weights_sha256(self) -> str | None:
-        """Hash of the released weights; None for random ones."""
-        return None if self.released is None else sha256_of(self.released)
 
     @property
     def model_sha256(self) -> str:
@@ -93,7 +83,7 @@ def open_contestant(key: Combination, *, device: str, threads: int | None) -> Co
         warnings.simplefilter("ignore", DongfengWarning)  # about random weights, which the report states
         model = load(
             key.model,
-            weights=_RANDOM if released is None else None,
+            weights=RANDOM if released is None else None,
             backend=key.backend,
             precision=key.precision,
             device=device,

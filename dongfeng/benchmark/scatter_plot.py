@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dongfeng.benchmark.scatter import ORIGINS, Origin, Panel, Point
 from dongfeng.support.plots import COLOURS, DPI, GREY, new_figure, plain_axes
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-Place = tuple[tuple[float, float], Literal["left", "right", "center"], Literal["top", "bottom", "center"]]
-
 _MARKERS: dict[Origin, str] = {"measured": "o", "published": "s", "predicted": "D"}
 _PANEL_INCHES = (7.2, 5.4)
 _WIDE, _VERY_WIDE = 4.0, 40.0  # largest by smallest latency from which the axis has marks like 1, 2, 3, 5; 1, 2, 5
@@ -25,19 +23,8 @@ _LONG_NAME = 24  # characters; of longer names only two fit beside each other
 _MOST_NAMES = 10  # in a panel, before each network is named once
 _HALF_MARKER, _HALF_LINE = 5.0, 1.5  # points
 _OUTSIDE = 10.0  # cost of leaving the plot, by that of hiding something
-# Places of a label: offset in points and alignment, the best first.
-_PLACES: tuple[Place, ...] = (
-    ((0, 8), "center", "bottom"),
-    ((0, -8), "center", "top"),
-    ((9, 0), "left", "center"),
-    ((-9, 0), "right", "center"),
-    ((7, 6), "left", "bottom"),
-    ((-7, 6), "right", "bottom"),
-    ((7, -6), "left", "top"),
-    ((-7, -6), "right", "top"),
-    ((0, 20), "center", "bottom"),
-    ((0, -20), "center", "top"),
-)
+# Offsets of a label in points, the best first; it begins, ends or is centred there, away from its point.
+_PLACES = ((0, 8), (0, -8), (9, 0), (-9, 0), (7, 6), (-7, 6), (7, -6), (-7, -6), (0, 20), (0, -20))
 
 
 def scatter_plot(panels: Sequence[Panel], device: str) -> Figure:
@@ -67,16 +54,8 @@ def scatter_plot(panels: Sequence[Panel], device: str) -> Figure:
 def _draw_panel(axis: Axes, panel: Panel) -> None:
     for index, series in enumerate(panel.series):
         colour = COLOURS[index % len(COLOURS)]
-        frontier = series.frontier
-        axis.step(
-            [point.ms for point in frontier],
-            [point.accuracy_percent for point in frontier],
-            where="post",
-            color=colour,
-            linewidth=1.2,
-            alpha=0.55,
-            zorder=1,
-        )
+        ms, percent = zip(*((point.ms, point.accuracy_percent) for point in series.frontier), strict=True)
+        axis.step(ms, percent, where="post", color=colour, linewidth=1.2, alpha=0.55, zorder=1)
         for point in series.points:
             _draw_point(axis, point, colour)
     _scale(axis, panel)
@@ -182,12 +161,12 @@ def _label(axis: Axes, panel: Panel) -> None:
             parse_math=False,
             annotation_clip=False,
         )
-        costs = []
+        costs = {}
         for place in _PLACES:
             box = _put(text, place)
             outside = box.width * box.height - _overlap(box, within)
-            costs.append(_OUTSIDE * outside + sum(_overlap(box, other) for other in taken))
-        taken.append(_put(text, _PLACES[costs.index(min(costs))]))
+            costs[place] = _OUTSIDE * outside + sum(_overlap(box, other) for other in taken)
+        taken.append(_put(text, min(costs, key=costs.__getitem__)))
 
 
 def _boxes_of_point(axis: Axes, point: Point) -> list[Bbox]:
@@ -208,11 +187,11 @@ def _boxes_of_steps(axis: Axes, frontier: Sequence[Point]) -> list[Bbox]:
     return boxes
 
 
-def _put(text: Annotation, place: Place) -> Bbox:
-    offset, horizontal, vertical = place
-    text.set_position(offset)
-    text.set_horizontalalignment(horizontal)
-    text.set_verticalalignment(vertical)
+def _put(text: Annotation, place: tuple[int, int]) -> Bbox:
+    x, y = place
+    text.set_position(place)
+    text.set_horizontalalignment("left" if x > 0 else "right" if x < 0 else "center")
+    text.set_verticalalignment("bottom" if y > 0 else "top" if y < 0 else "center")
     return text.get_window_extent()
 
 

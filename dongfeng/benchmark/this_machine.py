@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 from dongfeng.backends.registry import auto_backend
-from dongfeng.benchmark.contestant import Contestant, open_contestant
+from dongfeng.benchmark.contestant import RANDOM, Contestant, open_contestant
 from dongfeng.benchmark.host import BusyMeter
 from dongfeng.benchmark.interleaved import OnProgress, Timed, TimingRules, time_interleaved
 from dongfeng.benchmark.noise import noise_of
@@ -28,6 +28,7 @@ from dongfeng.benchmark.report import (
 from dongfeng.benchmark.statistics import summarize
 from dongfeng.devices.pinning import pinned
 from dongfeng.errors import BackendUnavailable, DongfengError
+from dongfeng.support.files import sha256_of
 from dongfeng.zoo.models import list_models, model_info
 
 _PROFILED_RUNS = 10
@@ -152,8 +153,8 @@ def _row(each: Contestant, name: str, timed: dict[TimerName, Timed]) -> BenchRow
         measured_ms=results["network"].median_ms,
         measured_timer="network",
         measured_source="here",
-        weights=each.weights,
-        weights_sha256=each.weights_sha256,
+        weights=RANDOM if each.released is None else each.released.name,
+        weights_sha256=None if each.released is None else sha256_of(each.released),
         model_sha256=each.model_sha256,
         timers=Timers(**results),
     )

@@ -34,7 +34,6 @@ examples:
 """
 _HERE_ONLY = ("backend", "precision", "threads", "seconds", "repeats", "processor", "name", "profile")
 _DEVICE_ONLY = ("layers", "measured", "ssh", "port", "identity", "known_hosts", "trtexec")
-_SSH_TOO = ("precision",)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,7 +100,7 @@ def _refuse_strangers(args: argparse.Namespace) -> None:
     if not here and re.fullmatch(r"auto|cpu|cuda(:\d+)?", args.device):
         raise DongfengError(f"--device {args.device}: names a device profile; where to run here is --processor's")
     why = "is for a device; name it with --device" if here else "is for measuring this machine, not for a device"
-    taken = _SSH_TOO if args.ssh else ()
+    taken = ("precision",) if args.ssh else ()
     for name in _DEVICE_ONLY if here else _HERE_ONLY:
         if name not in taken and getattr(args, name) is not None:
             raise DongfengError(f"--{name.replace('_', '-')}: {why}")

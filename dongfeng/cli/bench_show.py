@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.output import cell, print_table
@@ -109,47 +110,39 @@ def _latencies(row: BenchRow) -> tuple[object, ...]:
     error = f"{100 * (predicted / published - 1):+.1f}" if published and predicted else None
     bar = "?" if row.predicted_error_ms is None else cell(row.predicted_error_ms)
     estimate = None if predicted is None else f"{cell(predicted)} ± {bar}"
-    fitted = None if row.is_fitted is None else _known(row.is_fitted)
-    measured = (row.measured_ms, row.measured_source)
+    fitted, measured = cell(row.is_fitted), (row.measured_ms, row.measured_source)
     return (row.model, _size(row), row.precision, published, estimate, error, fitted, *measured)
 
 
 def _show_layers(layers: Sequence[LayerRow]) -> None:
     """Print a table and a bar chart of where the time goes, for each model, size, backend and precision."""
-    by_row: dict[str, list[LayerRow]] = {}
-    for layer in layers:
-        by_row.setdefault(str(layer), []).append(layer)
-    for title, rows in by_row.items():
+    for title, group in groupby(layers, key=str):
+        rows = list(group)
         by_basis: dict[str, float] = {}
         for row in rows:
             by_basis[row.basis] = by_basis.get(row.basis, 0.0) + row.ms
         parts = ", ".join(f"{cell(ms)} ms {basis}" for basis, ms in by_basis.items())
         print(f"\n{title}: {cell(sum(by_basis.values()))} ms ({parts})\n")
+        longest = max(row.ms for row in rows) or 1.0
         if sys.stdout.isatty():
-            _chart(rows)
+            _chart(rows, longest)
         else:
-            _plain_chart(rows)
+            print_table((*_LAYER_COLUMNS, ""), [(*_layer(row), "#" * round(_BAR * row.ms / longest)) for row in rows])
 
 
-def _plain_chart(rows: Sequence[LayerRow]) -> None:
-    longest = max(row.ms for row in rows) or 1.0
-    print_table((*_LAYER_COLUMNS, ""), [(*_layer(row), "#" * round(_BAR * row.ms / longest)) for row in rows])
-
-
-def _chart(rows: Sequence[LayerRow]) -> None:
+def _chart(rows: Sequence[LayerRow], longest_ms: float) -> None:
     from rich import box
     from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    longest = max(row.ms for row in rows) or 1.0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
     for column in _LAYER_COLUMNS:
         table.add_column(column, justify="right" if column.endswith(("ms", "%")) else "left", overflow="fold")
     table.add_column("", min_width=_BAR // 2)
     for row in rows:
-        table.add_row(*(Text(cell(value)) for value in _layer(row)), Bar(longest, 0, row.ms))
+        table.add_row(*(Text(cell(value)) for value in _layer(row)), Bar(longest_ms, 0, row.ms))
     Console().print(table)
 
 

@@ -53,10 +53,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def _by_label(values: Mapping[int, float]) -> Floats:
-    table = np.zeros(NUM_LABELS)
-    for label, value in values.items():
-        table[label] = value
-    return table
+    return np.array([values.get(label, 0.0) for label in range(NUM_LABELS)])
 
 
 _SIZES_PX = _by_label({_IDS[name]: size for name, size in _AVERAGE_SIZE_PX.items()})
