@@ -10,7 +10,7 @@ from dongfeng.errors import DeviceError
 from dongfeng.support.files import replacing
 from dongfeng.support.json_dataclass import read_as
 from dongfeng.support.json_layout import json_text
-from dongfeng.support.strict_json import JsonFormat, Node
+from dongfeng.support.strict_json import JsonFormat
 
 _ADVICE = "give a file that df-bench -o has written"
 _JSON = JsonFormat(DeviceError, _ADVICE, max_bytes=256 << 20)
@@ -37,7 +37,10 @@ def read_report(path: str | PathLike[str]) -> BenchReport:
         node = _JSON.read(path)
     except FileNotFoundError as error:
         raise DeviceError(f"{path}: {error.strerror}; {_ADVICE}") from error
-    _check_format(node)
+    found = node.value.get("format") if isinstance(node.value, dict) else None
+    if found != FORMAT:
+        what = "no report of df-bench" if found is None else f"format {json.dumps(found)[:60]}"
+        node.fail(f'{what}; expected "{FORMAT}"')
     report = read_as(BenchReport, node)
     seen = set()
     for row in report.rows:
@@ -45,10 +48,3 @@ def read_report(path: str | PathLike[str]) -> BenchReport:
             node.fail(f"holds {row} twice")
         seen.add(row.key)
     return report
-
-
-def _check_format(node: Node) -> None:
-    found = node.value.get("format") if isinstance(node.value, dict) else None
-    if found != FORMAT:
-        what = "no report of df-bench" if found is None else f"format {json.dumps(found)[:60]}"
-        node.fail(f'{what}; expected "{FORMAT}"')
