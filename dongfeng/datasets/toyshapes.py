@@ -6,16 +6,15 @@ the class. As with toytown, the same arguments give the same bytes everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import CIRCLE, around, bar
-from dongfeng.datasets.toytown.canvas import Mask, Point, fill
+from dongfeng.datasets.toytown.canvas import Grain, Mask, Point, fill
 from dongfeng.datasets.toytown.dice import Colour, Dice
-from dongfeng.datasets.toytown.light import add_noise, blur
+from dongfeng.datasets.toytown.light import Image, add_noise, blur
 from dongfeng.errors import DongfengError
 
 Outline = list[Point]
@@ -59,27 +58,13 @@ def _spiral() -> list[Outline]:
     return [bar(start, end, 0.2) for start, end in pairwise(path)]
 
 
-def _wave() -> list[Outline]:
-    path = [(-1.0, -0.1), (-0.75, 0.4), (-0.4, 0.1), (-0.1, -0.4), (0.25, -0.1), (0.5, 0.4), (0.85, 0.1), (1.0, -0.2)]
-    return [bar(start, end, 0.26) for start, end in pairwise(path)]
-
-
-def _gear() -> list[Outline]:
-    return [_hollow(around(0.0, 0.0, 0.76), 0.45), *(bar((0.7 * x, 0.7 * y), (x, y), 0.3) for x, y in CIRCLE[::2])]
-
-
 def _crescent() -> list[Outline]:
     outer = [(x, y) for x, y in CIRCLE if x <= 0.5]
     inner = [(x * 0.55 + 0.35, y * 0.82) for x, y in CIRCLE if x <= 0.2]
     return [[*outer, *inner[::-1]]]
 
 
-def _grid(dark: Callable[[int, int], bool]) -> list[Outline]:
-    """Return some cells of a 4 x 4 board."""
-    cells = [(column, row) for column in range(4) for row in range(4) if dark(column, row)]
-    return [_box(column / 2 - 1, row / 2 - 1, column / 2 - 0.5, row / 2 - 0.5) for column, row in cells]
-
-
+_WAVE = [(-1.0, -0.1), (-0.75, 0.4), (-0.4, 0.1), (-0.1, -0.4), (0.25, -0.1), (0.5, 0.4), (0.85, 0.1), (1.0, -0.2)]
 _HEART: Outline = [(0, -1), (-0.9, 0.05), (-0.95, 0.5), (-0.7, 0.82), (-0.35, 0.85), (0, 0.5)]
 _HEART += [(-x, y) for x, y in _HEART[-2:0:-1]]
 _ARROW: Outline = [(-1, -0.2), (0.1, -0.2), (0.1, -0.65), (1, 0), (0.1, 0.65), (0.1, 0.2), (-1, 0.2)]
@@ -114,9 +99,9 @@ _SHAPES: dict[str, list[Outline]] = {
     "letter H": [_box(-0.8, -0.9, -0.38, 0.9), _box(0.38, -0.9, 0.8, 0.9), _box(-0.8, -0.22, 0.8, 0.22)],
     "letter E": [_box(-0.7, -0.9, -0.28, 0.9), *(_box(-0.7, low, 0.75, low + 0.36) for low in (-0.9, -0.18, 0.54))],
     "spiral": _spiral(),
-    "wave": _wave(),
-    "gear": _gear(),
-    "chequers": _grid(lambda column, row: (column + row) % 2 == 0),
+    "wave": [bar(start, end, 0.26) for start, end in pairwise(_WAVE)],
+    "gear": [_hollow(around(0.0, 0.0, 0.76), 0.45), *(bar((0.7 * x, 0.7 * y), (x, y), 0.3) for x, y in CIRCLE[::2])],
+    "chequers": [_box(x / 2 - 1, y / 2 - 1, x / 2 - 0.5, y / 2 - 0.5) for x in range(4) for y in range(x % 2, 4, 2)],
     "stripes": [_box(-0.9, low, 0.9, low + 0.3) for low in (-0.9, -0.3, 0.3)],
     "dots": [around(x, y, 0.32) for x in (-0.55, 0.55) for y in (-0.55, 0.55)],
 }
@@ -125,7 +110,7 @@ CLASS_NAMES: tuple[str, ...] = tuple(_SHAPES)
 """Names of the classes; the class is the index."""
 
 
-def draw_shape(seed: int, index: int, size: int = 64) -> tuple[npt.NDArray[np.uint8], int]:
+def draw_shape(seed: int, index: int, size: int = 64) -> tuple[Image, int]:
     """Draw one shape; indices 0..29, 30..59 and so on hold each class once.
 
     Args:
@@ -169,9 +154,7 @@ def draw_shape(seed: int, index: int, size: int = 64) -> tuple[npt.NDArray[np.ui
     return add_noise(image, dice, dice.between(4, 40)), label
 
 
-def _stamp(
-    image: npt.NDArray[np.uint8], dice: Dice, grain: npt.NDArray[np.uint8], parts: list[Outline], ink: Colour
-) -> None:
+def _stamp(image: Image, dice: Dice, grain: Grain, parts: list[Outline], ink: Colour) -> None:
     """Paint the shape itself, turned, bent, and perhaps with a texture."""
     size = len(image)
     cosine, sine = dice.pick(_TURNS)
@@ -192,11 +175,7 @@ def _stamp(
 
 
 def _paint(
-    image: npt.NDArray[np.uint8],
-    outline: Sequence[Point],
-    colour: Colour,
-    texture: Mask | None = None,
-    second: Colour = (0, 0, 0),
+    image: Image, outline: Sequence[Point], colour: Colour, texture: Mask | None = None, second: Colour = (0, 0, 0)
 ) -> None:
     box, mask = fill(outline, (len(image), len(image)))
     image[box][mask] = colour[::-1]
@@ -204,7 +183,7 @@ def _paint(
         image[box][mask & texture[box]] = second[::-1]
 
 
-def _texture(dice: Dice, grain: npt.NDArray[np.uint8], size: int) -> Mask:
+def _texture(dice: Dice, grain: Grain, size: int) -> Mask:
     """Choose stripes, squares or speckles."""
     texture, pitch = dice.pick(("stripes", "squares", "speckles")), dice.whole(2, 6)
     rows, columns = np.arange(size)[:, None], np.arange(size)
@@ -215,7 +194,7 @@ def _texture(dice: Dice, grain: npt.NDArray[np.uint8], size: int) -> Mask:
     return np.asarray(grain < 90)
 
 
-def _clutter(image: npt.NDArray[np.uint8], dice: Dice, colour: Colour) -> None:
+def _clutter(image: Image, dice: Dice, colour: Colour) -> None:
     """Paint a small blot, triangle or stroke somewhere, behind the shape."""
     size = len(image)
     x, y, radius = dice.unit() * size, dice.unit() * size, size * dice.between(0.04, 0.13)

@@ -156,12 +156,8 @@ def around(u: float, v: float, radius: float, radius_v: float | None = None) -> 
 
 def bar(start: Point, end: Point, width: float) -> list[Point]:
     """The outline of a straight bar from one point to another."""
-    along, up = end[0] - start[0], end[1] - start[1]
+    (x0, y0), (x1, y1) = start, end
+    along, up = x1 - x0, y1 - y0
     length = max(sqrt(along * along + up * up), 1e-9)
     side, rise = -up / length * width / 2, along / length * width / 2
-    return [
-        (start[0] + side, start[1] + rise),
-        (end[0] + side, end[1] + rise),
-        (end[0] - side, end[1] - rise),
-        (start[0] - side, start[1] - rise),
-    ]
+    return [(x0 + side, y0 + rise), (x1 + side, y1 + rise), (x1 - side, y1 - rise), (x0 - side, y0 - rise)]

@@ -16,6 +16,9 @@ from dongfeng.datasets.toytown.dice import Colour
 
 Point = tuple[float, float]
 Mask = npt.NDArray[np.bool_]
+Grain = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.uint8]  # of a pixel's colour in a list of some
+Metres = npt.NDArray[np.float64]
 Box = tuple[slice, slice]
 
 _COLOUR = np.uint64(0xFFFFFF)
@@ -61,7 +64,7 @@ class SceneCanvas:
         instance_count: Number of objects so far.
     """
 
-    def __init__(self, grain: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, grain: Grain) -> None:
         self.grain = grain
         self.pixels: npt.NDArray[np.uint64] = np.zeros(grain.shape, np.uint64)
         self.instance_count = 0
@@ -106,7 +109,7 @@ class SceneCanvas:
             new |= ((old >> shift & np.uint64(0xFF)) * share >> np.uint64(8)) << shift
         part[mask] = new
 
-    def pattern(self, box: Box, mask: Mask, index: npt.NDArray[np.uint8], pixels: Sequence[int]) -> None:
+    def pattern(self, box: Box, mask: Mask, index: Index, pixels: Sequence[int]) -> None:
         """Paint the pixels of `mask` by a map of indices into `pixels`."""
         part = self.pixels[box]
         part[mask] = np.array(pixels, np.uint64)[index[mask]]

@@ -8,11 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Box, Label, Mask, SceneCanvas, ink, pixel_span
+from dongfeng.datasets.toytown.canvas import Box, Index, Label, Mask, Metres, SceneCanvas, ink, pixel_span
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
-
-Metres = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _PLASTER: tuple[Colour, ...] = ((222, 196, 150), (206, 160, 130), (190, 120, 96), (214, 208, 196), (150, 150, 158))
 _ROOFS: tuple[Colour, ...] = ((140, 66, 46), (90, 84, 84), (70, 62, 60), (120, 90, 70))
@@ -79,7 +76,7 @@ def _part(values: Metres, pitch: float) -> tuple[Metres, npt.NDArray[np.int64]]:
     return cells - whole, whole.astype(np.int64)
 
 
-def _inside(values: Metres, low: float, high: float) -> Flags:
+def _inside(values: Metres, low: float, high: float) -> Mask:
     return (values >= low) & (values < high)
 
 
@@ -130,7 +127,7 @@ class House:
         pixels = [ink(lit(colour, light), Label.BUILDING) for colour in self._colours]
         canvas.pattern(seen.box, seen.mask, index, pixels)
 
-    def _textured(self, canvas: SceneCanvas, seen: VisiblePixels) -> npt.NDArray[np.uint8]:
+    def _textured(self, canvas: SceneCanvas, seen: VisiblePixels) -> Index:
         index = np.zeros(seen.v.shape, np.uint8)
         if self._texture == "brick":
             index[canvas.grain[seen.box] < 70] = 1

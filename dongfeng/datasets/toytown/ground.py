@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from dongfeng.datasets.toytown.camera import Camera
-from dongfeng.datasets.toytown.canvas import Label, SceneCanvas, ink
+from dongfeng.datasets.toytown.canvas import Index, Label, Mask, Metres, SceneCanvas, ink
 from dongfeng.datasets.toytown.dice import Colour, Dice, lit
 
 FARTHEST_M = 300.0
@@ -102,16 +101,14 @@ def paint_ground(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice
     canvas.pattern(box, below > 0, index, inks)
 
 
-def _lawns(street: Street, x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _lawns(street: Street, x: Metres) -> Mask:
     left, right = street.sides
     outer = (x < street.left - left.verge - left.pavement) | (x >= street.right + right.verge + right.pavement)
     verge = (x >= street.left - left.verge) & (x < street.left) | (x >= street.right) & (x < street.right + right.verge)
     return np.asarray(outer | verge)
 
 
-def _pave(
-    street: Street, index: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], z: npt.NDArray[np.float64], slab: float
-) -> None:
+def _pave(street: Street, index: Index, x: Metres, z: Metres, slab: float) -> None:
     """Mark the joints of the slabs, and kerbs."""
     paved = (index >= 4) & (index < 8)
     slabs_x, slabs_z = x * (1.0 / slab), z * (1.0 / slab)
@@ -121,9 +118,7 @@ def _pave(
         index[(x >= edge) & (x < edge + 0.28)] = 13
 
 
-def _mark(
-    street: Street, index: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], z: npt.NDArray[np.float64], dice: Dice
-) -> None:
+def _mark(street: Street, index: Index, x: Metres, z: Metres, dice: Dice) -> None:
     """Mark lines, zebra crossings, rails and patches."""
     tar = index < 4
     for _ in range(dice.whole(0, 3)):

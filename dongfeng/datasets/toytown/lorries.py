@@ -10,6 +10,7 @@ from dongfeng.datasets.toytown.vehicles import TYRE, Vehicle, wheel
 _STEEL: Colour = (48, 48, 52)
 _CABS: tuple[Colour, ...] = ((196, 64, 54), (236, 236, 230), (74, 112, 176), (232, 190, 70))
 _LOADS: tuple[Colour, ...] = ((226, 226, 222), (152, 162, 172), (76, 104, 146), (66, 118, 84))
+_HEAP = ((0.3, 0.7), (0.55, 0.45), (0.75, 0.75))  # by the body's length; metres above its edge
 _FLOOR = 0.95  # height of the body's floor, in metres
 
 
@@ -50,14 +51,8 @@ class Lorry:
     def _draw_tank(self, sketch: Sketch) -> None:
         low, end = _FLOOR, self._body_end - 0.25
         sketch.box(0.1, low, end - 0.1, low + 0.25, _STEEL)
-        outline = [
-            (0.25, low + 0.2),
-            (end - 0.35, low + 0.2),
-            (end, low + 0.7),
-            (end, self.height - 0.7),
-            (end - 0.35, self.height - 0.2),
-        ]
-        sketch.shape([*outline, (0.25, self.height - 0.2), (0.0, self.height - 0.7), (0.0, low + 0.7)], self.cargo)
+        ends = ((0.0, 0.7), (0.25, 0.2), (end - 0.35, 0.2), (end, 0.7))
+        sketch.shape([*((u, low + v) for u, v in ends), *((u, self.height - v) for u, v in ends[::-1])], self.cargo)
         sketch.box(0.1, self.height - 1.0, end - 0.1, self.height - 0.75, lit(self.cargo, 1.25))
         for part in (0.25, 0.5, 0.75):
             sketch.box(end * part - 0.06, low + 0.2, end * part + 0.06, self.height - 0.2, lit(self.cargo, 0.7))
@@ -65,13 +60,7 @@ class Lorry:
     def _draw_tipper(self, sketch: Sketch) -> None:
         low, end = _FLOOR, self._body_end - 0.25
         top = self.height * 0.68
-        heap = [
-            (0.2, top - 0.1),
-            (end * 0.3, top + 0.7),
-            (end * 0.55, top + 0.45),
-            (end * 0.75, top + 0.75),
-            (end - 0.2, top - 0.1),
-        ]
+        heap = [(0.2, top - 0.1), *((end * u, top + v) for u, v in _HEAP), (end - 0.2, top - 0.1)]
         sketch.speckled(heap, (self._load, lit(self._load, 0.8), lit(self._load, 1.15)))
         sketch.shape(((-0.1, low), (end, low), (end, top), (-0.2, top)), self.cargo)
         for part in range(1, 5):

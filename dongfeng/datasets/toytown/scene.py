@@ -151,12 +151,8 @@ def _cast_shadows(canvas: SceneCanvas, camera: Camera, street: Street, above: Sk
     place = dice.between(1.0, 6.0)
     for _ in range(dice.whole(1, 4)):
         depth, reach = dice.between(1.0, 6.0), dice.between(2.0, right - left) * (1 if from_left else -1)
-        corners = (
-            (start, place),
-            (start + reach, place + skew),
-            (start + reach, place + depth + skew),
-            (start, place + depth),
-        )
+        end = start + reach
+        corners = ((start, place), (end, place + skew), (end, place + depth + skew), (start, place + depth))
         canvas.darken([camera.point(x, 0.0, max(z, 1.0)) for x, z in corners], light, ground)
         place += depth + dice.between(1.5, 6.0)
 
