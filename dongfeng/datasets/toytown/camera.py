@@ -69,10 +69,6 @@ class Lean:
     slope: float
     direction_xz: tuple[float, float]
 
-    def back(self, v: float) -> float:
-        """Return the setback of the plane at a height, in metres."""
-        return self.step + self.slope * (v - self.above) if v > self.above else 0.0
-
 
 @dataclass(frozen=True)
 class Sketch:
@@ -113,9 +109,10 @@ class Sketch:
         along = u if self.mirror is None else self.mirror - u
         x = self.origin_xz[0] + along * self.direction_xz[0]
         z = self.origin_xz[1] + along * self.direction_xz[1]
-        if self.lean is not None:
-            back = self.lean.back(v)
-            x, z = x + back * self.lean.direction_xz[0], z + back * self.lean.direction_xz[1]
+        lean = self.lean
+        if lean is not None and v > lean.above:
+            back = lean.step + lean.slope * (v - lean.above)
+            x, z = x + back * lean.direction_xz[0], z + back * lean.direction_xz[1]
         return self.camera.point(x, v, z)
 
     def shape(self, outline: Sequence[Point], colour: Colour) -> None:

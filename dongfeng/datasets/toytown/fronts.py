@@ -49,17 +49,14 @@ class VisiblePixels:
     v: Metres
 
 
-def visible_pixels(camera: Camera, plane: Plane, height: float) -> VisiblePixels | None:
-    """Find the pixels of a plane from the ground up to a height; None where it is outside the picture."""
+def visible_pixels(camera: Camera, plane: Plane, height: float) -> VisiblePixels:
+    """Find the pixels of a plane from the ground up to a height; none where it is outside the picture."""
     corners = [plane.corner(camera, far, y) for far in (False, True) for y in (0.0, height)]
     left, right = pixel_span([x for x, _ in corners], camera.size_hw[1])
     top, bottom = pixel_span([y for _, y in corners], camera.size_hw[0])
-    if left >= right or top >= bottom:
-        return None
     across = np.arange(left, right) + 0.5 - camera.centre
     if plane.along:
-        z = plane.where * camera.focal / across
-        u = z
+        u = z = plane.where * camera.focal / across
     else:
         z = np.full(right - left, plane.where)
         u = across * (plane.where / camera.focal)
@@ -103,8 +100,6 @@ class House:
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint one of its fronts."""
         seen = visible_pixels(camera, plane, self.height)
-        if seen is None:
-            return
         index = self._textured(canvas, seen)
         in_u, cell_u = _part(seen.u + self._shift, self._pitch)
         in_v, cell_v = _part(seen.v, self._storey)
@@ -156,8 +151,6 @@ class Wall:
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the wall."""
         seen = visible_pixels(camera, plane, self._height)
-        if seen is None:
-            return
         in_v, row = _part(seen.v, self._course)
         in_u, brick = _part(seen.u + (row % 2) * (self._brick / 2), self._brick)
         index = ((brick * 5 + row * 3) % 7 < 3).astype(np.uint8)
@@ -181,8 +174,6 @@ class Fence:
     def paint(self, canvas: SceneCanvas, camera: Camera, plane: Plane, light: float) -> None:
         """Paint the fence."""
         seen = visible_pixels(camera, plane, self._height)
-        if seen is None:
-            return
         in_u = _part(seen.u, self._pitch)[0]
         rails = _inside(seen.v, self._height * 0.8, self._height * 0.92) | _inside(seen.v, 0.15, 0.32)
         posts = _part(seen.u, 2.4)[0] < 0.09

@@ -44,16 +44,16 @@ def person(sketch: Sketch, dice: Dice) -> None:
         sketch.box(-waist, hip - 0.25, waist, hip, who.top)
     if dice.chance(0.3):
         sketch.box(-broad - 0.2, hip - 0.12, -broad + 0.1, hip + 0.3, dice.paint())
-    _head(sketch, who, 0.0, neck, dice)
+    _head(sketch, who, neck, dice)
 
 
-def _head(sketch: Sketch, who: Look, u: float, neck: float, dice: Dice) -> None:
+def _head(sketch: Sketch, who: Look, neck: float, dice: Dice) -> None:
     middle = neck + 0.15
-    sketch.box(u - 0.07, neck - 0.04, u + 0.07, neck + 0.1, lit(who.skin, 0.85))
+    sketch.box(-0.07, neck - 0.04, 0.07, neck + 0.1, lit(who.skin, 0.85))
     if dice.chance(0.3):
-        sketch.shape(around(u, middle - 0.05, 0.19, 0.24), who.hair)
-    sketch.shape(around(u, middle, 0.145, 0.175), who.skin)
-    cap = [(x, max(y, middle + 0.04)) for x, y in around(u, middle + 0.02, 0.165, 0.185)]
+        sketch.shape(around(0.0, middle - 0.05, 0.19, 0.24), who.hair)
+    sketch.shape(around(0.0, middle, 0.145, 0.175), who.skin)
+    cap = [(x, max(y, middle + 0.04)) for x, y in around(0.0, middle + 0.02, 0.165, 0.185)]
     sketch.shape(cap, dice.paint() if dice.chance(0.2) else who.hair)
 
 
@@ -61,17 +61,13 @@ def bicycle(sketch: Sketch, dice: Dice, helmet: Colour | None = None) -> None:
     """Draw a bicycle from its side, its rear wheel about u = 0.35; with a rider where a helmet is given."""
     paint = dice.paint()
     radius, reach = 0.37, dice.between(1.08, 1.2)
-    rear: Point = (0.37, radius)
-    front: Point = (0.37 + reach, radius)
-    crank: Point = (0.37 + reach * 0.43, 0.33)
-    seat: Point = (0.37 + reach * 0.28, 0.95)
-    handle: Point = (0.37 + reach * 0.86, 1.02)
+    rear, front = (0.37, radius), (0.37 + reach, radius)
+    crank, seat, handle = ((0.37 + reach * part, v) for part, v in ((0.43, 0.33), (0.28, 0.95), (0.86, 1.02)))
     sketch.glass([rear, crank, (front[0] - 0.1, radius), handle, (seat[0], seat[1] - 0.1)])
     tyre = dice.grey(22, 60)
     for hub in (rear, front):
-        sketch.glass(around(*hub, radius))
-        ring = around(*hub, radius)
-        inner = around(*hub, radius - 0.115)
+        ring, inner = around(*hub, radius), around(*hub, radius - 0.115)
+        sketch.glass(ring)
         sketch.shape([*ring, ring[0], inner[0], *inner[::-1]], tyre)
         sketch.disc(*hub, 0.09, dice.grey(90, 180))
     for start, end in ((rear, crank), (rear, seat), (crank, seat), (crank, handle), (seat, handle), (handle, front)):
