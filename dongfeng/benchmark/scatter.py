@@ -76,7 +76,8 @@ def panels_of(report: BenchReport) -> list[Panel]:
         point = _point(row)
         if point is not None and row.accuracy_metric in _METRICS:
             label = _METRICS[row.accuracy_metric].format(split=shown(row.accuracy_split))
-            found.setdefault(label, {}).setdefault(_series(row), []).append(point)
+            key = (size_of(row), *map(shown, (row.backend, row.precision, row.processor)))
+            found.setdefault(label, {}).setdefault(key, []).append(point)
     return [Panel(label, tuple(_named(series))) for label, series in found.items()]
 
 
@@ -101,10 +102,6 @@ def _point(row: BenchRow) -> Point | None:
     if row.accuracy_fraction is None or not found:
         return None
     return Point(shown(row.model), 100 * row.accuracy_fraction, found)
-
-
-def _series(row: BenchRow) -> tuple[str, ...]:
-    return (size_of(row), *map(shown, (row.backend, row.precision, row.processor)))
 
 
 def _named(series: Mapping[tuple[str, ...], Sequence[Point]]) -> Iterable[Series]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
@@ -106,23 +106,20 @@ def _settings(rules: TimingRules, threads: int, cpus: tuple[int, ...] | None, *,
 
 def _combinations(
     models: Sequence[str], sizes_hw: Sequence[tuple[int, int]], backends: Sequence[str], precisions: Sequence[str]
-) -> list[Combination]:
-    found = []
+) -> Iterator[Combination]:
     for info in map(model_info, models or list_models()):
         for (height, width), precision, name in product(sizes_hw or [info.size_hw], precisions, backends):
             backend = auto_backend(precision) if name == "auto" else name
-            size = {"height": height, "width": width}
-            found.append(Combination(model=info.name, **size, backend=backend, precision=precision))
-    return list(dict.fromkeys(found))
+            yield Combination(model=info.name, height=height, width=width, backend=backend, precision=precision)
 
 
 def _open(
     combinations: Iterable[Combination], processor: str, threads: int, stack: ExitStack
 ) -> tuple[list[Contestant], list[LeftOut]]:
-    """Open what can run here until the stack closes."""
+    """Open what can run here, each combination once, until the stack closes."""
     ready: list[Contestant] = []
     left_out: list[LeftOut] = []
-    for key in combinations:
+    for key in dict.fromkeys(combinations):
         try:
             each = open_contestant(key, device=processor, threads=threads)
         except DongfengError as error:

@@ -37,8 +37,7 @@ def show_run(report: BenchReport) -> None:
         facts += _noise(report.noise)
     for title, value in facts:
         print(f"{title:12}{value}")
-    _show_layers(report.layers)
-    _show_notes(report)
+    _show_layers_and_notes(report)
 
 
 def _measured(row: BenchRow) -> tuple[object, ...]:
@@ -94,15 +93,7 @@ def show_device(report: BenchReport, profile: ProfileFacts) -> None:
     print()
     columns = ("model", "size", "precision", "published ms", "predicted ms", "error %", "fitted", "measured ms", "by")
     print_table(columns, [_latencies(row) for row in report.rows])
-    _show_layers(report.layers)
-    _show_notes(report)
-
-
-def _show_notes(report: BenchReport) -> None:
-    if report.notes:
-        print()
-    for line in report.notes:
-        print(f"note: {line}")
+    _show_layers_and_notes(report)
 
 
 def _latencies(row: BenchRow) -> tuple[object, ...]:
@@ -114,9 +105,9 @@ def _latencies(row: BenchRow) -> tuple[object, ...]:
     return (row.model, _size(row), row.precision, published, estimate, error, fitted, *measured)
 
 
-def _show_layers(layers: Sequence[LayerRow]) -> None:
-    """Print a table and a bar chart of where the time goes, for each model, size, backend and precision."""
-    for title, group in groupby(layers, key=str):
+def _show_layers_and_notes(report: BenchReport) -> None:
+    """Print a table and a bar chart of where the time of each row goes, then the notes."""
+    for title, group in groupby(report.layers, key=str):
         rows = list(group)
         by_basis: dict[str, float] = {}
         for row in rows:
@@ -128,6 +119,10 @@ def _show_layers(layers: Sequence[LayerRow]) -> None:
             _chart(rows, longest)
         else:
             print_table((*_LAYER_COLUMNS, ""), [(*_layer(row), "#" * round(_BAR * row.ms / longest)) for row in rows])
+    if report.notes:
+        print()
+    for line in report.notes:
+        print(f"note: {line}")
 
 
 def _chart(rows: Sequence[LayerRow], longest_ms: float) -> None:

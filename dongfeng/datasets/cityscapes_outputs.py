@@ -80,11 +80,9 @@ class Outputs:
             if self._recorded() == settings:
                 return
         if not resume:
-            for frame in frames:
-                for kind in KINDS:
-                    self.path(frame, kind).unlink(missing_ok=True)
-            for results in self.folder.glob("results*.json"):
-                results.unlink(missing_ok=True)
+            outputs = (self.path(frame, kind) for frame in frames for kind in KINDS)
+            for path in (*outputs, *self.folder.glob("results*.json")):
+                path.unlink(missing_ok=True)
         self.write_json(_SETTINGS, json.dumps(settings, indent=2) + "\n")
 
     def remove_leftovers(self, frames: Iterable[Frame]) -> None:

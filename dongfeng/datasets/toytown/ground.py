@@ -90,13 +90,12 @@ def paint_ground(canvas: SceneCanvas, camera: Camera, street: Street, dice: Dice
     if dice.chance(0.3):
         stone = dice.near((168, 130, 112), 30)
     spread = dice.between(0.02, 0.07)
-    road = [lit(tar, 1 + spread * step) for step in (-1.5, -0.5, 0.5, 1.5)]
-    slabs = [lit(stone, 1 + spread * step) for step in (-1.5, -0.5, 0.5, 1.5)]
+    surfaces = [lit(base, 1 + spread * step) for base in (tar, stone) for step in (-1.5, -0.5, 0.5, 1.5)]
     paint: Colour = dice.pick(((236, 236, 230), (214, 214, 206), (238, 210, 96)))
     more = [lit(stone, 0.72), lit(stone, 1.22), paint, lit(tar, 0.62), lit(tar, 1.3)]
     labels = [Label.ROAD] * 4 + [Label.SIDEWALK] * 4 + [Label.TERRAIN] * 4
     labels += [Label.SIDEWALK, Label.SIDEWALK, Label.ROAD, Label.ROAD, Label.ROAD]
-    colours = [*road, *slabs, green[0], *green, *more]
+    colours = [*surfaces, green[0], *green, *more]
     inks = [ink(colour, label) for colour, label in zip(colours, labels, strict=True)]
     canvas.pattern(box, below > 0, index, inks)
 
