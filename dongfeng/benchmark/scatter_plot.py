@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -65,19 +65,13 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
 
 
 def _draw_point(axis: Axes, point: Point, colour: str) -> None:
-    all_ms = [latency.ms for latency in point.latencies]
-    axis.plot([min(all_ms), max(all_ms)], [point.accuracy_percent] * 2, color=colour, linewidth=0.8, zorder=2)
+    all_ms, percent = [latency.ms for latency in point.latencies], point.accuracy_percent
+    axis.plot([min(all_ms), max(all_ms)], [percent] * 2, color=colour, linewidth=0.8, zorder=2)
     for latency in point.latencies:
-        axis.errorbar(
-            latency.ms,
-            point.accuracy_percent,
-            xerr=None if latency.error_ms is None else [[min(latency.error_ms, 0.99 * latency.ms)], [latency.error_ms]],
-            color=colour,
-            elinewidth=0.8,
-            capsize=2.5,
-            zorder=3 + ORIGINS.index(latency.origin),
-            **_marker(latency.origin, colour),
-        )
+        ms, error_ms = latency.ms, latency.error_ms
+        bar = None if error_ms is None else [[min(error_ms, 0.99 * ms)], [error_ms]]
+        style = {"zorder": 3 + ORIGINS.index(latency.origin), **_marker(latency.origin, colour)}
+        axis.errorbar(ms, percent, xerr=bar, color=colour, elinewidth=0.8, capsize=2.5, **style)
 
 
 def _marker(origin: Origin, colour: str) -> dict[str, Any]:
@@ -152,15 +146,9 @@ def _label(axis: Axes, panel: Panel) -> None:
     taken += [box for series in panel.series for box in _boxes_of_steps(axis, series.frontier)]
     within = axis.get_window_extent()
     for point in _named_points(panel):
-        text = axis.annotate(
-            point.label,
-            (point.ms, point.accuracy_percent),
-            xytext=(0, 0),
-            textcoords="offset points",
-            fontsize=9,
-            parse_math=False,
-            annotation_clip=False,
-        )
+        at = (point.ms, point.accuracy_percent)
+        text = axis.annotate(point.label, at, (0, 0), textcoords="offset points", fontsize=9, annotation_clip=False)
+        text.set_parse_math(False)
         costs = {}
         for place in _PLACES:
             box = _put(text, place)
@@ -176,15 +164,11 @@ def _boxes_of_point(axis: Axes, point: Point) -> list[Bbox]:
     return markers + [_box(axis, max(ms - e, ms / 100), ms + e, percent, percent, _HALF_LINE) for ms, e in bars]
 
 
-def _boxes_of_steps(axis: Axes, frontier: Sequence[Point]) -> list[Bbox]:
-    boxes = []
+def _boxes_of_steps(axis: Axes, frontier: Sequence[Point]) -> Iterator[Bbox]:
     for one, other in pairwise(frontier):
         low, high = one.accuracy_percent, other.accuracy_percent
-        boxes += [
-            _box(axis, one.ms, other.ms, low, low, _HALF_LINE),
-            _box(axis, other.ms, other.ms, low, high, _HALF_LINE),
-        ]
-    return boxes
+        yield _box(axis, one.ms, other.ms, low, low, _HALF_LINE)
+        yield _box(axis, other.ms, other.ms, low, high, _HALF_LINE)
 
 
 def _put(text: Annotation, place: tuple[int, int]) -> Bbox:
