@@ -27,9 +27,12 @@ class LayerType(ABC):
     min_tops: ClassVar[int] = 1
     max_tops: ClassVar[int | None] = 1
     refused: ClassVar[str] = ""  # the refused parameters and why, for docs/layers.md
+    param: Message  # the layer's message of `params_field`, where the type has one
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
+        if self.params_field is not None:
+            self.param = getattr(layer.params, self.params_field)
         _check_count("bottoms", len(layer.bottoms), self.min_bottoms, self.max_bottoms)
         _check_count("tops", len(layer.tops), self.min_tops, self.max_tops)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register, same_shapes
 from dongfeng.layers.layer import Layer, Shape, show
@@ -12,9 +13,8 @@ from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.layers.shapes import canonical_axis, product
 
 
-def _axis_field(layer: Layer, message: str, legacy: str) -> int:
+def _axis_field(param: Message, legacy: str) -> int:
     """Return the axis of a Concat or Slice in its current or its old spelling."""
-    param = getattr(layer.params, message)
     if param.has("axis") and param.has(legacy):
         raise ShapeError(f"axis and {legacy} are both given")
     axis: int = getattr(param, legacy) if param.has(legacy) else param.axis
@@ -30,22 +30,20 @@ class Concat(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.axis = _axis_field(layer, "concat_param", "concat_dim")
+        self.axis = _axis_field(self.param, "concat_dim")
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         axis = canonical_axis(self.axis, bottoms[0])
-        parts = []
         for index, bottom in enumerate(bottoms):
             if len(bottom) != len(bottoms[0]):
                 raise ShapeError(f"bottom {index} has shape {show(bottom)}, bottom 0 has {show(bottoms[0])}")
-            parts.append(bottom[axis])
         try:
             common = same_shapes([(*bottom[:axis], None, *bottom[axis + 1 :]) for bottom in bottoms])
         except ShapeError:
             listed = ", ".join(show(bottom) for bottom in bottoms)
             raise ShapeError(f"bottoms differ in more than axis {axis}: {listed}") from None
-        known = [part for part in parts if part is not None]
-        total = sum(known) if len(known) == len(parts) else None
+        known = [part for bottom in bottoms if (part := bottom[axis]) is not None]
+        total = sum(known) if len(known) == len(bottoms) else None
         return [(*common[:axis], total, *common[axis + 1 :])]
 
     def emit(self, graph: OnnxGraph) -> None:
@@ -63,8 +61,8 @@ class Slice(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.axis = _axis_field(layer, "slice_param", "slice_dim")
-        self.points: tuple[int, ...] = layer.params.slice_param.slice_point
+        self.axis = _axis_field(self.param, "slice_dim")
+        self.points: tuple[int, ...] = self.param.slice_point
 
     def _sizes(self, bottom: Shape) -> list[int | None]:
         total, n_tops = bottom[canonical_axis(self.axis, bottom)], len(self.layer.tops)
@@ -107,7 +105,7 @@ class ShuffleChannel(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.group: int = layer.params.shuffle_channel_param.group
+        self.group: int = self.param.group
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,) = bottoms

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape
@@ -27,7 +26,7 @@ class DummyData(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        param: Message = layer.params.dummy_data_param
+        param = self.param
         n_tops = len(layer.tops)
         shapes = [tuple(shape.dim) for shape in param.shape] or list(
             zip(param.num, param.channels, param.height, param.width, strict=False)

@@ -28,7 +28,6 @@ class _Convolving(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.convolution_param
         self.has_bias: bool = self.param.bias_term
         if len(layer.tops) != len(layer.bottoms):
             raise ShapeError(f"has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected as many of each")
@@ -164,7 +163,6 @@ class InnerProduct(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.inner_product_param
         self.num_output: int = self.param.num_output
         self.has_bias: bool = self.param.bias_term
         if self.num_output < 1:

@@ -53,8 +53,8 @@ class Eltwise(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.operation: str = layer.params.eltwise_param.operation
-        self.coeff: tuple[float, ...] = layer.params.eltwise_param.coeff
+        self.operation: str = self.param.operation
+        self.coeff: tuple[float, ...] = self.param.coeff
         if self.coeff and self.operation != "SUM":
             raise ShapeError(f"coeff belongs to operation SUM, not {self.operation}")
         if self.coeff and len(self.coeff) != len(layer.bottoms):

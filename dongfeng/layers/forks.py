@@ -45,7 +45,7 @@ class Permute(LayerType):
     params_field: ClassVar[str | None] = "permute_param"
 
     def _order(self, bottom: Shape) -> list[int]:
-        order: tuple[int, ...] = self.layer.params.permute_param.order
+        order: tuple[int, ...] = self.param.order
         if len(set(order)) != len(order) or any(axis >= len(bottom) for axis in order):
             raise ShapeError(f"order {list(order)} is no choice of the bottom's {len(bottom)} axes")
         return [*order, *(axis for axis in range(len(bottom)) if axis not in order)]
@@ -70,14 +70,14 @@ class Normalize(SameShape):
         return super().output_shapes(bottoms)
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [() if self.layer.params.norm_param.channel_shared else (bottoms[0][1],)]
+        return [() if self.param.channel_shared else (bottoms[0][1],)]
 
     def fillers(self) -> list[Message]:
-        param = self.layer.params.norm_param
+        param = self.param
         return [param.scale_filler if param.has("scale_filler") else constant_filler(1.0)]
 
     def emit(self, graph: OnnxGraph) -> None:
-        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.layer.params.norm_param
+        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.param
         axes = [1, 2, 3] if param.across_spatial else [1]
         squares = graph.reduce("ReduceSum", graph.node("Mul", [x, x]), axes, keepdims=True)
         norm = graph.node("Sqrt", [graph.node("Add", [squares, graph.floats(param.eps)])])
@@ -94,7 +94,6 @@ class BN(SameShape):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.bn_param
         self.is_segnet = any(self.param.has(name) for name in ("bn_mode", "scale_filler", "shift_filler"))
         if self.is_segnet and self.param.bn_mode != "INFERENCE":
             raise UnsupportedLayer(
@@ -132,7 +131,7 @@ class Upsample(LayerType):
     refused: ClassVar[str] = "dynamic sizes; `pad_out_h` and `pad_out_w` without a mask"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        x, param = same_shapes(bottoms), self.layer.params.upsample_param
+        x, param = same_shapes(bottoms), self.param
         if len(x) != 4:
             raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(x)}")
         if len(bottoms) == 2 and param.has("upsample_h") and param.has("upsample_w"):

@@ -21,13 +21,13 @@ class Softmax(SameShape):
     params_field: ClassVar[str | None] = "softmax_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        canonical_axis(self.layer.params.softmax_param.axis, bottoms[0])
+        canonical_axis(self.param.axis, bottoms[0])
         return super().output_shapes(bottoms)
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), tops = self.layer.bottoms, self.layer.tops
         rank = len(graph.shapes[bottom])
-        axis = canonical_axis(self.layer.params.softmax_param.axis, graph.shapes[bottom])
+        axis = canonical_axis(self.param.axis, graph.shapes[bottom])
         if graph.opset >= 13 or axis == rank - 1:
             graph.node("Softmax", [bottom], tops, axis=axis)
             return
@@ -51,10 +51,9 @@ class ArgMax(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        param = layer.params.argmax_param
-        self.axis: int | None = param.axis if param.has("axis") else None
-        self.top_k: int = param.top_k
-        self.values: bool = param.out_max_val
+        self.axis: int | None = self.param.axis if self.param.has("axis") else None
+        self.top_k: int = self.param.top_k
+        self.values: bool = self.param.out_max_val
         if self.top_k < 1:
             raise ShapeError(f"top_k must be positive, got {self.top_k}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape
@@ -25,7 +24,6 @@ class Interp(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.interp_param
         p = self.param
         if p.pad_beg > 0 or p.pad_end > 0:
             raise ShapeError(f"pad_beg {p.pad_beg} and pad_end {p.pad_end} can only crop: at most 0")

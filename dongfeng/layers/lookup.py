@@ -25,7 +25,7 @@ class Parameter(LayerType):
     max_bottoms: ClassVar[int | None] = 0
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [tuple(self.layer.params.parameter_param.shape.dim)]
+        return [tuple(self.param.shape.dim)]
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return self.output_shapes(bottoms)
@@ -45,7 +45,6 @@ class Embed(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.embed_param
         self.has_bias: bool = self.param.bias_term
         if self.param.num_output < 1 or self.param.input_dim < 1:
             raise ShapeError("num_output and input_dim must be positive")
@@ -93,7 +92,7 @@ class Im2col(LayerType):
     refused: ClassVar[str] = "an `axis` other than 1"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        (bottom,), param = bottoms, self.layer.params.convolution_param
+        (bottom,), param = bottoms, self.param
         axis = canonical_axis(param.axis, bottom)
         window = read_window(param, len(bottom) - axis - 1)
         size = [
@@ -104,7 +103,7 @@ class Im2col(LayerType):
         return [(*bottom[:axis], None if channels is None else channels * taps, *size)]
 
     def emit(self, graph: OnnxGraph) -> None:
-        (bottom,), param = self.layer.bottoms, self.layer.params.convolution_param
+        (bottom,), param = self.layer.bottoms, self.param
         shape = graph.shapes[bottom]
         channels = shape[1]
         if canonical_axis(param.axis, shape) != 1 or channels is None:

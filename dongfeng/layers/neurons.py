@@ -81,11 +81,10 @@ class ReLU(Neuron):
     params_field: ClassVar[str | None] = "relu_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        slope = self.layer.params.relu_param.negative_slope
-        if slope == 0:
+        if self.param.negative_slope == 0:
             graph.node("Relu", [x], tops)
         else:
-            graph.node("LeakyRelu", [x], tops, alpha=slope)
+            graph.node("LeakyRelu", [x], tops, alpha=self.param.negative_slope)
 
 
 @register("ReLU6")
@@ -104,13 +103,11 @@ class Clip(Neuron):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        param = layer.params.clip_param
-        if not (param.has("min") and param.has("max")):
+        if not (self.param.has("min") and self.param.has("max")):
             raise ShapeError("expected clip_param with min and max")
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        param = self.layer.params.clip_param
-        graph.node("Clip", [x, graph.floats(param.min), graph.floats(param.max)], tops)
+        graph.node("Clip", [x, graph.floats(self.param.min), graph.floats(self.param.max)], tops)
 
 
 @register("ELU")
@@ -120,7 +117,7 @@ class ELU(Neuron):
     params_field: ClassVar[str | None] = "elu_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        graph.node("Elu", [x], tops, alpha=self.layer.params.elu_param.alpha)
+        graph.node("Elu", [x], tops, alpha=self.param.alpha)
 
 
 @register("Exp")
@@ -130,7 +127,7 @@ class Exp(Neuron):
     params_field: ClassVar[str | None] = "exp_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        param = self.layer.params.exp_param
+        param = self.param
         log_base = 1.0 if param.base == -1 else math.log(_positive_base(param.base))
         graph.node("Exp", [_affine(graph, x, param.scale * log_base, param.shift * log_base)], tops)
 
@@ -142,7 +139,7 @@ class Log(Neuron):
     params_field: ClassVar[str | None] = "log_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        param = self.layer.params.log_param
+        param = self.param
         inner = _affine(graph, x, param.scale, param.shift)
         if param.base == -1:
             graph.node("Log", [inner], tops)
@@ -164,7 +161,7 @@ class Power(Neuron):
     params_field: ClassVar[str | None] = "power_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        param = self.layer.params.power_param
+        param = self.param
         if param.power * param.scale == 0:
             value = 1.0 if param.power == 0 else param.shift**param.power
             zero = graph.node("Mul", [x, graph.floats(0.0)])
@@ -186,8 +183,8 @@ class Threshold(Neuron):
     params_field: ClassVar[str | None] = "threshold_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        threshold = graph.floats(self.layer.params.threshold_param.threshold)
-        graph.node("Cast", [graph.node("Greater", [x, threshold])], tops, to=FLOAT)
+        is_above = graph.node("Greater", [x, graph.floats(self.param.threshold)])
+        graph.node("Cast", [is_above], tops, to=FLOAT)
 
 
 @register("Swish")
@@ -197,7 +194,7 @@ class Swish(Neuron):
     params_field: ClassVar[str | None] = "swish_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        gate = graph.node("Sigmoid", [_affine(graph, x, self.layer.params.swish_param.beta, 0.0)])
+        gate = graph.node("Sigmoid", [_affine(graph, x, self.param.beta, 0.0)])
         graph.node("Mul", [x, gate], tops)
 
 
@@ -217,8 +214,7 @@ class HardSigmoid(Neuron):
     params_field: ClassVar[str | None] = "hardsigmoid_param"
 
     def formula(self, graph: OnnxGraph, x: str, tops: list[str]) -> None:
-        param = self.layer.params.hardsigmoid_param
-        graph.node("HardSigmoid", [x], tops, alpha=param.alpha, beta=param.beta)
+        graph.node("HardSigmoid", [x], tops, alpha=self.param.alpha, beta=self.param.beta)
 
 
 @register("Mish")
@@ -234,10 +230,6 @@ class PReLU(LayerType):
     """Source: Caffe, PReLULayer: a learned slope below zero, per channel or one for all; 0.25 unless learned."""
 
     params_field: ClassVar[str | None] = "prelu_param"
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__(layer)
-        self.param: Message = layer.params.prelu_param
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         if len(bottoms[0]) < 2:

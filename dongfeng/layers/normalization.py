@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, constant_filler, register
+from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Array, Layer, Shape, fits, show
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.layers.shapes import canonical_axis
@@ -39,7 +40,7 @@ def batch_norm_statistics(blobs: Sequence[Array]) -> Statistics:
 
 
 @register("BatchNorm")
-class BatchNorm(LayerType):
+class BatchNorm(SameShape):
     """Source: Caffe, BatchNormLayer: blobs mean, variance and the factor both are divided by.
 
     NVCaffe's form with `scale_bias` (or their fillers) has two blobs more: a factor and a shift per channel.
@@ -50,13 +51,9 @@ class BatchNorm(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.batch_norm_param
         self.eps: float = self.param.eps
         self.has_affine: bool = self.param.scale_bias or any(map(self.param.has, ("scale_filler", "bias_filler")))
         self.by_batch: bool = not self.param.use_global_stats if self.param.has("use_global_stats") else self.trains
-
-    def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [bottoms[0]]
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
@@ -90,10 +87,10 @@ class _Broadcasting(LayerType):
     """The base of Scale and Bias, whose operand, learned or a second bottom, spans some axes of the first bottom."""
 
     max_bottoms: ClassVar[int | None] = 2
+    has_bias = False
 
-    def __init__(self, layer: Layer, param: Message) -> None:
+    def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param = param
         self.is_learned = len(layer.bottoms) == 1
 
     def _span(self, bottoms: Sequence[Shape]) -> tuple[int, int]:
@@ -115,6 +112,10 @@ class _Broadcasting(LayerType):
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         self._span(bottoms)
         return [bottoms[0]]
+
+    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        first, last = self._span(bottoms)
+        return [bottoms[0][first:last]] * (self.is_learned + self.has_bias)
 
     def _learned(self, graph: OnnxGraph, index: int, hint: str) -> str:
         """Return a weight blob with trailing axes that broadcast over the first bottom."""
@@ -140,12 +141,8 @@ class Scale(_Broadcasting):
     params_field: ClassVar[str | None] = "scale_param"
 
     def __init__(self, layer: Layer) -> None:
-        super().__init__(layer, layer.params.scale_param)
-        self.has_bias: bool = self.param.bias_term
-
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        first, last = self._span(bottoms)
-        return [bottoms[0][first:last]] * (self.is_learned + self.has_bias)
+        super().__init__(layer)
+        self.has_bias = self.param.bias_term
 
     def fillers(self) -> list[Message]:
         factor = self.param.filler if self.param.has("filler") else constant_filler(1.0)
@@ -163,13 +160,6 @@ class Bias(_Broadcasting):
     """Source: Caffe, BiasLayer. The shift is a blob or the second bottom."""
 
     params_field: ClassVar[str | None] = "bias_param"
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__(layer, layer.params.bias_param)
-
-    def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        first, last = self._span(bottoms)
-        return [bottoms[0][first:last]] if self.is_learned else []
 
     def fillers(self) -> list[Message]:
         return [self.param.filler] if self.is_learned else []

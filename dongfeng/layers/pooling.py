@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
@@ -35,7 +34,6 @@ class Pooling(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.pooling_param
         if self.param.pool == "STOCHASTIC":
             raise UnsupportedLayer(["pool: STOCHASTIC is random; use MAX or AVE"])
         self.is_max: bool = self.param.pool == "MAX"
@@ -219,11 +217,10 @@ class SPP(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        param = layer.params.spp_param
-        if param.pool == "STOCHASTIC":
+        if self.param.pool == "STOCHASTIC":
             raise UnsupportedLayer(["pool: STOCHASTIC is random; use MAX or AVE"])
-        self.height: int = param.pyramid_height
-        self.is_max: bool = param.pool == "MAX"
+        self.height: int = self.param.pyramid_height
+        self.is_max: bool = self.param.pool == "MAX"
         if self.height < 1:
             raise ShapeError("pyramid_height must be positive")
 

@@ -29,7 +29,6 @@ class _Recurrent(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.recurrent_param
         self.hidden: int = self.param.num_output
         self.has_static = len(layer.bottoms) == 3
         if self.hidden < 1:

@@ -37,14 +37,14 @@ class Flatten(_Reshaping):
     refused: ClassVar[str] = "dynamic dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        (bottom,), param = bottoms, self.layer.params.flatten_param
+        (bottom,), param = bottoms, self.param
         first, last = canonical_axis(param.axis, bottom), canonical_axis(param.end_axis, bottom)
         if last < first:
             raise ShapeError(f"end_axis {param.end_axis} lies before axis {param.axis}")
         return [(*bottom[:first], product(bottom[first : last + 1]), *bottom[last + 1 :])]
 
     def _kept_axes(self, bottom: Shape) -> set[int]:
-        return set(range(canonical_axis(self.layer.params.flatten_param.axis, bottom)))
+        return set(range(canonical_axis(self.param.axis, bottom)))
 
 
 @register("Reshape")
@@ -55,7 +55,7 @@ class Reshape(_Reshaping):
     refused: ClassVar[str] = "dynamic dimensions that would move to other axes"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        (bottom,), param = bottoms, self.layer.params.reshape_param
+        (bottom,), param = bottoms, self.param
         dims: tuple[int, ...] = param.shape.dim
         rank = len(bottom)
         first = param.axis if param.axis >= 0 else rank + param.axis + 1
@@ -75,7 +75,7 @@ class Reshape(_Reshaping):
         return [_with_inferred(bottom, top, list(dims))]
 
     def _kept_axes(self, bottom: Shape) -> set[int]:
-        param = self.layer.params.reshape_param
+        param = self.param
         first = param.axis if param.axis >= 0 else len(bottom) + param.axis + 1
         copied = {first + offset for offset, dim in enumerate(param.shape.dim) if dim == 0}
         return {*range(first), *copied}
@@ -102,7 +102,7 @@ class Crop(LayerType):
 
     def _offsets(self, bottom: Shape) -> dict[int, int]:
         """Map each cropped axis to its offset."""
-        param = self.layer.params.crop_param
+        param = self.param
         first = canonical_axis(param.axis, bottom)
         n_axes = len(bottom) - first
         offsets: tuple[int, ...] = param.offset or (0,)
@@ -139,13 +139,13 @@ class Tile(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.tiles: int = layer.params.tile_param.tiles
+        self.tiles: int = self.param.tiles
         if self.tiles < 1:
             raise ShapeError(f"tiles must be positive, got {self.tiles}")
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         top = list(bottoms[0])
-        axis = canonical_axis(self.layer.params.tile_param.axis, bottoms[0])
+        axis = canonical_axis(self.param.axis, bottoms[0])
         size = top[axis]
         top[axis] = None if size is None else size * self.tiles
         return [tuple(top)]
@@ -153,6 +153,6 @@ class Tile(LayerType):
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), tops = self.layer.bottoms, self.layer.tops
         shape = graph.shapes[bottom]
-        axis = canonical_axis(self.layer.params.tile_param.axis, shape)
+        axis = canonical_axis(self.param.axis, shape)
         repeats = [self.tiles if index == axis else 1 for index in range(len(shape))]
         graph.node("Tile", [bottom, graph.ints(repeats)], tops)

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
@@ -29,7 +28,6 @@ class PriorBox(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.prior_box_param
         p = self.param
         if not p.min_size or min(p.min_size) <= 0:
             raise ShapeError("expected one or more min_size, all positive")
@@ -103,7 +101,6 @@ class DetectionOutput(LayerType):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.detection_output_param
         p = self.param
         # save_output_param only says which files an evaluation writes; released deploy files carry it.
         refused = {

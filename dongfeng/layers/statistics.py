@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.elementwise import SameShape
@@ -22,7 +21,6 @@ class LRN(SameShape):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.param: Message = layer.params.lrn_param
         if self.param.local_size % 2 == 0:
             raise ShapeError(f"local_size must be odd, got {self.param.local_size}")
 
@@ -60,7 +58,7 @@ class MVN(SameShape):
         return super().output_shapes(bottoms)
 
     def emit(self, graph: OnnxGraph) -> None:
-        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.layer.params.mvn_param
+        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.param
         rank = len(graph.shapes[x])
         axes = list(range(1 if param.across_channels else 2, rank))
         if not axes:  # one value for each mean
@@ -85,10 +83,10 @@ class Reduction(LayerType):
     params_field: ClassVar[str | None] = "reduction_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        return [bottoms[0][: canonical_axis(self.layer.params.reduction_param.axis, bottoms[0])]]
+        return [bottoms[0][: canonical_axis(self.param.axis, bottoms[0])]]
 
     def emit(self, graph: OnnxGraph) -> None:
-        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.layer.params.reduction_param
+        (x,), tops, param = self.layer.bottoms, self.layer.tops, self.param
         op = {"SUM": "ReduceSum", "ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}[param.operation]
         shape = graph.shapes[x]
         axes = range(canonical_axis(param.axis, shape), len(shape))
