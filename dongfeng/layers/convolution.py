@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
@@ -16,19 +15,35 @@ from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.layers.shapes import Window, canonical_axis, convolved, deconvolved, product, read_window
 
 
-class _Convolving(LayerType):
-    """The base of convolution and deconvolution. All bottoms meet the same weights."""
+class WeightAndBias(LayerType):
+    """The base of layers with a weight blob and, where `bias_term` says so, a bias."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self.has_bias: bool = self.param.bias_term
+
+    def fillers(self) -> list[Message]:
+        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
+
+    def weights(self, graph: OnnxGraph) -> list[str]:
+        """Add the blobs as constants."""
+        return [graph.weight(blob, hint) for blob, hint in zip(self.blobs, ("weight", "bias"), strict=False)]
+
+
+@register("Convolution")
+class Convolution(WeightAndBias):
+    """Source: Caffe, ConvolutionLayer and BaseConvolutionLayer: any number of spatial axes, groups, dilation."""
 
     params_field: ClassVar[str | None] = "convolution_param"
     max_bottoms: ClassVar[int | None] = None
     max_tops: ClassVar[int | None] = None
     refused: ClassVar[str] = "with dynamic sizes, an `axis` other than 1"
-    onnx_op: ClassVar[str]
+    onnx_op = "Conv"
+    _out_size = staticmethod(convolved)
     implies_counts: ClassVar[bool] = False  # whether outputs and groups may follow from the bottom
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.has_bias: bool = self.param.bias_term
         if len(layer.tops) != len(layer.bottoms):
             raise ShapeError(f"has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected as many of each")
         if not self.implies_counts:
@@ -54,58 +69,9 @@ class _Convolving(LayerType):
         common = same_shapes(bottoms)
         axis, window = self._layout(common)
         num_output, _ = self._counts(common[axis])
-        spatial = [
-            self._out_size(*args)
-            for args in zip(common[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
-        ]
+        axes = zip(common[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
+        spatial = [self._out_size(*args) for args in axes]
         return [(*common[:axis], num_output, *spatial)] * len(bottoms)
-
-    @staticmethod
-    @abstractmethod
-    def _out_size(size: int | None, extent: int, stride: int, pad: int) -> int | None: ...
-
-    @property
-    def stride_hw(self) -> tuple[Fraction, Fraction]:
-        height, width = read_window(self.param, 2).stride
-        return Fraction(height), Fraction(width)
-
-    def fillers(self) -> list[Message]:
-        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
-
-    def _macs(self, bottoms: Sequence[tuple[int, ...]], positions: Sequence[tuple[int, ...]]) -> int:
-        axis, window = self._layout(bottoms[0])
-        num_output, group = self._counts(bottoms[0][axis])
-        per_position = bottoms[0][axis] * num_output // group * math.prod(window.kernel)
-        return sum(math.prod(shape[:axis]) * math.prod(shape[axis + 1 :]) for shape in positions) * per_position
-
-    def emit(self, graph: OnnxGraph) -> None:
-        weights = [graph.weight(self.blobs[0], "weight")]
-        if self.has_bias:
-            weights.append(graph.weight(self.blobs[1], "bias"))
-        for bottom, top in zip(self.layer.bottoms, self.layer.tops, strict=True):
-            axis, window = self._layout(graph.shapes[bottom])
-            _, group = self._counts(graph.shapes[bottom][axis])
-            attrs: dict[str, Any] = {
-                "kernel_shape": list(window.kernel),
-                "strides": list(window.stride),
-                "pads": list(window.pad) * 2,
-                "dilations": list(window.dilation),
-                "group": group,
-            }
-            if axis == 1:
-                graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
-                continue
-            # ONNX has one batch axis: fold the leading ones into it, and unfold them again.
-            flat = graph.reshape(bottom, (-1, *graph.static(bottom)[axis:]))
-            graph.reshape(graph.node(self.onnx_op, [flat, *weights], **attrs), graph.static(top), [top])
-
-
-@register("Convolution")
-class Convolution(_Convolving):
-    """Source: Caffe, ConvolutionLayer and BaseConvolutionLayer: any number of spatial axes, groups, dilation."""
-
-    onnx_op = "Conv"
-    _out_size = staticmethod(convolved)
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         axis, window = self._layout(bottoms[0])
@@ -114,8 +80,29 @@ class Convolution(_Convolving):
         per_group = None if channels is None else channels // group
         return [(num_output, per_group, *window.kernel), *([(num_output,)] if self.has_bias else [])]
 
+    @property
+    def stride_hw(self) -> tuple[Fraction, Fraction]:
+        height, width = read_window(self.param, 2).stride
+        return Fraction(height), Fraction(width)
+
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
-        return self._macs(bottoms, tops)
+        axis, window = self._layout(bottoms[0])
+        num_output, group = self._counts(bottoms[0][axis])
+        per_position = bottoms[0][axis] * num_output // group * math.prod(window.kernel)
+        return sum(math.prod(shape[:axis]) * math.prod(shape[axis + 1 :]) for shape in tops) * per_position
+
+    def emit(self, graph: OnnxGraph) -> None:
+        weights = self.weights(graph)
+        for bottom, top in zip(self.layer.bottoms, self.layer.tops, strict=True):
+            axis, window = self._layout(graph.shapes[bottom])
+            _, group = self._counts(graph.shapes[bottom][axis])
+            attrs = {**window.onnx_attributes(), "group": group}
+            if axis == 1:
+                graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
+                continue
+            # ONNX has one batch axis: fold the leading ones into it, and unfold them again.
+            flat = graph.reshape(bottom, (-1, *graph.static(bottom)[axis:]))
+            graph.reshape(graph.node(self.onnx_op, [flat, *weights], **attrs), graph.static(top), [top])
 
 
 @register("DepthwiseConvolution", "ConvolutionDepthwise")
@@ -134,16 +121,16 @@ class DepthwiseConvolution(Convolution):
 
 
 @register("Deconvolution")
-class Deconvolution(_Convolving):
+class Deconvolution(Convolution):
     """Source: Caffe, DeconvolutionLayer. The weight is (in, out / group, kernel...)."""
+
+    onnx_op = "ConvTranspose"
+    _out_size = staticmethod(deconvolved)
 
     @property
     def stride_hw(self) -> tuple[Fraction, Fraction]:
         height, width = super().stride_hw
         return 1 / height, 1 / width
-
-    onnx_op = "ConvTranspose"
-    _out_size = staticmethod(deconvolved)
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         axis, window = self._layout(bottoms[0])
@@ -152,11 +139,11 @@ class Deconvolution(_Convolving):
         return [weight, *([(num_output,)] if self.has_bias else [])]
 
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
-        return self._macs(bottoms, bottoms)
+        return super().macs(bottoms, bottoms)
 
 
 @register("InnerProduct")
-class InnerProduct(LayerType):
+class InnerProduct(WeightAndBias):
     """Source: Caffe, InnerProductLayer. Everything from `axis` on is one vector."""
 
     params_field: ClassVar[str | None] = "inner_product_param"
@@ -164,7 +151,6 @@ class InnerProduct(LayerType):
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.num_output: int = self.param.num_output
-        self.has_bias: bool = self.param.bias_term
         if self.num_output < 1:
             raise ShapeError("num_output must be positive")
 
@@ -177,19 +163,13 @@ class InnerProduct(LayerType):
         weight = (length, self.num_output) if self.param.transpose else (self.num_output, length)
         return [weight, *([(self.num_output,)] if self.has_bias else [])]
 
-    def fillers(self) -> list[Message]:
-        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
-
     def macs(self, bottoms: Sequence[tuple[int, ...]], tops: Sequence[tuple[int, ...]]) -> int:
         return math.prod(bottoms[0]) * self.num_output
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), (top,) = self.layer.bottoms, self.layer.tops
         axis = canonical_axis(self.param.axis, graph.shapes[bottom])
-        matrix = graph.node("Flatten", [bottom], axis=axis)
-        inputs = [matrix, graph.weight(self.blobs[0], "weight")]
-        if self.has_bias:
-            inputs.append(graph.weight(self.blobs[1], "bias"))
+        inputs = [graph.node("Flatten", [bottom], axis=axis), *self.weights(graph)]
         trans = 0 if self.param.transpose else 1
         if axis == 1:
             graph.node("Gemm", inputs, [top], transB=trans)

@@ -14,6 +14,7 @@ from dongfeng.layers.base import LayerType, constant_filler, register, same_shap
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import INT64, OnnxGraph
+from dongfeng.layers.shapes import require_image
 
 
 @register("Axpy")
@@ -65,8 +66,7 @@ class Normalize(SameShape):
     params_field: ClassVar[str | None] = "norm_param"
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        if len(bottoms[0]) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(bottoms[0])}")
+        require_image(bottoms[0])
         return super().output_shapes(bottoms)
 
     def blob_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
@@ -132,8 +132,7 @@ class Upsample(LayerType):
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         x, param = same_shapes(bottoms), self.param
-        if len(x) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(x)}")
+        require_image(x)
         if len(bottoms) == 2 and param.has("upsample_h") and param.has("upsample_w"):
             return [(*x[:2], param.upsample_h, param.upsample_w)]
         # Unset, the factor is 2 in SegNet's Caffe and 1 in YOLO's.

@@ -9,6 +9,7 @@ from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.onnx_graph import OnnxGraph
+from dongfeng.layers.shapes import require_image
 
 
 @register("Interp")
@@ -58,14 +59,11 @@ class Interp(LayerType):
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,) = bottoms
-        if len(bottom) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
+        require_image(bottom)
         for size in bottom[2:]:
             if size is not None and size + self.param.pad_beg + self.param.pad_end < 1:
                 raise ShapeError(f"pad_beg and pad_end crop all of {size} pixels away")
-        return [
-            (*bottom[:2], self._size(bottom[2], self.param.height), self._size(bottom[3], self.param.width)),
-        ]
+        return [(*bottom[:2], self._size(bottom[2], self.param.height), self._size(bottom[3], self.param.width))]
 
     def emit(self, graph: OnnxGraph) -> None:
         (value,), tops = self.layer.bottoms, self.layer.tops

@@ -11,9 +11,10 @@ import numpy as np
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.layers.base import LayerType, constant_filler, register
+from dongfeng.layers.convolution import WeightAndBias
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import INT64, OnnxGraph
-from dongfeng.layers.shapes import canonical_axis, convolved, read_window
+from dongfeng.layers.shapes import canonical_axis, convolved, product, read_window
 
 
 @register("Parameter")
@@ -38,14 +39,13 @@ class Parameter(LayerType):
 
 
 @register("Embed")
-class Embed(LayerType):
+class Embed(WeightAndBias):
     """Source: Caffe, EmbedLayer: float indices into a table of vectors, which become a last axis."""
 
     params_field: ClassVar[str | None] = "embed_param"
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.has_bias: bool = self.param.bias_term
         if self.param.num_output < 1 or self.param.input_dim < 1:
             raise ShapeError("num_output and input_dim must be positive")
 
@@ -56,15 +56,12 @@ class Embed(LayerType):
         table: Shape = (self.param.input_dim, self.param.num_output)
         return [table, *([(self.param.num_output,)] if self.has_bias else [])]
 
-    def fillers(self) -> list[Message]:
-        return [self.param.weight_filler, *([self.param.bias_filler] if self.has_bias else [])]
-
     def emit(self, graph: OnnxGraph) -> None:
-        indices = graph.node("Cast", [self.layer.bottoms[0]], to=INT64)
-        tops = list(self.layer.tops)
-        rows = graph.node("Gather", [graph.weight(self.blobs[0], "weight"), indices], None if self.has_bias else tops)
-        if self.has_bias:
-            graph.node("Add", [rows, graph.weight(self.blobs[1], "bias")], tops)
+        tops, (weight, *bias) = self.layer.tops, self.weights(graph)
+        indices = graph.node("Cast", self.layer.bottoms, to=INT64)
+        rows = graph.node("Gather", [weight, indices], None if bias else tops)
+        if bias:
+            graph.node("Add", [rows, *bias], tops)
 
 
 @register("BatchReindex")
@@ -95,12 +92,8 @@ class Im2col(LayerType):
         (bottom,), param = bottoms, self.param
         axis = canonical_axis(param.axis, bottom)
         window = read_window(param, len(bottom) - axis - 1)
-        size = [
-            convolved(*args) for args in zip(bottom[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
-        ]
-        channels = bottom[axis]
-        taps = math.prod(window.kernel)
-        return [(*bottom[:axis], None if channels is None else channels * taps, *size)]
+        axes = zip(bottom[axis + 1 :], window.extent, window.stride, window.pad, strict=True)
+        return [(*bottom[:axis], product([bottom[axis], *window.kernel]), *(convolved(*args) for args in axes))]
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), param = self.layer.bottoms, self.param
@@ -114,13 +107,5 @@ class Im2col(LayerType):
         picks = np.tile(
             np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel), (channels, *(1,) * (len(shape) - 1))
         )
-        graph.node(
-            "Conv",
-            [bottom, graph.weight(picks, "taps")],
-            self.layer.tops,
-            kernel_shape=list(window.kernel),
-            strides=list(window.stride),
-            pads=list(window.pad) * 2,
-            dilations=list(window.dilation),
-            group=channels,
-        )
+        inputs = [bottom, graph.weight(picks, "taps")]
+        graph.node("Conv", inputs, self.layer.tops, **window.onnx_attributes(), group=channels)

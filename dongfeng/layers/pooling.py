@@ -14,7 +14,7 @@ from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import FLOAT, OnnxGraph
-from dongfeng.layers.shapes import Window, pooled, product
+from dongfeng.layers.shapes import Window, pooled, product, require_image
 
 
 @register("Pooling")
@@ -53,14 +53,12 @@ class Pooling(LayerType):
         elif p.has("kernel_size") == has_hw or p.has("kernel_h") != p.has("kernel_w"):
             raise ShapeError("expected either kernel_size or both of kernel_h and kernel_w")
         for name in ("pad", "stride"):
-            in_two = (p.has(f"{name}_h"), p.has(f"{name}_w"))
-            if p.has(name) and any(in_two):
+            if p.has(name) and (p.has(f"{name}_h") or p.has(f"{name}_w")):
                 raise ShapeError(f"{name} and {name}_h/{name}_w are both given")
 
     def window(self, bottom: Shape) -> Window:
         """Return kernel, stride and padding on a bottom of this shape."""
-        if len(bottom) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
+        require_image(bottom)
         p = self.param
         pad = (p.pad, p.pad) if not (p.has("pad_h") or p.has("pad_w")) else (p.pad_h, p.pad_w)
         stride = (p.stride, p.stride) if not (p.has("stride_h") or p.has("stride_w")) else (p.stride_h, p.stride_w)
@@ -242,8 +240,7 @@ class SPP(LayerType):
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         (bottom,) = bottoms
-        if len(bottom) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), it has {len(bottom)}")
+        require_image(bottom)
         if None in bottom[2:]:
             return [bottom] if self.height == 1 else [(bottom[0], None)]
         levels = [self._level(bottom, level)[1] for level in range(self.height)]

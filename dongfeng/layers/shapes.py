@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.layers.layer import Shape, show
 
 
-def canonical_axis(axis: int, shape: Shape, *, end: bool = False) -> int:
-    """Return a non-negative axis of `shape`; `end` allows the axis just behind the last.
+def canonical_axis(axis: int, shape: Shape) -> int:
+    """Return a non-negative axis of `shape`.
 
     Raises:
         ShapeError: the blob has no such axis.
@@ -20,9 +21,19 @@ def canonical_axis(axis: int, shape: Shape, *, end: bool = False) -> int:
     Source: Caffe, Blob::CanonicalAxisIndex.
     """
     rank = len(shape)
-    if not -rank <= axis < rank + end:
+    if not -rank <= axis < rank:
         raise ShapeError(f"axis {axis} is out of range for a bottom of {rank} axes ({show(shape)})")
-    return axis + rank if axis < 0 else axis
+    return axis % rank
+
+
+def require_image(shape: Shape) -> None:
+    """Refuse a bottom that has no height and width behind batch and channels.
+
+    Raises:
+        ShapeError: it has more or fewer than four axes.
+    """
+    if len(shape) != 4:
+        raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(shape)}")
 
 
 def product(dims: Sequence[int | None]) -> int | None:
@@ -44,39 +55,43 @@ class Window:
         """Input pixels that a dilated kernel spans, per axis."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    def onnx_attributes(self) -> dict[str, Any]:
+        """Return the attributes of ONNX's convolution with this window."""
+        pads = [*self.pad, *self.pad]
+        sizes = {"kernel_shape": self.kernel, "strides": self.stride, "pads": pads, "dilations": self.dilation}
+        return {name: list(values) for name, values in sizes.items()}
+
 
 def read_window(param: Message, n_spatial: int) -> Window:
     """Read the window of a ConvolutionParameter, in any of Caffe's spellings (`_size`, `_h`/`_w`, repeated).
 
     Source: Caffe, BaseConvolutionLayer::LayerSetUp.
     """
-    kernel = _spread(param, "kernel_size", "kernel_h", "kernel_w", None, n_spatial)
-    stride = _spread(param, "stride", "stride_h", "stride_w", 1, n_spatial)
-    pad = _spread(param, "pad", "pad_h", "pad_w", 0, n_spatial)
-    dilation = _spread(param, "dilation", None, None, 1, n_spatial)
+    kernel = _spread(param, "kernel_size", "kernel", None, n_spatial)
+    stride = _spread(param, "stride", "stride", 1, n_spatial)
+    pad = _spread(param, "pad", "pad", 0, n_spatial)
+    dilation = _spread(param, "dilation", None, 1, n_spatial)
     for name, values in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
         if min(values, default=1) < 1:
             raise ShapeError(f"{name} must be positive, got {list(values)}")
     return Window(kernel, stride, pad, dilation)
 
 
-def _spread(
-    param: Message, name: str, name_h: str | None, name_w: str | None, default: int | None, n: int
-) -> tuple[int, ...]:
+def _spread(param: Message, name: str, stem: str | None, default: int | None, n: int) -> tuple[int, ...]:
     values: tuple[int, ...] = getattr(param, name)
-    if name_h and name_w and (param.has(name_h) or param.has(name_w)):
+    if stem and (param.has(f"{stem}_h") or param.has(f"{stem}_w")):
         if n != 2:
-            raise ShapeError(f"{name_h} and {name_w} need two spatial axes, the bottom has {n}")
+            raise ShapeError(f"{stem}_h and {stem}_w need two spatial axes, the bottom has {n}")
         if values:
-            raise ShapeError(f"{name} and {name_h}/{name_w} are both given")
-        return (getattr(param, name_h), getattr(param, name_w))
+            raise ShapeError(f"{name} and {stem}_h/{stem}_w are both given")
+        return (getattr(param, f"{stem}_h"), getattr(param, f"{stem}_w"))
     if not values:
         if default is None:
             raise ShapeError(f"{name} is missing")
         return (default,) * n
     if len(values) not in (1, n):
         raise ShapeError(f"{name} is given {len(values)} times for {n} spatial axes")
-    return tuple(values) if len(values) == n else tuple(values) * n
+    return values if len(values) == n else values * n
 
 
 def convolved(size: int | None, extent: int, stride: int, pad: int) -> int | None:

@@ -10,7 +10,7 @@ from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.elementwise import SameShape
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import OnnxGraph
-from dongfeng.layers.shapes import canonical_axis
+from dongfeng.layers.shapes import canonical_axis, require_image
 
 
 @register("LRN")
@@ -25,8 +25,7 @@ class LRN(SameShape):
             raise ShapeError(f"local_size must be odd, got {self.param.local_size}")
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        if len(bottoms[0]) != 4:
-            raise ShapeError(f"the bottom must have 4 axes (N, C, H, W), its shape is {show(bottoms[0])}")
+        require_image(bottoms[0])
         return super().output_shapes(bottoms)
 
     def emit(self, graph: OnnxGraph) -> None:
