@@ -71,23 +71,18 @@ class ArgMax(LayerType):
 
     def emit(self, graph: OnnxGraph) -> None:
         (bottom,), (top,) = self.layer.bottoms, self.layer.tops
+        if not self.values:
+            graph.integer_blobs.add(top)
         if self.axis is not None:
-            axis = canonical_axis(self.axis, graph.shapes[bottom])
-            if self.values:
-                self._largest(graph, bottom, axis, top)
-            else:
-                self._indices(graph, bottom, axis, top)
-                graph.integer_blobs.add(top)
+            find = self._largest if self.values else self._indices
+            find(graph, bottom, canonical_axis(self.axis, graph.shapes[bottom]), top)
             return
         flat = graph.node("Flatten", [bottom], axis=1)
-        indices = self._indices(graph, flat, 1)
-        if not self.values:
-            graph.reshape(indices, graph.shapes[top], [top])
-            graph.integer_blobs.add(top)
-            return
-        as_float = graph.node("Cast", [indices], to=FLOAT)
-        both = graph.node("Concat", [as_float, self._largest(graph, flat, 1)], axis=1)
-        graph.reshape(both, graph.shapes[top], [top])
+        found = self._indices(graph, flat, 1)
+        if self.values:
+            as_float = graph.node("Cast", [found], to=FLOAT)
+            found = graph.node("Concat", [as_float, self._largest(graph, flat, 1)], axis=1)
+        graph.reshape(found, graph.shapes[top], [top])
 
     def _indices(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
         """Return the indices (int64) of the `top_k` largest along `axis`, the larger index first among equals."""
@@ -99,9 +94,7 @@ class ArgMax(LayerType):
         if self.top_k == 1:
             found = graph.node("ArgMax", [backward], axis=axis, keepdims=1)
         else:
-            names = [graph.fresh("TopK"), graph.fresh("TopK_indices")]
-            graph.node("TopK", [backward, graph.ints([self.top_k])], names, axis=axis, largest=1, sorted=1)
-            found = names[1]
+            _, found = graph.top_k(backward, graph.ints([self.top_k]), axis)
         length = self._length(graph, axis)
         return graph.node("Sub", [graph.ints([length - 1]), found], tops)
 
@@ -113,5 +106,4 @@ class ArgMax(LayerType):
 
     def _largest(self, graph: OnnxGraph, value: str, axis: int, top: str | None = None) -> str:
         """Return the `top_k` largest values along `axis`."""
-        names = [top or graph.fresh("TopK"), graph.fresh("TopK_indices")]
-        return graph.node("TopK", [value, graph.ints([self.top_k])], names, axis=axis, largest=1, sorted=1)
+        return graph.top_k(value, graph.ints([self.top_k]), axis, top)[0]

@@ -117,21 +117,22 @@ class _Broadcasting(LayerType):
         first, last = self._span(bottoms)
         return [bottoms[0][first:last]] * (self.is_learned + self.has_bias)
 
-    def _learned(self, graph: OnnxGraph, index: int, hint: str) -> str:
-        """Return a weight blob with trailing axes that broadcast over the first bottom."""
+    def _trailing(self, graph: OnnxGraph) -> int:
+        """Count the axes that an operand needs behind its own to broadcast over the first bottom."""
         bottoms = [graph.shapes[bottom] for bottom in self.layer.bottoms]
-        trailing = len(bottoms[0]) - self._span(bottoms)[1]
+        return len(bottoms[0]) - self._span(bottoms)[1]
+
+    def _learned(self, graph: OnnxGraph, index: int, hint: str) -> str:
         blob = self.blobs[index]
-        return graph.weight(blob.reshape(*blob.shape, *(1,) * trailing), hint)
+        return graph.weight(blob.reshape(*blob.shape, *(1,) * self._trailing(graph)), hint)
 
     def _operand(self, graph: OnnxGraph, hint: str) -> str:
         """Return the learned operand, or the second bottom with trailing axes."""
         if self.is_learned:
             return self._learned(graph, 0, hint)
-        first, second = (graph.shapes[bottom] for bottom in self.layer.bottoms)
-        trailing = len(first) - self._span([first, second])[1]
-        operand = self.layer.bottoms[1]
-        return graph.unsqueeze(operand, range(len(second), len(second) + trailing)) if trailing else operand
+        operand, trailing = self.layer.bottoms[1], self._trailing(graph)
+        rank = len(graph.shapes[operand])
+        return graph.unsqueeze(operand, range(rank, rank + trailing)) if trailing else operand
 
 
 @register("Scale")

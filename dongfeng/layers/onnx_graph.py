@@ -56,11 +56,11 @@ class OnnxGraph:
 
     def _as_float(self, blob: str) -> str:
         """Cast an integer result, once, for a layer that reads it: Caffe's blobs are all float."""
-        from onnx import TensorProto, helper
+        from onnx import helper
 
         if blob not in self._floats:
             self._floats[blob] = self.fresh(f"{blob}_float")
-            self.model.graph.node.append(helper.make_node("Cast", [blob], [self._floats[blob]], to=TensorProto.FLOAT))
+            self.model.graph.node.append(helper.make_node("Cast", [blob], [self._floats[blob]], to=FLOAT))
         return self._floats[blob]
 
     def fresh(self, hint: str) -> str:
@@ -173,6 +173,12 @@ class OnnxGraph:
         if len(dims) != len(self.shapes[blob]):
             raise UnsupportedLayer([f'needs the size of "{blob}" ({show(self.shapes[blob])}), so it cannot be dynamic'])
         return dims
+
+    def top_k(self, value: str, k: str, axis: int, top: str | None = None) -> tuple[str, str]:
+        """Add a TopK of `k` (an int64 vector); return the values, the largest first, and their indices."""
+        values, indices = top or self.fresh("TopK"), self.fresh("TopK_indices")
+        self.node("TopK", [value, k], [values, indices], axis=axis, largest=1, sorted=1)
+        return values, indices
 
     def pad(self, value: str, pads: Sequence[int]) -> str:
         """Add zeros around height and width: above, left, below, right."""

@@ -66,6 +66,7 @@ class _Recurrent(LayerType):
         for step in range(steps):
             keep = graph.reshape(graph.slice(cont, [step], [step + 1], [0]), (batch, 1))
             gates = graph.reshape(graph.slice(given, [step], [step + 1], [0]), (batch, -1))
+            gates = self._from_state(graph, gates, keep, state.get("h"))
             tops.append(graph.unsqueeze(self.step(graph, gates, keep, state), [0]))
         graph.node("Concat", tops, self.layer.tops, axis=0)
 
@@ -100,7 +101,6 @@ class LSTM(_Recurrent):
     gates = 4
 
     def step(self, graph: OnnxGraph, gates: str, keep: str, state: dict[str, str]) -> str:
-        gates = self._from_state(graph, gates, keep, state.get("h"))
         names = [graph.fresh(gate) for gate in ("i", "f", "o", "g")]
         graph.split(gates, [self.hidden] * 4, 1, names)
         i, f, o = (graph.node("Sigmoid", [name]) for name in names[:3])
@@ -126,6 +126,6 @@ class RNN(_Recurrent):
         return [*super().fillers(), self.param.weight_filler, self.param.bias_filler]
 
     def step(self, graph: OnnxGraph, gates: str, keep: str, state: dict[str, str]) -> str:
-        state["h"] = graph.node("Tanh", [self._from_state(graph, gates, keep, state.get("h"))])
+        state["h"] = graph.node("Tanh", [gates])
         weights = [graph.weight(self.blobs[-2], "W_o"), graph.weight(self.blobs[-1], "b_o")]
         return graph.node("Tanh", [graph.node("Gemm", [state["h"], *weights], transB=1)])

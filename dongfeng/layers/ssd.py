@@ -13,6 +13,7 @@ from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.layers.base import LayerType, register
 from dongfeng.layers.layer import Layer, Shape, show
 from dongfeng.layers.onnx_graph import FLOAT, INT64, OnnxGraph
+from dongfeng.layers.shapes import product
 
 ROW = 7  # image, label, score, xmin, ymin, xmax, ymax
 
@@ -40,16 +41,11 @@ class PriorBox(LayerType):
             if all(abs(ratio - known) >= 1e-6 for known in self.ratios):
                 self.ratios += [ratio, 1.0 / ratio] if p.flip else [ratio]
 
-    @property
-    def per_cell(self) -> int:
-        """Boxes per cell."""
-        return len(self.ratios) * len(self.param.min_size) + len(self.param.max_size)
-
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         if any(len(bottom) != 4 for bottom in bottoms):
             raise ShapeError(f"bottoms must have 4 axes (N, C, H, W), got {' and '.join(map(show, bottoms))}")
-        height, width = bottoms[0][2:]
-        return [(1, 2, None if height is None or width is None else height * width * self.per_cell * 4)]
+        per_cell = len(self.ratios) * len(self.param.min_size) + len(self.param.max_size)
+        return [(1, 2, product([*bottoms[0][2:], per_cell, 4]))]
 
     def emit(self, graph: OnnxGraph) -> None:
         cells, image = (graph.static(bottom)[2:] for bottom in self.layer.bottoms)
@@ -120,11 +116,9 @@ class DetectionOutput(LayerType):
         if len(prior) != 3 or prior[1] != 2:
             raise ShapeError(f"the third bottom must be 1 x 2 x (4 boxes) from PriorBox, its shape is {show(prior)}")
         sizes = [math.prod(dim or 0 for dim in shape[1:]) for shape in (loc, conf)]
-        if prior[2] is not None and sizes != [prior[2], prior[2] // 4 * self.param.num_classes]:
-            boxes = prior[2] // 4
-            raise ShapeError(
-                f"{boxes} boxes of {self.param.num_classes} classes do not fit {show(loc)} and {show(conf)}"
-            )
+        n_classes = self.param.num_classes
+        if prior[2] is not None and sizes != [prior[2], prior[2] // 4 * n_classes]:
+            raise ShapeError(f"{prior[2] // 4} boxes of {n_classes} classes do not fit {show(loc)} and {show(conf)}")
         if loc[0] not in (1, None):
             raise ShapeError(f"batch 1 only, got {loc[0]}")
         return [(1, 1, None, ROW)]
@@ -140,16 +134,8 @@ class DetectionOutput(LayerType):
             scores = self._only_best(graph, scores, self.param.nms_param.top_k)
         lowest = float(np.finfo(np.float32).min)
         threshold = self.param.confidence_threshold if self.param.has("confidence_threshold") else lowest
-        picked = graph.node(
-            "NonMaxSuppression",
-            [
-                boxes,
-                scores,
-                graph.ints([n_boxes]),
-                graph.floats([self.param.nms_param.nms_threshold]),
-                graph.floats([threshold]),
-            ],
-        )
+        limits = [graph.ints([n_boxes]), graph.floats([self.param.nms_param.nms_threshold]), graph.floats([threshold])]
+        picked = graph.node("NonMaxSuppression", [boxes, scores, *limits])
         self._emit_rows(graph, boxes, scores, picked)
 
     def _decoded(self, graph: OnnxGraph, loc: str, prior: str, n_boxes: int) -> str:
@@ -161,26 +147,23 @@ class DetectionOutput(LayerType):
         if not p.variance_encoded_in_target:
             offsets = graph.node("Mul", [offsets, variance])
         if p.code_type == "CORNER":
-            boxes = graph.node("Add", [priors, offsets])
-        else:
-            low, high = graph.slice(priors, [0], [2], [2]), graph.slice(priors, [2], [4], [2])
-            size = graph.node("Sub", [high, low])
-            middle = graph.node("Mul", [graph.node("Add", [low, high]), graph.floats(0.5)])
-            shift, growth = graph.slice(offsets, [0], [2], [2]), graph.slice(offsets, [2], [4], [2])
-            center = graph.node("Add", [graph.node("Mul", [shift, size]), middle])
-            half = graph.node("Mul", [graph.node("Mul", [graph.node("Exp", [growth]), size]), graph.floats(0.5)])
-            corners = [graph.node("Sub", [center, half]), graph.node("Add", [center, half])]
-            boxes = graph.node("Concat", corners, axis=2)
-        return boxes
+            return graph.node("Add", [priors, offsets])
+        low, high = graph.slice(priors, [0], [2], [2]), graph.slice(priors, [2], [4], [2])
+        size = graph.node("Sub", [high, low])
+        middle = graph.node("Mul", [graph.node("Add", [low, high]), graph.floats(0.5)])
+        shift, growth = graph.slice(offsets, [0], [2], [2]), graph.slice(offsets, [2], [4], [2])
+        center = graph.node("Add", [graph.node("Mul", [shift, size]), middle])
+        half = graph.node("Mul", [graph.node("Mul", [graph.node("Exp", [growth]), size]), graph.floats(0.5)])
+        corners = [graph.node("Sub", [center, half]), graph.node("Add", [center, half])]
+        return graph.node("Concat", corners, axis=2)
 
     @staticmethod
     def _only_best(graph: OnnxGraph, scores: str, top_k: int) -> str:
         """Set all but the `top_k` best scores of each class below any threshold."""
         lowest = float(np.finfo(np.float32).min)
-        names = [graph.fresh("best"), graph.fresh("best_indices")]
-        graph.node("TopK", [scores, graph.ints([top_k])], names, axis=2, largest=1, sorted=1)
+        best, places = graph.top_k(scores, graph.ints([top_k]), 2)
         floor = graph.node("Add", [graph.node("Mul", [scores, graph.floats(0.0)]), graph.floats(lowest)])
-        return graph.node("ScatterElements", [floor, names[1], names[0]], axis=2)
+        return graph.node("ScatterElements", [floor, places, best], axis=2)
 
     def _emit_rows(self, graph: OnnxGraph, boxes: str, scores: str, picked: str) -> None:
         """Add the rows of the selected (image, class, box): the best keep_top_k of them, or one row of -1."""
@@ -219,10 +202,7 @@ class DetectionOutput(LayerType):
         limit = graph.ints([self.param.keep_top_k])
         as_float = [graph.node("Cast", [value], to=FLOAT) for value in (count, limit)]
         few = graph.node("Cast", [graph.node("Min", as_float)], to=INT64)
-        names = [graph.fresh("kept"), graph.fresh("kept_indices")]
-        graph.node("TopK", [score, few], names, axis=0, largest=1, sorted=1)
-        backward = graph.node("Neg", [graph.node("Cast", [names[1]], to=FLOAT)])
-        order = [graph.fresh("order"), graph.fresh("order_indices")]
-        graph.node("TopK", [backward, few], order, axis=0, largest=1, sorted=1)
-        in_order = graph.node("Cast", [graph.node("Neg", [order[0]])], to=INT64)
+        _, kept = graph.top_k(score, few, 0)
+        rising, _ = graph.top_k(graph.node("Neg", [graph.node("Cast", [kept], to=FLOAT)]), few, 0)
+        in_order = graph.node("Cast", [graph.node("Neg", [rising])], to=INT64)
         return graph.node("Gather", [rows, in_order], axis=0)
