@@ -45,18 +45,14 @@ def overwritten_first(layer: Layer, bottoms: Sequence[Array]) -> list[Array]:
 def scale(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Product with a blob that spans some of the axes, plus a bias of the same span."""
     x, param = bottoms[0], layer.params.scale_param
-    given = bottoms[1] if len(bottoms) == 2 else None
-    shape = given.shape if given is not None else _span(x, param)
-    shapes, fillers = [], []
-    if given is None:
-        shapes.append(shape)
-        fillers.append(param.filler if param.has("filler") else 1.0)
+    shape = bottoms[1].shape if len(bottoms) == 2 else _span(x, param)
+    fillers = [] if len(bottoms) == 2 else [param.filler if param.has("filler") else 1.0]
     if param.bias_term:
-        shapes.append(shape)
         fillers.append(param.bias_filler)
-    blobs = weights(layer, shapes, fillers) if shapes else []
-    result = x * _spread(blobs.pop(0) if given is None else given, x, param)
-    return [result + _spread(blobs.pop(), x, param) if param.bias_term else result]
+    blobs = weights(layer, [shape] * len(fillers), fillers) if fillers else []
+    factor, *shift = (*bottoms[1:], *blobs)
+    result = x * _spread(factor, x, param)
+    return [result + _spread(shift[0], x, param) if shift else result]
 
 
 @forward_of("Bias", bottoms=(1, 2))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.reference.registry import AnyArray, Array
 
@@ -20,11 +20,6 @@ def canonical(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
-def count(shape: Sequence[int], start: int = 0, stop: int | None = None) -> int:
-    """Count the values in the axes from `start` to `stop`."""
-    return math.prod(shape[start:stop])
-
-
 def show(shape: Sequence[int]) -> str:
     """Write a shape as people do: `1x3x224x224`."""
     return "x".join(map(str, shape)) or "scalar"
@@ -33,6 +28,19 @@ def show(shape: Sequence[int]) -> str:
 def spread(values: AnyArray, axis: int, ndim: int) -> AnyArray:
     """Reshape `values` so that they broadcast over a blob of `ndim` axes from `axis` on."""
     return values.reshape(values.shape + (1,) * (ndim - axis - values.ndim))
+
+
+def read_pair(param: Message, name: str, square: str) -> tuple[int, ...]:
+    """Read height and width: `name_h` and `name_w`, else one value for both.
+
+    Raises:
+        ShapeError: both forms are given.
+    """
+    if param.has(f"{name}_h") or param.has(f"{name}_w"):
+        if param.has(square):
+            raise ShapeError(f"{square} and {name}_h, {name}_w are both given")
+        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
+    return (getattr(param, square),) * 2
 
 
 def require_axes(bottom: Array, wanted: int) -> None:

@@ -5,7 +5,8 @@ The products run in single precision, as in Caffe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -13,9 +14,9 @@ import numpy as np
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import canonical, count, require_same_shapes, show, spread
+from dongfeng.reference.axes import canonical, require_same_shapes, show, spread
 from dongfeng.reference.registry import AnyArray, Array, forward_of
-from dongfeng.reference.weights import weights
+from dongfeng.reference.weights import weight_and_bias
 from dongfeng.reference.window import Window, patches, read_window
 
 COLUMN_VALUES = 1 << 23  # im2col values held at once; a high-resolution net would need gigabytes otherwise
@@ -26,20 +27,27 @@ def convolution(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Sums of products with kernels; every bottom meets the same kernels."""
     axis, window = _geometry(layer, bottoms)
     channels, groups, n_output = _channels(layer, bottoms[0].shape[axis])
-    kernels, *biases = _weights(layer, (n_output, channels // groups, *window.kernel), n_output)
+    shape = (n_output, channels // groups, *window.kernel)
+    kernels, *biases = weight_and_bias(layer, layer.params.convolution_param, shape, n_output)
     kernels = kernels.reshape(groups, n_output // groups, -1)
-    tops = []
-    for bottom in bottoms:
-        images = bottom.reshape(-1, *bottom.shape[axis:])
-        out = window.convolved(images.shape[2:])
-        top = np.empty((images.shape[0], n_output, *out), np.float32)
-        for image, result in zip(images, top, strict=True):
-            _convolve(image, kernels, window, result)
-        tops.append(_finished(top, biases, bottom.shape[:axis]))
-    return tops
+    map_shape = (n_output, *window.convolved(bottoms[0].shape[axis + 1 :]))
+    return [_maps(bottom, axis, map_shape, partial(_convolve, kernels, window), biases) for bottom in bottoms]
 
 
-def _convolve(image: Array, kernels: Array, window: Window, result: Array) -> None:
+def _maps(
+    bottom: Array, axis: int, shape: tuple[int, ...], fill: Callable[[Array, Array], None], biases: Sequence[Array]
+) -> AnyArray:
+    """Return the top of a bottom: `fill` computes the map (O, *out) of an image (C, *size); the bias is added."""
+    images = bottom.reshape(-1, *bottom.shape[axis:])
+    top = np.empty((len(images), *shape), np.float32)
+    for image, result in zip(images, top, strict=True):
+        fill(image, result)
+    if biases:
+        top += spread(biases[0], 1, top.ndim)
+    return top.reshape(*bottom.shape[:axis], *shape)
+
+
+def _convolve(kernels: Array, window: Window, image: Array, result: Array) -> None:
     """Fill `result` (O, *out) from `image` (C, *size) and `kernels` (G, O/G, C/G * taps), some rows at a time."""
     groups, _, n_weights = kernels.shape
     seen = patches(image, window)
@@ -57,25 +65,18 @@ def deconvolution(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """The transpose of a convolution: every value adds a multiple of the kernels to the output."""
     axis, window = _geometry(layer, bottoms)
     channels, groups, n_output = _channels(layer, bottoms[0].shape[axis])
-    kernels, *biases = _weights(layer, (channels, n_output // groups, *window.kernel), n_output)
+    shape = (channels, n_output // groups, *window.kernel)
+    kernels, *biases = weight_and_bias(layer, layer.params.convolution_param, shape, n_output)
     kernels = kernels.reshape(groups, channels // groups, n_output // groups, *window.kernel)
-    tops = []
-    for bottom in bottoms:
-        images = bottom.reshape(-1, *bottom.shape[axis:])
-        out = window.deconvolved(images.shape[2:])
-        top = np.empty((images.shape[0], n_output, *out), np.float32)
-        for image, result in zip(images, top, strict=True):
-            result[...] = _deconvolve(image, kernels, window, out)
-        tops.append(_finished(top, biases, bottom.shape[:axis]))
-    return tops
+    map_shape = (n_output, *window.deconvolved(bottoms[0].shape[axis + 1 :]))
+    return [_maps(bottom, axis, map_shape, partial(_deconvolve, kernels, window), biases) for bottom in bottoms]
 
 
-def _deconvolve(image: Array, kernels: Array, window: Window, out: tuple[int, ...]) -> AnyArray:
-    """Compute the map (O, *out) of `image` (C, *size) and `kernels` (G, C/G, O/G, *kernel)."""
-    groups, _, n_output = kernels.shape[:3]
-    size = image.shape[1:]
+def _deconvolve(kernels: Array, window: Window, image: Array, result: Array) -> None:
+    """Fill `result` (O, *out) from `image` (C, *size) and `kernels` (G, C/G, O/G, *kernel)."""
+    groups, size, out = len(kernels), image.shape[1:], result.shape[1:]
     values = image.reshape(groups, image.shape[0] // groups, -1)
-    canvas = np.zeros((groups * n_output, *(n + 2 * pad for n, pad in zip(out, window.pad, strict=True))), np.float32)
+    canvas = np.zeros((len(result), *(n + 2 * pad for n, pad in zip(out, window.pad, strict=True))), np.float32)
     for tap in np.ndindex(*window.kernel):
         matrix = kernels[(slice(None), slice(None), slice(None), *tap)].transpose(0, 2, 1)
         product = np.matmul(matrix, values).reshape(-1, *size)
@@ -85,7 +86,7 @@ def _deconvolve(image: Array, kernels: Array, window: Window, out: tuple[int, ..
         ]
         canvas[(slice(None), *at)] += product
     inner = tuple(slice(pad, pad + n) for n, pad in zip(out, window.pad, strict=True))
-    return canvas[(slice(None), *inner)]
+    result[...] = canvas[(slice(None), *inner)]
 
 
 def _geometry(layer: Layer, bottoms: Sequence[Array]) -> tuple[int, Window]:
@@ -114,20 +115,6 @@ def _channels(layer: Layer, channels: int) -> tuple[int, int, int]:
     return channels, groups, n_output
 
 
-def _weights(layer: Layer, shape: tuple[int, ...], n_output: int) -> list[Array]:
-    param = layer.params.convolution_param
-    if not param.bias_term:
-        return weights(layer, [shape], [param.weight_filler])
-    return weights(layer, [shape, (n_output,)], [param.weight_filler, param.bias_filler])
-
-
-def _finished(top: Array, biases: Sequence[Array], batch: tuple[int, ...]) -> AnyArray:
-    """Return the top with its bias, and its leading axes as the bottom has them."""
-    if biases:
-        top += spread(biases[0], 1, top.ndim)
-    return top.reshape(*batch, *top.shape[1:])
-
-
 @forward_of("Im2col", bottoms=(1, None), tops=(1, None))
 def im2col(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """The values under a kernel at each position, as channels."""
@@ -145,14 +132,10 @@ def inner_product(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """The product of a matrix and all axes from `axis` on."""
     (x,), param = bottoms, layer.params.inner_product_param
     axis = canonical(param.axis, x.ndim)
-    n_input, n_output = count(x.shape, axis), param.num_output
+    n_input, n_output = prod(x.shape[axis:]), param.num_output
     if n_output < 1:
         raise ShapeError(f"num_output must be positive for a bottom of {show(x.shape)}")
-    shapes: list[tuple[int, ...]] = [(n_input, n_output) if param.transpose else (n_output, n_input)]
-    fillers = [param.weight_filler]
-    if param.bias_term:
-        shapes.append((n_output,))
-        fillers.append(param.bias_filler)
-    matrix, *biases = weights(layer, shapes, fillers)
+    shape = (n_input, n_output) if param.transpose else (n_output, n_input)
+    matrix, *biases = weight_and_bias(layer, param, shape, n_output)
     top = x.reshape(-1, n_input) @ (matrix if param.transpose else matrix.T)
     return [(top + biases[0] if biases else top).reshape(*x.shape[:axis], n_output)]

@@ -10,7 +10,7 @@ import numpy as np
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import require_axes, show
+from dongfeng.reference.axes import read_pair, require_axes, show
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 
 
@@ -20,8 +20,10 @@ def prior_box(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     param = layer.params.prior_box_param
     for bottom in bottoms:
         require_axes(bottom, 4)
-    cells, image = bottoms[0].shape[2:], _image_size(param, bottoms[1])
-    steps = _step_sizes(param, image, cells)
+    cells, image, step = bottoms[0].shape[2:], read_pair(param, "img", "img_size"), read_pair(param, "step", "step")
+    if not all(image):
+        image = bottoms[1].shape[2:]
+    steps = np.array(step, np.float32) if all(step) else np.divide(image, cells, dtype=np.float32)
     centres = [((np.arange(n) + param.offset) * step).astype(np.float32) for n, step in zip(cells, steps, strict=True)]
     sizes = np.array(_box_sizes(param), np.float32).astype(np.float64)  # (boxes, height and width)
     boxes = np.empty((*cells, len(sizes), 4))
@@ -35,26 +37,6 @@ def prior_box(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     if len(variance) not in (1, 4):
         raise ShapeError(f"{len(variance)} variances, expected one or four")
     return [np.stack([boxes.ravel(), np.broadcast_to(variance, boxes.shape).ravel()])[None]]
-
-
-def _image_size(param: Message, image: Array) -> tuple[int, int]:
-    """Return the height and width that the boxes are fractions of."""
-    if param.has("img_h") or param.has("img_w"):
-        return param.img_h, param.img_w
-    if param.has("img_size"):
-        return param.img_size, param.img_size
-    return image.shape[2], image.shape[3]
-
-
-def _step_sizes(param: Message, image: tuple[int, int], cells: Sequence[int]) -> list[np.float32]:
-    """Return height and width of a cell in pixels."""
-    if param.has("step_h") or param.has("step_w"):
-        given = (param.step_h, param.step_w)
-    elif param.has("step"):
-        given = (param.step, param.step)
-    else:
-        return [np.float32(size) / np.float32(n) for size, n in zip(image, cells, strict=True)]
-    return [np.float32(step) for step in given]
 
 
 def _box_sizes(param: Message) -> list[tuple[float, float]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.net.graph import Layer
 from dongfeng.reference.axes import spread
@@ -26,23 +27,42 @@ def softplus(x: AnyArray) -> AnyArray:
     return result
 
 
-# In double precision: the result is rounded once.
-_PLAIN: dict[str, Callable[[AnyArray], AnyArray]] = {
-    "AbsVal": np.abs,
-    "BNLL": softplus,
-    "Sigmoid": sigmoid,
-    "TanH": np.tanh,
-    "ReLU6": lambda x: np.clip(x, 0, 6),
-    "HSwish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
-    "HardSwish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
-    "Mish": lambda x: x * np.tanh(softplus(x)),
+# Of the values, in double precision, and the layer's parameters; the result is rounded once.
+_FORMULAS: dict[str, Callable[[AnyArray, Message], AnyArray]] = {
+    "AbsVal": lambda x, _: np.abs(x),
+    "BNLL": lambda x, _: softplus(x),
+    "ELU": lambda x, params: np.maximum(x, 0) + params.elu_param.alpha * np.expm1(np.minimum(x, 0)),
+    "Exp": lambda x, params: np.exp(_log_base(params.exp_param.base) * _affine(params.exp_param, x)),
+    "HSwish": lambda x, _: x * np.clip(x + 3, 0, 6) / 6,
+    "HardSigmoid": lambda x, params: np.clip(params.hardsigmoid_param.alpha * x + params.hardsigmoid_param.beta, 0, 1),
+    "HardSwish": lambda x, _: x * np.clip(x + 3, 0, 6) / 6,
+    "Log": lambda x, params: np.log(_affine(params.log_param, x)) / _log_base(params.log_param.base),
+    "Mish": lambda x, _: x * np.tanh(softplus(x)),
+    "ReLU6": lambda x, _: np.clip(x, 0, 6),
+    "Sigmoid": lambda x, _: sigmoid(x),
+    "Swish": lambda x, params: x * sigmoid(params.swish_param.beta * x),
+    "TanH": lambda x, _: np.tanh(x),
 }
 
 
-@forward_of(*_PLAIN)
-def plain(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Functions without parameters."""
-    return [_PLAIN[layer.type](bottoms[0].astype(np.float64))]
+@forward_of(*_FORMULAS)
+def formula(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
+    """Functions of one formula."""
+    return [_FORMULAS[layer.type](bottoms[0].astype(np.float64), layer.params)]
+
+
+def _affine(param: Message, x: AnyArray) -> AnyArray:
+    result: AnyArray = param.shift + param.scale * x
+    return result
+
+
+def _log_base(base: float) -> float:
+    """Return the natural logarithm of the parameter `base`, where -1 stands for e."""
+    if base == -1:
+        return 1.0
+    if base <= 0:
+        raise ShapeError(f"base must be positive, or -1 for e, got {base:g}")
+    return math.log(base)
 
 
 @forward_of("ReLU")
@@ -62,27 +82,6 @@ def prelu(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     filler = param.filler if param.has("filler") else 0.25
     (slope,) = weights(layer, [() if param.channel_shared else (x.shape[1],)], [filler])
     return [np.maximum(x, 0) + spread(slope, 1 if slope.ndim else 0, x.ndim) * np.minimum(x, 0)]
-
-
-@forward_of("ELU")
-def elu(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """The value itself above zero, alpha * (exp(x) - 1) below."""
-    x = bottoms[0].astype(np.float64)
-    return [np.maximum(x, 0) + layer.params.elu_param.alpha * np.expm1(np.minimum(x, 0))]
-
-
-@forward_of("Swish")
-def swish(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Product of x and sigmoid(beta * x)."""
-    x = bottoms[0].astype(np.float64)
-    return [x * sigmoid(layer.params.swish_param.beta * x)]
-
-
-@forward_of("HardSigmoid")
-def hard_sigmoid(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Clip of alpha * x + beta to 0..1."""
-    param = layer.params.hardsigmoid_param
-    return [np.clip(param.alpha * bottoms[0].astype(np.float64) + param.beta, 0, 1)]
 
 
 @forward_of("Clip")
@@ -105,31 +104,8 @@ def power(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     if param.scale == 0 or param.power == 0:  # a constant, whatever x is
         value = 1.0 if param.power == 0 else np.power(param.shift, param.power)
         return [np.full(bottoms[0].shape, value)]
-    inner = param.shift + param.scale * bottoms[0].astype(np.float64)
+    inner = _affine(param, bottoms[0].astype(np.float64))
     return [inner if param.power == 1 else np.power(inner, param.power)]
-
-
-def _log_base(base: float) -> float:
-    """Return the natural logarithm of the parameter `base`, where -1 stands for e."""
-    if base == -1:
-        return 1.0
-    if base <= 0:
-        raise ShapeError(f"base must be positive, or -1 for e, got {base:g}")
-    return math.log(base)
-
-
-@forward_of("Exp")
-def exp(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """The power base ^ (shift + scale * x)."""
-    param = layer.params.exp_param
-    return [np.exp(_log_base(param.base) * (param.shift + param.scale * bottoms[0].astype(np.float64)))]
-
-
-@forward_of("Log")
-def log(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
-    """Logarithm of shift + scale * x to a base."""
-    param = layer.params.log_param
-    return [np.log(param.shift + param.scale * bottoms[0].astype(np.float64)) / _log_base(param.base)]
 
 
 @forward_of("Dropout")

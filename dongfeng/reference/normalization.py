@@ -24,20 +24,21 @@ def batch_norm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     (x,), param = bottoms, layer.params.batch_norm_param
     values = x if x.ndim > 1 else x.reshape(-1, 1)
     channels = values.shape[1]
-    stored = param.use_global_stats if param.has("use_global_stats") else not is_training(layer)
-    if stored:
+    learned: list[AnyArray] = []
+    if param.use_global_stats if param.has("use_global_stats") else not is_training(layer):
         affine = _nvidia_affine(param)
         shapes = [(channels,), (channels,), (1,), *[(channels,)] * len(affine)]
         sums = weights(layer, shapes, [0.0, 0.0, 0.0, *affine])
         mean_sum, variance_sum, (factor,), *learned = (blob.astype(np.float64) for blob in sums)
         share = 0.0 if factor == 0 else 1 / factor
         mean, variance = mean_sum * share, variance_sum * share
-        if learned:
-            slope, shift = (_per_channel(values_, values) for values_ in learned)
-            return [(_normalized(values, mean, variance, param.eps) * slope + shift).reshape(x.shape)]
     else:
         mean, variance = _batch_statistics(values)
-    return [_normalized(values, mean, variance, param.eps).reshape(x.shape)]
+    result = _normalized(values, mean, variance, param.eps)
+    if learned:
+        slope, shift = (_per_channel(blob, values) for blob in learned)
+        result = result * slope + shift
+    return [result.reshape(x.shape)]
 
 
 def _nvidia_affine(param: Message) -> list[Message | float]:

@@ -10,11 +10,11 @@ import numpy as np
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import require_axes, show
+from dongfeng.reference.axes import read_pair, require_axes, show
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 
 FLT_MAX = float(np.finfo(np.float32).max)
-Pair = tuple[int, int]  # of height and width
+Pair = tuple[int, ...]  # of height and width
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Pool:
         Raises:
             ShapeError: there is none.
         """
-        height, width = (self._axis_size(n, axis) for axis, n in enumerate(bottom))
-        if min(height, width) < 1:
-            raise ShapeError(f"the output of a {show(bottom)} input would be {show((height, width))}")
-        return height, width
+        size = tuple(self._axis_size(n, axis) for axis, n in enumerate(bottom))
+        if min(size) < 1:
+            raise ShapeError(f"the output of a {show(bottom)} input would be {show(size)}")
+        return size
 
     def _axis_size(self, n: int, axis: int) -> int:
         kernel, stride, pad = self.kernel[axis], self.stride[axis], self.pad[axis]
@@ -54,18 +54,14 @@ class Pool:
 
 def _taps(x: AnyArray, pool: Pool, fill: float) -> list[tuple[Pair, AnyArray]]:
     """Return, for each place in the kernel, row by row, the values of all windows there: (N, C, *out)."""
-    out = pool.size((x.shape[2], x.shape[3]))
+    out = pool.size(x.shape[2:])
     spans = [(o - 1) * s + 1 for o, s in zip(out, pool.stride, strict=True)]
     sizes = zip(spans, pool.kernel, x.shape[2:], pool.pad, strict=True)
     pads = [(0, 0), (0, 0), *((pad, max(0, span - 1 + kernel - n - pad)) for span, kernel, n, pad in sizes)]
     padded = np.pad(x, pads, constant_values=fill)
-    return [
-        (
-            (row, column),
-            padded[:, :, row : row + spans[0] : pool.stride[0], column : column + spans[1] : pool.stride[1]],
-        )
-        for row, column in np.ndindex(*pool.kernel)
-    ]
+    places = np.ndindex(*pool.kernel)
+    step_y, step_x = pool.stride
+    return [((i, j), padded[:, :, i : i + spans[0] : step_y, j : j + spans[1] : step_x]) for i, j in places]
 
 
 def max_pool(x: Array, pool: Pool) -> tuple[AnyArray, AnyArray]:
@@ -101,7 +97,7 @@ def pooling(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """The largest or average value of windows, and as second top the place of the largest."""
     (x,), param = bottoms, layer.params.pooling_param
     require_axes(x, 4)
-    pool = _read_pool(param, (x.shape[2], x.shape[3]))
+    pool = _read_pool(param, x.shape[2:])
     if param.pool == "STOCHASTIC":
         raise UnsupportedLayer(["pool: STOCHASTIC does not run on Caffe's CPU; use MAX or AVE"])
     if param.pool == "AVE":
@@ -113,24 +109,15 @@ def pooling(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 
 def _read_pool(param: Message, size: Pair) -> Pool:
     """Read the windows of a PoolingParameter for a blob of some height and width."""
-    stride, pad = _pair(param, "stride", "stride"), _pair(param, "pad", "pad")
+    stride, pad = read_pair(param, "stride", "stride"), read_pair(param, "pad", "pad")
     if param.global_pooling:
         if any(map(param.has, ("kernel_size", "kernel_h", "kernel_w"))) or pad != (0, 0) or stride != (1, 1):
             raise ShapeError("global_pooling takes no kernel, pad 0 and stride 1")
         return Pool(size, (1, 1))
-    kernel = _pair(param, "kernel", "kernel_size")
+    kernel = read_pair(param, "kernel", "kernel_size")
     if min(*kernel, *stride) < 1 or any(p >= k for p, k in zip(pad, kernel, strict=True) if p):
         raise ShapeError(f"kernel {kernel}, stride {stride} and pad {pad} do not fit: pad must be below kernel")
     return Pool(kernel, stride, pad, floor=param.round_mode == "FLOOR" or not param.ceil_mode)
-
-
-def _pair(param: Message, name: str, square: str) -> Pair:
-    """Read height and width: `name_h` and `name_w`, else one value for both."""
-    if param.has(f"{name}_h") or param.has(f"{name}_w"):
-        if param.has(square):
-            raise ShapeError(f"{square} and {name}_h, {name}_w are both given")
-        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
-    return (getattr(param, square),) * 2
 
 
 @forward_of("SPP")
@@ -146,7 +133,7 @@ def spatial_pyramid(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
         pad = tuple((k * 2**level - n + 1) // 2 for k, n in zip(kernel, x.shape[2:], strict=True))
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
             raise ShapeError(f"{show(x.shape[2:])} is too small for pyramid level {level}: pad {pad}, kernel {kernel}")
-        pool = Pool((kernel[0], kernel[1]), (kernel[0], kernel[1]), (pad[0], pad[1]))
+        pool = Pool(kernel, kernel, pad)
         levels.append(average_pool(x, pool) if param.pool == "AVE" else max_pool(x, pool)[0])
     if len(levels) == 1:
         return levels

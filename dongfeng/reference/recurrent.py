@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from dongfeng.errors import ShapeError
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import count, show
+from dongfeng.reference.axes import show
 from dongfeng.reference.neurons import sigmoid
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 from dongfeng.reference.weights import weights
@@ -19,16 +20,7 @@ def lstm(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Long short-term memory; gates input, forget, output, candidate; a cont of 0 forgets everything."""
     n_hidden = layer.params.recurrent_param.num_output
     inputs, keep, static, (hidden, cell) = _inputs(layer, bottoms, n_states=2)
-    param = layer.params.recurrent_param
-    shapes = [(4 * n_hidden, inputs.shape[2]), (4 * n_hidden,), (4 * n_hidden, n_hidden)]
-    fillers = [param.weight_filler, param.bias_filler, param.weight_filler]
-    if static is not None:
-        shapes.insert(2, (4 * n_hidden, static.shape[1]))
-        fillers.insert(2, param.weight_filler)
-    from_input, bias, *from_static, from_hidden = (b.astype(np.float64) for b in weights(layer, shapes, fillers))
-    driven = inputs @ from_input.T + bias
-    if static is not None:
-        driven += static @ from_static[0].T
+    driven, from_hidden = _driven(layer, inputs, static, [(4 * n_hidden, n_hidden)])
     outputs = []
     for step, kept in zip(driven, keep, strict=True):
         gates = step + (kept * hidden) @ from_hidden.T
@@ -44,23 +36,28 @@ def rnn(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Hidden state tanh(W_hh h + W_xh x + b_h), output tanh(W_ho h + b_o); a cont of 0 forgets everything."""
     n_hidden = layer.params.recurrent_param.num_output
     inputs, keep, static, (hidden,) = _inputs(layer, bottoms, n_states=1)
-    param = layer.params.recurrent_param
     square = (n_hidden, n_hidden)
-    shapes = [(n_hidden, inputs.shape[2]), (n_hidden,), square, square, (n_hidden,)]
-    fillers = [param.weight_filler, param.bias_filler, param.weight_filler, param.weight_filler, param.bias_filler]
-    if static is not None:
-        shapes.insert(2, (n_hidden, static.shape[1]))
-        fillers.insert(2, param.weight_filler)
-    blobs = [blob.astype(np.float64) for blob in weights(layer, shapes, fillers)]
-    from_input, bias, *from_static, from_hidden, to_output, output_bias = blobs
-    driven = inputs @ from_input.T + bias
-    if static is not None:
-        driven += static @ from_static[0].T
+    driven, from_hidden, to_output, output_bias = _driven(layer, inputs, static, [square, square, (n_hidden,)])
     outputs = []
     for step, kept in zip(driven, keep, strict=True):
         hidden = np.tanh(step + (kept * hidden) @ from_hidden.T)
         outputs.append(np.tanh(hidden @ to_output.T + output_bias))
     return _tops(layer, outputs, [hidden])
+
+
+def _driven(
+    layer: Layer, inputs: AnyArray, static: AnyArray | None, others: Sequence[tuple[int, ...]]
+) -> list[AnyArray]:
+    """Return the gates as far as the inputs alone decide them, (T, N, gates * H), and the blobs of the other shapes."""
+    param, rows = layer.params.recurrent_param, others[0][0]
+    from_static = [] if static is None else [(rows, static.shape[1])]
+    shapes = [(rows, inputs.shape[2]), (rows,), *from_static, *others]
+    fillers = [param.weight_filler if len(shape) == 2 else param.bias_filler for shape in shapes]
+    weight, bias, *blobs = (blob.astype(np.float64) for blob in weights(layer, shapes, fillers))
+    driven = inputs @ weight.T + bias
+    if static is not None:
+        driven += static @ blobs.pop(0).T
+    return [driven, *blobs]
 
 
 def _inputs(
@@ -83,7 +80,7 @@ def _inputs(
     states = [np.zeros((streams, param.num_output)) for _ in range(n_states)]
     if n_exposed:
         states = [bottom.reshape(streams, param.num_output).astype(np.float64) for bottom in bottoms[-n_states:]]
-    inputs = x.reshape(steps, streams, count(x.shape, 2)).astype(np.float64)
+    inputs = x.reshape(steps, streams, math.prod(x.shape[2:])).astype(np.float64)
     return inputs, cont[..., None].astype(np.float64), static, states
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError, UnsupportedLayer, WeightsMismatch
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import canonical, count, show
+from dongfeng.reference.axes import canonical, show
 from dongfeng.reference.registry import AnyArray, Array, forward_of
-from dongfeng.reference.weights import filled, weights
+from dongfeng.reference.weights import filled, weight_and_bias, weights
 
 _T = TypeVar("_T")
 
@@ -73,7 +73,7 @@ def flatten(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     first, last = canonical(param.axis, x.ndim), canonical(param.end_axis, x.ndim)
     if first > last:
         raise ShapeError(f"axis {param.axis} lies behind end_axis {param.end_axis} of {show(x.shape)}")
-    return [x.reshape(*x.shape[:first], count(x.shape, first, last + 1), *x.shape[last + 1 :])]
+    return [x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])]
 
 
 @forward_of("Reshape")
@@ -154,9 +154,7 @@ def batch_reindex(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 def embed(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Indices looked up in a table of vectors."""
     param = layer.params.embed_param
-    n_biases = 1 if param.bias_term else 0
-    shapes = [(param.input_dim, param.num_output), (param.num_output,)][: 1 + n_biases]
-    table, *added = weights(layer, shapes, [param.weight_filler, param.bias_filler][: 1 + n_biases])
+    table, *added = weight_and_bias(layer, param, (param.input_dim, param.num_output), param.num_output)
     rows = table[_indices(bottoms[0], param.input_dim)]
     return [rows + added[0] if added else rows]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from dongfeng.caffe.message import Message
 from dongfeng.errors import ShapeError
 from dongfeng.net.graph import Layer
-from dongfeng.reference.axes import canonical, count, show
+from dongfeng.reference.axes import canonical, show
 from dongfeng.reference.normalization import softmax_of
 from dongfeng.reference.registry import AnyArray, Array, forward_of
 
@@ -60,11 +62,7 @@ def reduction(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
 def accuracy(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     """Share of samples whose label is among the top_k scores, overall and per class."""
     param = layer.params.accuracy_param
-    scores, labels = _scores_and_labels(bottoms, param.axis)
-    if param.has("ignore_label"):
-        keep = labels != param.ignore_label
-        scores, labels = scores[keep], labels[keep]
-    of_label = np.take_along_axis(scores, labels[:, None], 1)
+    scores, labels, of_label = _scores_and_labels(bottoms, param.axis, param)
     hits = (scores >= of_label).sum(1) <= param.top_k
     n_classes = scores.shape[1]
     samples = np.bincount(labels, minlength=n_classes)
@@ -79,26 +77,25 @@ def softmax_with_loss(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     loss_param = layer.params.loss_param
     axis = canonical(layer.params.softmax_param.axis, bottoms[0].ndim)
     probabilities = softmax_of(bottoms[0], axis)
-    scores, labels = _scores_and_labels([probabilities.astype(np.float32), bottoms[1]], axis)
-    total = labels.size
-    if loss_param.has("ignore_label"):
-        keep = labels != loss_param.ignore_label
-        scores, labels = scores[keep], labels[keep]
-    of_label = np.take_along_axis(scores, labels[:, None], 1).astype(np.float64)
+    _, labels, of_label = _scores_and_labels([probabilities.astype(np.float32), bottoms[1]], axis, loss_param)
     mode = loss_param.normalization
     if loss_param.has("normalize") and not loss_param.has("normalization"):
         mode = "VALID" if loss_param.normalize else "BATCH_SIZE"
-    outer = count(bottoms[0].shape, 0, axis)
-    divisor = {"FULL": total, "VALID": labels.size, "BATCH_SIZE": outer, "NONE": 1}[mode]
-    loss = -np.log(np.maximum(of_label, FLT_MIN)).sum() / max(divisor, 1)
+    outer = math.prod(bottoms[0].shape[:axis])
+    divisor = {"FULL": bottoms[1].size, "VALID": labels.size, "BATCH_SIZE": outer, "NONE": 1}[mode]
+    loss = -np.log(np.maximum(of_label.astype(np.float64), FLT_MIN)).sum() / max(divisor, 1)
     return [np.asarray(loss), probabilities][: len(layer.tops)]
 
 
-def _scores_and_labels(bottoms: Sequence[Array], axis: int) -> tuple[AnyArray, AnyArray]:
-    """Return scores as (samples, classes) and labels as (samples,) integers."""
+def _scores_and_labels(bottoms: Sequence[Array], axis: int, param: Message) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Return scores (samples, classes), labels (samples,) and their scores (samples, 1), without ignored labels."""
     scores, labels = bottoms
     axis = canonical(axis, scores.ndim)
     rows = np.moveaxis(scores, axis, -1).reshape(-1, scores.shape[axis])
     if labels.size != len(rows):
         raise ShapeError(f"{labels.size} labels for {len(rows)} predictions in {show(scores.shape)}")
-    return rows, labels.ravel().astype(np.int64)
+    indices = labels.ravel().astype(np.int64)
+    if param.has("ignore_label"):
+        keep = indices != param.ignore_label
+        rows, indices = rows[keep], indices[keep]
+    return rows, indices, np.take_along_axis(rows, indices[:, None], 1)

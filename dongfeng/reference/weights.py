@@ -60,6 +60,12 @@ def weights(layer: Layer, shapes: Sequence[Shape], fillers: Sequence[Message | f
     return blobs
 
 
+def weight_and_bias(layer: Layer, param: Message, shape: Shape, n_output: int) -> list[Array]:
+    """Return a weight blob of that shape, and a bias of `n_output` values where `bias_term` says so."""
+    n_blobs = 1 + param.bias_term
+    return weights(layer, [shape, (n_output,)][:n_blobs], [param.weight_filler, param.bias_filler][:n_blobs])
+
+
 def _own(layer: Layer, shapes: Sequence[Shape]) -> list[Array]:
     if len(layer.blobs) not in (0, len(shapes)):
         raise WeightsMismatch(f"has {len(layer.blobs)} weight blobs, expected {len(shapes)}")
