@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dongfeng.caffe.schema import message_type
 from dongfeng.caffe.tokens import quote
-from dongfeng.caffe.upgrade import V0_TYPES, V1_TYPES
+from dongfeng.caffe.upgrade import V0_TO_V1, current_type
 from dongfeng.caffe.wire import (
     FIXED32,
     FIXED64,
@@ -109,16 +109,12 @@ def read_file(path: str | os.PathLike[str]) -> WeightsFile:
         buffer = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     if buffer[:8] == _HDF5:
         return _read_hdf5(file)
-    _refuse_other_formats(file, buffer[:1024])
-    return _Reader(file, buffer).net()
-
-
-def _refuse_other_formats(file: str, head: bytes) -> None:
-    """Refuse text: a weight file has control bytes, tags and lengths, near its beginning."""
+    head = buffer[:1024]  # a weight file has control bytes, tags and lengths, near its beginning
     if _HTML.match(head):
         raise CaffemodelError(f"{file}: a web page, not a caffemodel; download the file itself")
     if _TEXT.fullmatch(head):
         raise CaffemodelError(f"{file}: text, not a caffemodel; is this the prototxt?")
+    return _Reader(file, buffer).net()
 
 
 @dataclass
@@ -170,7 +166,8 @@ class _Reader:
             inner = self.parts(nested[-1])
             type_ = self.last_text(inner, 2)
             parts[6] = inner.get(50, [])
-            return self.layer_of(parts, self.last_text(inner, 1), V0_TYPES.get(type_, type_), (2, 3, 6))
+            current = current_type(V0_TO_V1[type_]) if type_ in V0_TO_V1 else type_
+            return self.layer_of(parts, self.last_text(inner, 1), current, (2, 3, 6))
         number = parts[5][-1].value if 5 in parts and parts[5][-1].wire == VARINT else 0
         return self.layer_of(parts, self.last_text(parts, 4), _v1_types().get(number, ""), (2, 3, 6))
 
@@ -284,7 +281,7 @@ class _Reader:
 def _v1_types() -> dict[int, str]:
     """Return the current type strings by the numbers of V1LayerParameter.LayerType."""
     numbers = message_type("V1LayerParameter").fields["type"].enum
-    return {number: V1_TYPES[name] for name, number in numbers.items() if name in V1_TYPES}
+    return {number: current_type(name) for name, number in numbers.items()}
 
 
 def _holds(shape: Sequence[int], count: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -15,7 +14,6 @@ __all__ = ["declare_params"]
 
 FieldSpec: TypeAlias = "str | tuple[str, object] | list[str]"
 
-_OWNER = "LayerParameter"
 _SCALARS = ("bool", "bytes", "double", "float", "int32", "int64", "string", "uint32")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -40,15 +38,15 @@ def declare_params(name: str, /, **fields: FieldSpec) -> None:
     if not _NAME.fullmatch(name):
         raise ValueError(f'"{name}" is no name of a message; write it as "my_param"')
     type_ = MessageType(name, {field: _field(name, field, spec) for field, spec in fields.items()})
-    if name not in message_type(_OWNER).fields:
-        add_message(type_, owner=_OWNER)
-        return
-    known = message_type(_OWNER).fields[name]
-    if known.type_name != name:
-        raise ValueError(f'"{name}" is taken: it is Caffe\'s own field of {_OWNER}')
-    before = message_type(name)
-    if _content(before) != _content(type_):
-        raise ValueError(f'"{name}" is declared already, with other fields: {_listed(before)}')
+    known = message_type("LayerParameter").fields.get(name)
+    if known is None:
+        add_message(type_)
+    elif known.type_name != name:
+        raise ValueError(f'"{name}" is taken: it is Caffe\'s own field of LayerParameter')
+    elif message_type(name).fields != type_.fields:
+        fields_before = message_type(name).fields.values()
+        listed = ", ".join(f"{field.name} ({field.type_name or field.kind})" for field in fields_before) or "none"
+        raise ValueError(f'"{name}" is declared already, with other fields: {listed}')
 
 
 def _field(message: str, name: str, spec: FieldSpec) -> Field:
@@ -71,11 +69,9 @@ def _field(message: str, name: str, spec: FieldSpec) -> Field:
     is_message = last not in _SCALARS
     if label not in ("", "repeated", "required") or (is_message and last not in message_type_names()):
         raise ValueError(f'{where}: expected a kind such as "float" or "repeated int32", got {kind!r}')
-    unset = () if label == "repeated" else default_of("message" if is_message else last, "", {})
-    type_name = last if is_message else ""
-    field = Field(
-        name, 0, "message" if is_message else last, label == "repeated", label == "required", type_name, {}, unset
-    )
+    kind, type_name = ("message", last) if is_message else (last, "")
+    unset = () if label == "repeated" else default_of(kind, "", {})
+    field = Field(name, 0, kind, label == "repeated", label == "required", type_name, {}, unset)
     if default is None:
         return field
     if label or is_message:
@@ -85,14 +81,3 @@ def _field(message: str, name: str, spec: FieldSpec) -> Field:
     except PrototxtError as exc:
         raise ValueError(str(exc)) from exc
     return replace(field, default=value)
-
-
-def _content(type_: MessageType) -> Mapping[str, object]:
-    return {
-        field.name: (field.kind, field.repeated, field.required, field.type_name, field.enum, field.default)
-        for field in type_.fields.values()
-    }
-
-
-def _listed(type_: MessageType) -> str:
-    return ", ".join(f"{field.name} ({field.type_name or field.kind})" for field in type_.fields.values()) or "none"

@@ -124,12 +124,6 @@ class Message:
             object.__setattr__(self, "_key", tuple(sorted(pair for pair in pairs if pair[1] is not None)))
         return self._key or ()
 
-    def __copy__(self) -> Message:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Message:
-        return self
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (self._type.name, dict(self._values), dict(self._lines))
 

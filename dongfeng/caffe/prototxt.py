@@ -123,25 +123,25 @@ class _Parser:
             self._skip_field()
             return
         self.at += 1
-        is_message = field.kind == "message"
         if self.kinds[self.at] == ":":
             self.at += 1
-        elif not is_message:
+        elif field.kind != "message":
             raise self._expected('":"', f"after {name}")
         if not field.repeated:
             if name in values:
                 raise self.tokens.error(at, f"{name} is given twice, first in line {lines[name]}")
-            values[name] = self._message(field, at, depth) if is_message else _SCALARS[field.kind](self, field)
+            values[name] = self._value(field, at, depth)
         elif self.kinds[self.at] == "[":
             items = tuple(self._list(field, at, depth))
             if not items:
                 return
             values[name] = values.get(name, ()) + items
         else:
-            value = self._message(field, at, depth) if is_message else _SCALARS[field.kind](self, field)
-            values[name] = (*values.get(name, ()), value)
-        if name not in lines:
-            lines[name] = self.tokens.line(at)
+            values[name] = (*values.get(name, ()), self._value(field, at, depth))
+        lines.setdefault(name, self.tokens.line(at))
+
+    def _value(self, field: Field, name_at: int, depth: int) -> Any:
+        return self._message(field, name_at, depth) if field.kind == "message" else _SCALARS[field.kind](self, field)
 
     def _list(self, field: Field, name_at: int, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -150,8 +150,7 @@ class _Parser:
             self.at += 1
             return items
         while True:
-            is_message = field.kind == "message"
-            items.append(self._message(field, name_at, depth) if is_message else _SCALARS[field.kind](self, field))
+            items.append(self._value(field, name_at, depth))
             self.at += 1
             if self.kinds[self.at - 1] == "]":
                 return items

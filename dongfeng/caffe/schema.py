@@ -60,7 +60,7 @@ def to_float32(value: float) -> float:
     return rounded
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Field:
     """One field of a message.
 
@@ -90,7 +90,7 @@ class MessageType:
     """One message: its name without package, and its fields by name, in order of their numbers."""
 
     name: str
-    fields: Mapping[str, Field]
+    fields: dict[str, Field]
 
 
 _added: dict[str, MessageType] = {}
@@ -105,14 +105,12 @@ def message_type(name: str) -> MessageType:
     return _added[name] if name in _added else _compiled_type(name)
 
 
-def add_message(type_: MessageType, *, owner: str) -> None:
-    """Add a message that `caffe.proto` lacks, and a field of its name and type to the message `owner`."""
-    fields = message_type(owner).fields
-    if not isinstance(fields, dict) or type_.name in fields:
-        raise ValueError(f"{owner}.{type_.name} exists already")
+def add_message(type_: MessageType) -> None:
+    """Add a message that `caffe.proto` lacks, and a field of its name and type to LayerParameter."""
     _added[type_.name] = type_
     # In place: messages that exist already have the new field too.
-    fields[type_.name] = Field(type_.name, 0, "message", False, False, type_.name, {}, None)
+    field = Field(type_.name, 0, "message", False, False, type_.name, {}, None)
+    message_type("LayerParameter").fields[type_.name] = field
 
 
 @cache

@@ -16,53 +16,25 @@ from dongfeng.caffe.schema import message_type
 from dongfeng.caffe.tokens import quote
 from dongfeng.errors import DongfengWarning, PrototxtError
 
-__all__ = ["V0_TYPES", "V1_TYPES", "upgrade"]
+__all__ = ["V0_TO_V1", "current_type", "upgrade"]
 
-# V1LayerParameter.LayerType -> LayerParameter.type
-V1_TYPES = {
+# V1LayerParameter.LayerType -> LayerParameter.type, where that is not the same words in camel case
+_RENAMED = {
     "ABSVAL": "AbsVal",
-    "ACCURACY": "Accuracy",
     "ARGMAX": "ArgMax",
     "BNLL": "BNLL",
-    "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss",
-    "CONVOLUTION": "Convolution",
-    "DATA": "Data",
-    "DECONVOLUTION": "Deconvolution",
-    "DROPOUT": "Dropout",
-    "DUMMY_DATA": "DummyData",
-    "ELTWISE": "Eltwise",
-    "EUCLIDEAN_LOSS": "EuclideanLoss",
-    "EXP": "Exp",
-    "FLATTEN": "Flatten",
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
-    "HINGE_LOSS": "HingeLoss",
     "IM2COL": "Im2col",
-    "IMAGE_DATA": "ImageData",
-    "INFOGAIN_LOSS": "InfogainLoss",
-    "INNER_PRODUCT": "InnerProduct",
     "LRN": "LRN",
-    "MEMORY_DATA": "MemoryData",
-    "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
     "MVN": "MVN",
-    "POOLING": "Pooling",
-    "POWER": "Power",
     "RELU": "ReLU",
-    "SIGMOID": "Sigmoid",
-    "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss",
-    "SILENCE": "Silence",
-    "SLICE": "Slice",
-    "SOFTMAX": "Softmax",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "SPLIT": "Split",
     "TANH": "TanH",
-    "THRESHOLD": "Threshold",
-    "WINDOW_DATA": "WindowData",
 }
 
 # V0LayerParameter.type -> V1LayerParameter.LayerType
-_V0_TO_V1 = {
+V0_TO_V1 = {
     "accuracy": "ACCURACY",
     "bnll": "BNLL",
     "concat": "CONCAT",
@@ -88,9 +60,6 @@ _V0_TO_V1 = {
     "tanh": "TANH",
     "window_data": "WINDOW_DATA",
 }
-
-# V0LayerParameter.type -> LayerParameter.type
-V0_TYPES = {name: V1_TYPES[v1_name] for name, v1_name in _V0_TO_V1.items()}
 
 # V0LayerParameter.type -> the V1 parameter message that takes its fields
 _V0_PARAMETERS = {
@@ -143,6 +112,11 @@ _V1_WEIGHT_LISTS = {
     "blobs_lr": "lr_mult",
     "weight_decay": "decay_mult",
 }
+
+
+def current_type(v1_type: str) -> str:
+    """Return the type string of a V1LayerParameter.LayerType; empty for NONE."""
+    return "" if v1_type == "NONE" else _RENAMED.get(v1_type, v1_type.title().replace("_", ""))
 
 
 def upgrade(net: Message, *, filename: str | None = None) -> Message:
@@ -218,13 +192,13 @@ def _v0_to_v1(outer: Message, filename: str | None) -> Message:
     if not outer.has("layer"):
         return outer
     layer = outer.layer
-    if layer.type not in _V0_TO_V1:
+    if layer.type not in V0_TO_V1:
         raise PrototxtError(
-            f"layer {quote(layer.name)}: there is no V0 layer type {quote(layer.type)}{closest(layer.type, _V0_TO_V1)}",
+            f"layer {quote(layer.name)}: there is no V0 layer type {quote(layer.type)}{closest(layer.type, V0_TO_V1)}",
             file=filename,
             line=outer.line(),
         )
-    values: dict[str, Any] = {"type": _V0_TO_V1[layer.type], "bottom": outer.bottom, "top": outer.top}
+    values: dict[str, Any] = {"type": V0_TO_V1[layer.type], "bottom": outer.bottom, "top": outer.top}
     parameters: dict[str, Any] = {}
     transform: dict[str, Any] = {}
     ignored = []
@@ -270,5 +244,4 @@ def _v1_to_current(layer: Message) -> Message:
     values = {name: value for name, value in layer.items() if name in known and name not in ("param", "type")}
     lists = [[(name, value) for value in getattr(layer, old)] for old, name in _V1_WEIGHT_LISTS.items()]
     settings = [dict(pair for pair in pairs if pair is not None) for pairs in zip_longest(*lists)]
-    type_ = V1_TYPES.get(layer.type, "")
-    return message("LayerParameter", **values, type=type_, param=settings).with_lines_of(layer)
+    return message("LayerParameter", **values, type=current_type(layer.type), param=settings).with_lines_of(layer)
