@@ -147,11 +147,8 @@ class Net:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Net):
             return NotImplemented
-        return (self.inputs, self.aliases, self.preprocessing) == (
-            other.inputs,
-            other.aliases,
-            other.preprocessing,
-        ) and (self.layers == other.layers)
+        mine = (self.inputs, self.aliases, self.preprocessing, self.layers)
+        return mine == (other.inputs, other.aliases, other.preprocessing, other.layers)
 
     def __hash__(self) -> int:
         return hash((tuple(self.inputs), self.layers))
@@ -164,18 +161,11 @@ def _check_wiring(net: Net) -> None:
     """Refuse a bottom without an earlier producer, and a blob with two."""
     written = set(net.inputs)
     for layer in net.layers:
-        for bottom in layer.bottoms:
-            if bottom not in written:
-                raise PrototxtError(
-                    f'layer "{layer.name}" ({layer.type}): bottom "{bottom}" is made by no earlier layer',
-                    file=net.source,
-                    line=layer.line,
-                )
+        problems = [f'bottom "{blob}" is made by no earlier layer' for blob in layer.bottoms if blob not in written]
         for top in layer.tops:
             if top in written:
-                raise PrototxtError(
-                    f'layer "{layer.name}" ({layer.type}): top "{top}" is made by two layers',
-                    file=net.source,
-                    line=layer.line,
-                )
+                problems.append(f'top "{top}" is made by two layers')
             written.add(top)
+        if problems:
+            problem = f'layer "{layer.name}" ({layer.type}): {problems[0]}'
+            raise PrototxtError(problem, file=net.source, line=layer.line)

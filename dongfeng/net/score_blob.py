@@ -9,6 +9,7 @@ import numpy as np
 from dongfeng.errors import ConversionError, ShapeError
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.shapes import read_window
+from dongfeng.net.cut import needed_layers
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import bilinear
 
@@ -26,7 +27,7 @@ def find_score_blob(net: Net) -> str:
     producers = {top: layer for layer in net.layers for top in layer.tops}
     found = {_behind(blob, producers) for blob in net.outputs}
     for blob in sorted(found):
-        if all(blob == other or blob in _ancestors(other, producers) for other in found):
+        if all(blob == other or blob in _ancestors(other, net) for other in found):
             return blob
     raise ConversionError(
         f"net {net.name!r}: its outputs {', '.join(net.outputs)} come from different scores "
@@ -41,16 +42,9 @@ def _behind(blob: str, producers: Mapping[str, Layer]) -> str:
     return blob
 
 
-def _ancestors(blob: str, producers: Mapping[str, Layer]) -> set[str]:
+def _ancestors(blob: str, net: Net) -> set[str]:
     """Return the blobs that `blob` is computed from."""
-    found: set[str] = set()
-    waiting = [blob]
-    while waiting:
-        layer = producers.get(waiting.pop())
-        new = set(layer.bottoms) - found if layer else set()
-        found |= new
-        waiting += new
-    return found
+    return {bottom for layer in needed_layers(net.layers, [blob]) for bottom in layer.bottoms}
 
 
 def _keeps_labels(layer: Layer) -> bool:
