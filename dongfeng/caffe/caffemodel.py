@@ -38,8 +38,6 @@ from dongfeng.caffe.wire import (
 from dongfeng.errors import CaffemodelError
 from dongfeng.support.files import replacing
 
-__all__ = ["LayerBlobs", "WeightsFile", "read", "read_file", "write"]
-
 Array = npt.NDArray[np.float32]
 
 _MOST_AXES = 32  # Caffe's kMaxBlobAxes

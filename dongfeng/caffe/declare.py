@@ -10,8 +10,6 @@ from dongfeng.caffe.message import Message, checked_value
 from dongfeng.caffe.schema import Field, MessageType, add_message, default_of, message_type, message_type_names
 from dongfeng.errors import PrototxtError
 
-__all__ = ["declare_params"]
-
 FieldSpec: TypeAlias = "str | tuple[str, object] | list[str]"
 
 _SCALARS = ("bool", "bytes", "double", "float", "int32", "int64", "string", "uint32")

@@ -14,8 +14,6 @@ import numpy as np
 from dongfeng.caffe.schema import INTEGER_RANGES, Field, MessageType, message_type, message_type_names, to_float32
 from dongfeng.errors import PrototxtError
 
-__all__ = ["Message", "checked_value", "closest", "message"]
-
 
 class Message:
     """An immutable Caffe message, from `message` or from a prototxt.

@@ -21,8 +21,6 @@ from dongfeng.caffe.schema import INTEGER_RANGES, Field, MessageType, message_ty
 from dongfeng.caffe.tokens import Tokens, escape_character, parse_float, parse_integer, quote, scan, unescape
 from dongfeng.errors import DongfengWarning, PrototxtError
 
-__all__ = ["format_text", "parse", "read"]
-
 _DEEPEST = 100
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _LAYERS = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")

@@ -8,8 +8,6 @@ from dongfeng.caffe.message import Message, message
 from dongfeng.caffe.tokens import quote
 from dongfeng.errors import PrototxtError
 
-__all__ = ["filter_net"]
-
 
 def filter_net(
     net: Message, *, phase: str = "TEST", stages: Sequence[str] = (), level: int = 0, filename: str | None = None

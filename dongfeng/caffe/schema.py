@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 
-__all__ = [
-    "Field",
-    "MessageType",
-    "add_message",
-    "default_of",
-    "message_class",
-    "message_type",
-    "message_type_names",
-    "to_float32",
-]
-
 PROTO_PATH = Path(__file__).with_name("caffe.proto")
 BINARY_PATH = Path(__file__).with_name("caffe_schema.binpb")
 
@@ -116,7 +105,7 @@ def add_message(type_: MessageType) -> None:
 @cache
 def _compiled_type(name: str) -> MessageType:
     proto = _messages()[name]
-    fields = (_field(name, field) for field in sorted(proto.field, key=lambda field: field.number))
+    fields = map(_field, sorted(proto.field, key=lambda field: field.number))
     return MessageType(name, {field.name: field for field in fields})
 
 
@@ -168,7 +157,7 @@ def _enums() -> dict[str, dict[str, int]]:
     return {name: {value.name: value.number for value in enum.value} for name, enum in enums.items()}
 
 
-def _field(owner: str, proto: FieldDescriptorProto) -> Field:
+def _field(proto: FieldDescriptorProto) -> Field:
     kind = _KINDS[proto.type]
     type_name = proto.type_name.removeprefix(".caffe.")
     enum = _enums()[type_name] if kind == "enum" else {}

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from dongfeng.errors import PrototxtError
 
-__all__ = ["Tokens", "parse_float", "parse_integer", "quote", "scan", "unescape"]
-
 # The last alternative takes any character, so that the scanner never goes back: its time is linear in the text.
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)*

@@ -16,8 +16,6 @@ from dongfeng.caffe.schema import message_type
 from dongfeng.caffe.tokens import quote
 from dongfeng.errors import DongfengWarning, PrototxtError
 
-__all__ = ["V0_TO_V1", "current_type", "upgrade"]
-
 # V1LayerParameter.LayerType -> LayerParameter.type, where that is not the same words in camel case
 _RENAMED = {
     "ABSVAL": "AbsVal",

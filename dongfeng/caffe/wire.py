@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FIXED32", "FIXED64", "LENGTH", "VARINT", "Record", "WireError", "length_prefix", "records", "varint"]
-
 Buffer = bytes | mmap.mmap
 
 VARINT, FIXED64, LENGTH, _GROUP, _END_GROUP, FIXED32 = range(6)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dongfeng.errors import ShapeError, UnsupportedLayer
-from dongfeng.layers.base import LayerType, register
+from dongfeng.layers.base import LayerType, constant_filler, register
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.onnx_graph import OnnxGraph
 
@@ -31,14 +31,13 @@ class DummyData(LayerType):
         shapes = [tuple(shape.dim) for shape in param.shape] or list(
             zip(param.num, param.channels, param.height, param.width, strict=False)
         )
-        fillers = [*param.data_filler] or [None]
+        fillers = [*param.data_filler] or [constant_filler(0.0)]
         if len(shapes) not in (1, n_tops) or len(fillers) not in (1, n_tops):
             raise ShapeError(f"has {n_tops} tops, {len(shapes)} shapes and {len(fillers)} fillers: one, or one each")
-        if any(filler is not None and filler.type != "constant" for filler in fillers):
+        if any(filler.type != "constant" for filler in fillers):
             raise UnsupportedLayer(["data_filler is random; only constant can be converted"])
-        self.shapes = shapes if len(shapes) == n_tops else shapes * n_tops
-        values = [0.0 if filler is None else filler.value for filler in fillers]
-        self.values: list[float] = values if len(values) == n_tops else values * n_tops
+        self.shapes = shapes * (n_tops // len(shapes))
+        self.values: list[float] = [filler.value for filler in fillers] * (n_tops // len(fillers))
 
     def output_shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return list(self.shapes)

@@ -68,7 +68,6 @@ class Interp(LayerType):
     def emit(self, graph: OnnxGraph) -> None:
         (value,), tops = self.layer.bottoms, self.layer.tops
         shape, target = graph.shapes[value], graph.shapes[tops[0]]
-        align_corners: bool = self.param.align_corners
         sizes = graph.ints(dim for dim in target if dim is not None) if None not in target else self._sizes(graph)
         begin, end = -self.param.pad_beg, -self.param.pad_end
         if begin or end:  # ends count from the far side, which 2**31 stands for
@@ -76,7 +75,10 @@ class Interp(LayerType):
         elif shape == target and None not in shape:
             graph.node("Identity", [value], tops)
             return
-        graph.resize_linear(value, sizes, align_corners=align_corners, outputs=tops)
+        absent = "" if graph.opset >= 13 else graph.floats([])  # an input that is not given
+        mode = "align_corners" if self.param.align_corners else "half_pixel"
+        inputs = [value, absent, absent, sizes]
+        graph.node("Resize", inputs, tops, mode="linear", coordinate_transformation_mode=mode)
 
     def _sizes(self, graph: OnnxGraph) -> str:
         """Return the output's shape as an int64 vector, computed when the model runs."""

@@ -108,11 +108,11 @@ class OnnxGraph:
 
     # ---- operators whose form changed between opsets --------------------------------------------------------------
 
-    def unsqueeze(self, value: str, axes: Sequence[int], outputs: Sequence[str] | None = None) -> str:
+    def unsqueeze(self, value: str, axes: Sequence[int]) -> str:
         """Add an Unsqueeze, whose axes are an input from opset 13 on."""
         if self.opset >= 13:
-            return self.node("Unsqueeze", [value, self.ints(axes)], outputs)
-        return self.node("Unsqueeze", [value], outputs, axes=list(axes))
+            return self.node("Unsqueeze", [value, self.ints(axes)])
+        return self.node("Unsqueeze", [value], axes=list(axes))
 
     def split(self, value: str, sizes: Sequence[int], axis: int, outputs: Sequence[str]) -> None:
         """Add a Split, whose sizes are an input from opset 13 on."""
@@ -129,16 +129,9 @@ class OnnxGraph:
             return self.node(op, [value, self.ints(axes)], outputs, keepdims=int(keepdims))
         return self.node(op, [value], outputs, axes=list(axes), keepdims=int(keepdims))
 
-    def slice(
-        self,
-        value: str,
-        starts: Sequence[int],
-        ends: Sequence[int],
-        axes: Sequence[int],
-        outputs: Sequence[str] | None = None,
-    ) -> str:
+    def slice(self, value: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]) -> str:
         """Cut a value to the part between `starts` and `ends` along `axes`."""
-        return self.node("Slice", [value, self.ints(starts), self.ints(ends), self.ints(axes)], outputs)
+        return self.node("Slice", [value, self.ints(starts), self.ints(ends), self.ints(axes)])
 
     def reshape(
         self, value: str, shape: Sequence[int | None], outputs: Sequence[str] | None = None, *, like: str | None = None
@@ -188,10 +181,3 @@ class OnnxGraph:
         """Reverse one axis of a value."""
         lowest = np.iinfo(np.int64).min + 1
         return self.node("Slice", [value, self.ints([-1]), self.ints([lowest]), self.ints([axis]), self.ints([-1])])
-
-    def resize_linear(self, value: str, sizes: str, *, align_corners: bool, outputs: Sequence[str]) -> None:
-        """Add a bilinear Resize to a full shape (int64 vector); unused inputs are empty tensors before opset 13."""
-        absent = "" if self.opset >= 13 else self._constant(np.zeros(0, np.float32))
-        mode = "align_corners" if align_corners else "half_pixel"
-        inputs = [value, absent, absent, sizes]
-        self.node("Resize", inputs, outputs, mode="linear", coordinate_transformation_mode=mode)

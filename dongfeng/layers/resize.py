@@ -50,7 +50,6 @@ def reshaped(
     if dict(inputs) == dict(new_inputs):
         return list(layers)
     try:
-        _check_alignment(layers, new_inputs)
         return _follow(inputs, layers, new_inputs)
     except ShapeError as exc:
         if size_hw is None:
@@ -60,7 +59,6 @@ def reshaped(
                 blob: (*shape[:2], *near) if shape[2:] == size_hw else shape for blob, shape in new_inputs.items()
             }
             try:
-                _check_alignment(layers, candidate)
                 _follow(inputs, layers, candidate)
             except ShapeError:
                 continue
@@ -80,7 +78,7 @@ def _nearby(height: int, width: int) -> Iterator[tuple[int, int]]:
     yield from sorted(sizes, key=lambda hw: (abs(hw[0] - height) + abs(hw[1] - width), -hw[0], -hw[1]))
 
 
-def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> None:
+def _check_alignment(types: Sequence[LayerType], inputs: Mapping[str, Shape]) -> None:
     """Refuse sizes at which a deconvolution's map would not lie over the map it is joined with.
 
     Where sizes round up on the way down (50 to 25 to 13) and double on the way up (13 to 26), shapes may fit by
@@ -92,6 +90,7 @@ def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> No
     images = [shape for shape in inputs.values() if len(shape) == 4]
     if not images:
         return
+    layers = [type_.layer for type_ in types]
     cropped = {top for layer in layers if layer.type == "Crop" for top in layer.tops}
     joined = {  # not where one map is cropped to the other, as in FCN and U-Net: there pixels are aligned
         bottom
@@ -99,15 +98,13 @@ def _check_alignment(layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> No
         if layer.type in _MERGING and cropped.isdisjoint(layer.bottoms)
         for bottom in layer.bottoms
     }
-    strides: dict[str, tuple[Fraction, Fraction]] = {}
-    for type_ in layer_types(layers):
-        layer = type_.layer
+    strides: dict[str, tuple[Fraction, ...]] = {}
+    for layer, type_ in zip(layers, types, strict=True):
         if layer.type == "Interp":  # has the size, and thus the stride, of another map
             continue
-        known = [strides[bottom] for bottom in layer.bottoms if bottom in strides]
-        before = known[0] if known else (Fraction(1), Fraction(1))
+        before = next((strides[bottom] for bottom in layer.bottoms if bottom in strides), (Fraction(1), Fraction(1)))
         after = tuple(stride * step for stride, step in zip(before, type_.stride_hw, strict=True))
-        strides.update(dict.fromkeys(layer.tops, (after[0], after[1])))
+        strides.update(dict.fromkeys(layer.tops, after))
         if layer.type != "Deconvolution" or joined.isdisjoint(layer.tops):
             continue
         for shape in images:
@@ -126,6 +123,7 @@ def _follow(inputs: Mapping[str, Shape], layers: Sequence[Layer], new_inputs: Ma
     resized; one that stands alone scales with the input.
     """
     types = layer_types(layers)
+    _check_alignment(types, new_inputs)
     partners = interp_partners(types)
     shapes: dict[str, Shape] = dict(new_inputs)
     waiting = list(range(len(types)))

@@ -63,7 +63,6 @@ class MVN(SameShape):
         if not axes:  # one value for each mean
             axes, x = [rank], graph.unsqueeze(x, [rank])
         mean = graph.reduce("ReduceMean", x, axes, keepdims=True)
-        shape = graph.shapes[self.layer.bottoms[0]]
         centred = graph.node("Sub", [x, mean])
         if param.normalize_variance:
             variance = graph.reduce("ReduceMean", graph.node("Mul", [centred, centred]), axes, keepdims=True)
@@ -72,7 +71,7 @@ class MVN(SameShape):
         if x == self.layer.bottoms[0]:
             graph.node("Identity", [centred], tops)
         else:
-            graph.reshape(centred, shape, tops, like=self.layer.bottoms[0])
+            graph.reshape(centred, graph.shapes[self.layer.bottoms[0]], tops, like=self.layer.bottoms[0])
 
 
 @register("Reduction")

@@ -63,7 +63,9 @@ def _computed(net: Net, layers: Sequence[Layer], values: dict[str, Array], wante
         for bottom, top in in_place:
             if bottom in keep:
                 results[bottom] = values[bottom].copy()
-            _overwrite(values, bottom, top)
+            if values[bottom].shape == values[top].shape:  # in its memory, where blobs that share it see the change
+                values[bottom][...] = values[top]
+                values[top] = values[bottom]
         for blob in (*layer.bottoms, *layer.tops):
             if blob not in keep and last_reader.get(blob, index) <= index:
                 values.pop(blob, None)
@@ -132,11 +134,3 @@ def _own_memory(layer: Layer, bottoms: Sequence[Array], tops: Sequence[Array]) -
     if layer.type in _SHARING:
         return list(tops)
     return [top.copy() if any(np.may_share_memory(top, bottom) for bottom in bottoms) else top for top in tops]
-
-
-def _overwrite(values: dict[str, Array], bottom: str, top: str) -> None:
-    """Put a top into its bottom's memory, where blobs that share it see the change."""
-    memory, result = values[bottom], values[top]
-    if memory.shape == result.shape:
-        memory[...] = result
-        values[top] = memory

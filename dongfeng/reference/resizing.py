@@ -44,15 +44,14 @@ def _interp_size(param: Message, n: int, axis: int, like: Sequence[Array]) -> in
     shrinks, zooms = param.has("shrink_factor"), param.has("zoom_factor")
     if (shrinks and param.shrink_factor < 1) or (zooms and param.zoom_factor < 1):
         raise ShapeError(f"shrink_factor {param.shrink_factor} and zoom_factor {param.zoom_factor} must be positive")
-    if shrinks and not zooms:
-        return int((n - 1) // param.shrink_factor + 1)
-    if zooms and not shrinks:
-        return int(n + (n - 1) * (param.zoom_factor - 1))
-    if param.has("height") and param.has("width"):
+    if shrinks == zooms and param.has("height") and param.has("width"):
         return int(param.width if axis else param.height)
-    if shrinks and zooms:
-        shrunk = (n - 1) // param.shrink_factor + 1
-        return int(shrunk + (shrunk - 1) * (param.zoom_factor - 1))
+    if shrinks:
+        n = (n - 1) // param.shrink_factor + 1
+    if zooms:
+        n += (n - 1) * (param.zoom_factor - 1)
+    if shrinks or zooms:
+        return n
     if like:
         require_axes(like[0], 4)
         return int(like[0].shape[2 + axis])
