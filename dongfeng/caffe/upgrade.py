@@ -162,27 +162,22 @@ def _without_padding(net: Message, filename: str | None) -> Iterator[Message]:
     made_by: dict[str, Message] = {}
     for layer in net.layers:
         type_ = layer.layer.type
-        padding = [made_by[bottom] for bottom in layer.bottom if bottom in made_by]
-        padding = [source for source in padding if source.layer.type == "padding"]
+        sources = [made_by[bottom] for bottom in layer.bottom if bottom in made_by]
+        padding = next((source for source in sources if source.layer.type == "padding"), None)
         made_by.update(dict.fromkeys(layer.top, layer))
-        if padding and (type_ not in ("conv", "pool") or len(layer.bottom) != 1):
-            raise PrototxtError(
-                f"layer {quote(layer.layer.name)} ({type_}) reads the padding layer {quote(padding[0].layer.name)}; "
-                "only a conv or pool layer with one bottom can",
-                file=filename,
-                line=layer.line(),
+        problem = ""
+        if padding is not None and (type_ not in ("conv", "pool") or len(layer.bottom) != 1):
+            problem = (
+                f"layer {quote(layer.layer.name)} ({type_}) reads the padding layer {quote(padding.layer.name)}; "
+                "only a conv or pool layer with one bottom can"
             )
-        if type_ == "padding":
-            if len(layer.bottom) != 1 or len(layer.top) != 1:
-                raise PrototxtError(
-                    f"padding layer {quote(layer.layer.name)} needs one bottom and one top",
-                    file=filename,
-                    line=layer.line(),
-                )
-            continue
-        if padding:
-            yield layer.replace(layer=layer.layer.replace(pad=padding[0].layer.pad), bottom=padding[0].bottom)
-        else:
+        elif type_ == "padding" and (len(layer.bottom) != 1 or len(layer.top) != 1):
+            problem = f"padding layer {quote(layer.layer.name)} needs one bottom and one top"
+        if problem:
+            raise PrototxtError(problem, file=filename, line=layer.line())
+        if padding is not None:
+            yield layer.replace(layer=layer.layer.replace(pad=padding.layer.pad), bottom=padding.bottom)
+        elif type_ != "padding":
             yield layer
 
 

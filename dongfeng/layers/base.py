@@ -128,7 +128,7 @@ def layer_type(layer: Layer) -> LayerType:
         raise UnsupportedLayer([problem_of_type(layer)])
     cls = _REGISTRY[layer.type]
     foreign = [
-        f'{_place(layer, field)}: layer "{layer.name}" ({layer.type}) has {field}, which is no parameter of its type; '
+        f"{layer.at(layer.params.line(field) or layer.line)} has {field}, which is no parameter of its type; "
         "remove it, or change the type"
         for field in layer.params
         if field not in _TRAINING_FIELDS and field != cls.params_field
@@ -146,11 +146,6 @@ def layer_type(layer: Layer) -> LayerType:
 def problem_of_type(layer: Layer) -> str:
     """Return the error text for a layer of unknown type."""
     return f"{layer.where}: unsupported layer type; {advice_on(layer.type, _REGISTRY)}"
-
-
-def _place(layer: Layer, field: str) -> str:
-    line = layer.params.line(field) or layer.line
-    return ":".join(str(part) for part in (layer.file, line) if part is not None) or f'net of "{layer.name}"'
 
 
 def constant_filler(value: float) -> Message:

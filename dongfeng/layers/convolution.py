@@ -96,7 +96,7 @@ class Convolution(WeightAndBias):
         for bottom, top in zip(self.layer.bottoms, self.layer.tops, strict=True):
             axis, window = self._layout(graph.shapes[bottom])
             _, group = self._counts(graph.shapes[bottom][axis])
-            attrs = {**window.onnx_attributes(), "group": group}
+            attrs = {**window.onnx_attributes(), "dilations": list(window.dilation), "group": group}
             if axis == 1:
                 graph.node(self.onnx_op, [bottom, *weights], [top], **attrs)
                 continue

@@ -61,7 +61,11 @@ class Layer:
     @property
     def where(self) -> str:
         """The layer's place in an error message: `net.prototxt:412: layer "pool5" (Pooling)`."""
-        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return self.at(self.line)
+
+    def at(self, line: int | None) -> str:
+        """Return a place in the layer for an error message, as `where` does for its first line."""
+        place = ":".join(str(part) for part in (self.file, line) if part is not None)
         return f'{place}: layer "{self.name}" ({self.type})' if place else f'layer "{self.name}" ({self.type})'
 
     def __eq__(self, other: object) -> bool:

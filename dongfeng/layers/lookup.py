@@ -107,5 +107,5 @@ class Im2col(LayerType):
         picks = np.tile(
             np.eye(taps, dtype=np.float32).reshape(taps, 1, *window.kernel), (channels, *(1,) * (len(shape) - 1))
         )
-        inputs = [bottom, graph.weight(picks, "taps")]
-        graph.node("Conv", inputs, self.layer.tops, **window.onnx_attributes(), group=channels)
+        inputs, attrs = [bottom, graph.weight(picks, "taps")], window.onnx_attributes()
+        graph.node("Conv", inputs, self.layer.tops, **attrs, dilations=list(window.dilation), group=channels)

@@ -166,14 +166,12 @@ class Power(Neuron):
             value = 1.0 if param.power == 0 else param.shift**param.power
             zero = graph.node("Mul", [x, graph.floats(0.0)])
             graph.node("Add", [zero, graph.floats(value)], tops)
-            return
-        if param.power == 1:
-            if param.scale == 1 and param.shift == 0:
-                graph.node("Identity", [x], tops)
-            else:
-                _affine(graph, x, param.scale, param.shift, tops)
-            return
-        graph.node("Pow", [_affine(graph, x, param.scale, param.shift), graph.floats(param.power)], tops)
+        elif param.power != 1:
+            graph.node("Pow", [_affine(graph, x, param.scale, param.shift), graph.floats(param.power)], tops)
+        elif param.scale == 1 and param.shift == 0:
+            graph.node("Identity", [x], tops)
+        else:
+            _affine(graph, x, param.scale, param.shift, tops)
 
 
 @register("Threshold")

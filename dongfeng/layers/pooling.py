@@ -107,12 +107,7 @@ class Pooling(LayerType):
         if len(self.layer.tops) > 1:
             raise UnsupportedLayer(["has a mask, which needs the input size, so it cannot be dynamic"])
         rounds_up = self.ceil and max(window.stride) > 1
-        attrs: dict[str, Any] = {
-            "kernel_shape": list(window.kernel),
-            "strides": list(window.stride),
-            "pads": list(window.pad) * 2,
-            "ceil_mode": int(rounds_up),
-        }
+        attrs = {**window.onnx_attributes(), "ceil_mode": int(rounds_up)}
         if self.is_max:
             graph.node("MaxPool", self.layer.bottoms, self.layer.tops, **attrs)
             return

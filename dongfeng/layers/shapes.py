@@ -56,10 +56,8 @@ class Window:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def onnx_attributes(self) -> dict[str, Any]:
-        """Return the attributes of ONNX's convolution with this window."""
-        pads = [*self.pad, *self.pad]
-        sizes = {"kernel_shape": self.kernel, "strides": self.stride, "pads": pads, "dilations": self.dilation}
-        return {name: list(values) for name, values in sizes.items()}
+        """Return the attributes of ONNX's convolution or pooling; those of pooling know no dilation."""
+        return {"kernel_shape": list(self.kernel), "strides": list(self.stride), "pads": [*self.pad, *self.pad]}
 
 
 def read_window(param: Message, n_spatial: int) -> Window:

@@ -72,7 +72,12 @@ def fill(net: Net) -> Net:
     """
     wanted = weight_shapes(net.inputs, net.layers)
     for one in wanted:
-        _check_size(one)
+        for index, (blob, shape) in enumerate(zip(one.layer.blobs, one.shapes, strict=False)):
+            if not fits(blob.shape, shape):
+                raise WeightsMismatch(
+                    f"{one.layer.where}: its weights (blob {index}) are {show(blob.shape)}, but at this input size "
+                    f"they would have to be {show(shape)}; use the size they were trained for"
+                )
     if all(one.layer.blobs or not one.shapes for one in wanted):
         return net
     loaded = {
@@ -95,20 +100,6 @@ def in_shape(values: Array, shape: Shape) -> Array:
         return values.reshape([-1 if dim is None else dim for dim in shape])
     except ValueError:
         raise WeightsMismatch(f"a shared blob of {show(values.shape)} does not fit {show(shape)}") from None
-
-
-def _check_size(wanted: WeightShapes) -> None:
-    """Refuse weights of other shapes than the layer's bottoms ask for.
-
-    Raises:
-        WeightsMismatch: they are another input size's, as those of an inner product can be.
-    """
-    for index, (blob, shape) in enumerate(zip(wanted.layer.blobs, wanted.shapes, strict=False)):
-        if not fits(blob.shape, shape):
-            raise WeightsMismatch(
-                f"{wanted.layer.where}: its weights (blob {index}) are {show(blob.shape)}, but at this input size they "
-                f"would have to be {show(shape)}; use the size they were trained for"
-            )
 
 
 def _assigned(

@@ -79,7 +79,7 @@ def detection_output(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
     rows: list[AnyArray] = []
     for index in range(n_images):
         boxes = [_decoded(offsets[index, :, label], priors, variances, param) for label in range(n_loc_classes)]
-        rows += _detections(index, boxes, scores[index], param)
+        rows += _detections(index, boxes * n_classes if param.share_location else boxes, scores[index], param)
     if not rows:
         return [np.array([[[[index, *[-1.0] * 6] for index in range(n_images)]]])]
     return [np.array(rows)[None, None]]
@@ -100,19 +100,16 @@ def _decoded(offsets: Array, priors: Array, variances: Array, param: Message) ->
 
 
 def _detections(image: int, boxes: Sequence[Array], scores: Array, param: Message) -> list[AnyArray]:
-    """Return the rows of one image, by label, and the best first within a label."""
+    """Return the rows of one image, given each label's boxes: by label, and the best first within a label."""
     found: list[tuple[np.float32, int, int]] = []
     for label in range(param.num_classes):
         if label != param.background_label_id:
-            kept = _suppressed(boxes[0 if param.share_location else label], scores[:, label], param)
+            kept = _suppressed(boxes[label], scores[:, label], param)
             found += [(scores[place, label], label, place) for place in kept]
     if -1 < param.keep_top_k < len(found):
         best = sorted(found, key=lambda entry: -entry[0])[: param.keep_top_k]
         found = sorted(best, key=lambda entry: entry[1])  # stable: the order within a label stays
-    return [
-        np.array([image, label, score, *boxes[0 if param.share_location else label][place]])
-        for score, label, place in found
-    ]
+    return [np.array([image, label, score, *boxes[label][place]]) for score, label, place in found]
 
 
 def _suppressed(boxes: Array, scores: Array, param: Message) -> list[int]:

@@ -81,9 +81,8 @@ def fork_bn(layer: Layer, bottoms: Sequence[Array]) -> list[AnyArray]:
         fillers = [param.slope_filler, param.bias_filler, 0.0, 1.0 if param.frozen else 0.0]
         slope, bias, mean, variance = weights(layer, [shape] * 4, fillers)
         if is_training(layer) and not param.frozen:
-            x = _normalized(x, *_batch_statistics(x), param.eps)
-        else:
-            x = _normalized(x, mean, variance, param.eps)
+            mean, variance = _batch_statistics(x)
+        x = _normalized(x, mean, variance, param.eps)
     return [x * _per_channel(slope, x) + _per_channel(bias, x)]
 
 
