@@ -69,10 +69,6 @@ class Message:
         """Return the line of the file where the field was (first) set; without a name, where this message begins."""
         return self._lines.get(self._field(name).name if name is not None else "")
 
-    def keys(self) -> tuple[str, ...]:
-        """Return the names of the fields that are set."""
-        return tuple(self._values)
-
     def items(self) -> tuple[tuple[str, Any], ...]:
         """Return names and values of the fields that are set."""
         return tuple(self._values.items())

@@ -41,7 +41,7 @@ def rename_inplace(
     numbering = _Numbering(source, dict.fromkeys(inputs, 0))
     bottoms, tops = zip(*(numbering.visit(layer) for layer in layers), strict=True) if layers else ((), ())
     names, aliases = numbering.names(taken={blob for layer in layers for blob in layer.bottoms})
-    renamed = [
+    unique = [
         replace(
             layer,
             bottoms=tuple(names.get(version, version[0]) for version in layer_bottoms),
@@ -49,7 +49,7 @@ def rename_inplace(
         )
         for layer, layer_bottoms, layer_tops in zip(layers, bottoms, tops, strict=True)
     ]
-    return renamed, aliases
+    return unique, aliases
 
 
 def first_version(blob: str, aliases: Mapping[str, str]) -> str:
@@ -69,11 +69,13 @@ def restore_inplace(layers: Sequence[Layer], aliases: Mapping[str, str]) -> list
         for bottom, top in zip(layer.bottoms, layer.tops, strict=False):
             if readers[bottom] == 1 and aliases.get(bottom) == names.get(top, top):
                 names[bottom] = aliases[bottom]
+    return [renamed(layer, names) for layer in layers]
 
-    def restored(blobs: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(names.get(blob, blob) for blob in blobs)
 
-    return [replace(layer, bottoms=restored(layer.bottoms), tops=restored(layer.tops)) for layer in layers]
+def renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
+    """Return the layer with other names for its blobs; those that `names` lacks stay."""
+    bottoms, tops = (tuple(names.get(blob, blob) for blob in blobs) for blobs in (layer.bottoms, layer.tops))
+    return replace(layer, bottoms=bottoms, tops=tops)
 
 
 @dataclass

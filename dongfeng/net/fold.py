@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.layers.inplace import renamed
 from dongfeng.layers.layer import Layer, frozen
 from dongfeng.layers.normalization import BatchNorm, batch_norm_statistics
 from dongfeng.net.graph import Net
@@ -47,12 +48,12 @@ def fold(net: Net) -> Net:
     # In Caffe's in-place form one name stands for all versions of a blob, so renaming it renames its whole chain.
     in_place = net.inplace_layers()
     gone: set[int] = set()
-    renamed: dict[str, str] = {}
+    new_names: dict[str, str] = {}
     for index, followers in foldable.items():
         gone.update(followers)
-        renamed[in_place[followers[-1]].tops[0]] = in_place[index].tops[0]
+        new_names[in_place[followers[-1]].tops[0]] = in_place[index].tops[0]
     layers = [
-        _renamed(_folded(layer, [net.layers[i] for i in foldable[index]]) if index in foldable else layer, renamed)
+        renamed(_folded(layer, [net.layers[i] for i in foldable[index]]) if index in foldable else layer, new_names)
         for index, layer in enumerate(in_place)
         if index not in gone
     ]
@@ -88,11 +89,6 @@ def folded_blobs(net: Net) -> dict[str, Counterpart]:
         for new, old in zip(layer.tops, net.layers[last].tops, strict=True):
             blobs[new] = Counterpart(old, net.layers[index])
     return blobs
-
-
-def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
-    bottoms = tuple(names.get(blob, blob) for blob in layer.bottoms)
-    return replace(layer, bottoms=bottoms, tops=tuple(names.get(blob, blob) for blob in layer.tops))
 
 
 def _foldable(net: Net) -> dict[int, list[int]]:
