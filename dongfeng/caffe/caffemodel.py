@@ -347,7 +347,7 @@ def _write_layer(stream: BinaryIO, layer: LayerBlobs, half: bool, file: str) -> 
     texts = [(1, layer.name), (2, layer.type), *((3, b) for b in layer.bottoms), *((4, t) for t in layer.tops)]
     encoded = [(number, text.encode()) for number, text in texts]
     head = b"".join(length_prefix(number, len(text)) + text for number, text in encoded)
-    blobs = []
+    pieces: list[bytes | memoryview] = [head]
     for blob in layer.blobs:
         values = _half(blob, layer.name, file) if half else np.asarray(blob, "<f4", order="C")
         dims = b"".join(map(varint, blob.shape))
@@ -359,13 +359,9 @@ def _write_layer(stream: BinaryIO, layer: LayerBlobs, half: bool, file: str) -> 
         else:
             before = length_prefix(5, values.nbytes) if values.size else b""
         size = len(before) + values.nbytes + len(after)
-        blobs.append((length_prefix(7, size) + before, values.reshape(-1), after))
-    size = len(head) + sum(len(before) + values.nbytes + len(after) for before, values, after in blobs)
-    stream.write(length_prefix(100, size) + head)
-    for before, values, after in blobs:
-        stream.write(before)
-        stream.write(values.data)
-        stream.write(after)
+        pieces += [length_prefix(7, size) + before, values.reshape(-1).view(np.uint8).data, after]
+    stream.write(length_prefix(100, sum(map(len, pieces))))
+    stream.writelines(pieces)
 
 
 def _half(blob: Array, layer: str, file: str) -> npt.NDArray[np.float16]:

@@ -48,26 +48,33 @@ def records(buffer: Buffer, start: int, end: int) -> Iterator[Record]:
         WireError: the bytes are no message, or one that is cut short.
     """
     at = start
-    while at < end:
+    groups: list[int] = []  # the numbers of those that are open
+    while at < end or groups:
         begin = at
         number, wire, at = _tag(buffer, at, end)
+        if wire == _GROUP:
+            groups.append(number)
+            continue
+        if wire == _END_GROUP:
+            if not groups or groups.pop() != number:
+                raise WireError(f"field {number} ends a group that never began", begin)
+            continue
         if wire == VARINT:
             value, at = read_varint(buffer, at, end)
-            yield Record(number, wire, value, 0)
+            record = Record(number, wire, value, 0)
         elif wire == LENGTH:
-            length, at = _length(buffer, at, end)
-            yield Record(number, wire, at, length)
+            length, at = read_varint(buffer, at, end)
+            _require(at, length, end)
+            record = Record(number, wire, at, length)
             at += length
-        elif wire == _GROUP:
-            at = _after_group(buffer, at, end, number)
-        elif wire == _END_GROUP:
-            raise WireError(f"field {number} ends a group that never began", begin)
         else:
             width = _WIDTHS[wire]
             _require(at, width, end)
             count = _run(buffer, begin, end, width) if at - begin == 1 else 1
-            yield Record(number, wire, at, count)
+            record = Record(number, wire, at, count)
             at = begin + count * (1 + width) if at - begin == 1 else at + width
+        if not groups:
+            yield record
 
 
 def read_varint(buffer: Buffer, at: int, end: int) -> tuple[int, int]:
@@ -106,34 +113,9 @@ def _tag(buffer: Buffer, at: int, end: int) -> tuple[int, int, int]:
     return number, wire, behind
 
 
-def _length(buffer: Buffer, at: int, end: int) -> tuple[int, int]:
-    length, behind = read_varint(buffer, at, end)
-    _require(behind, length, end)
-    return length, behind
-
-
 def _require(at: int, length: int, end: int) -> None:
     if length > end - at:
         raise WireError(f"{length} bytes should follow, {end - at} are left: is the file cut short?", at)
-
-
-def _after_group(buffer: Buffer, at: int, end: int, number: int) -> int:
-    open_groups = [number]
-    while open_groups:
-        begin = at
-        number, wire, at = _tag(buffer, at, end)
-        if wire == VARINT:
-            _, at = read_varint(buffer, at, end)
-        elif wire == _GROUP:
-            open_groups.append(number)
-        elif wire == _END_GROUP:
-            if open_groups.pop() != number:
-                raise WireError(f"field {number} ends a group that never began", begin)
-        else:
-            length, at = _length(buffer, at, end) if wire == LENGTH else (_WIDTHS[wire], at)
-            _require(at, length, end)
-            at += length
-    return at
 
 
 def _run(buffer: Buffer, begin: int, end: int, width: int) -> int:
