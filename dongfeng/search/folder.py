@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 
@@ -37,16 +37,15 @@ class SearchFolder:
         self.folder = Path(folder)
         self.config_file, self.log_file = self.folder / "config.json", self.folder / "candidates.jsonl"
         self.front_file, self.progress_file = self.folder / "front.csv", self.folder / "progress.csv"
-        self._lock = ExitStack()
 
-    def __enter__(self) -> SearchFolder:
-        """Keep other processes from writing here."""
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing here until the block ends.
+
+        Raises:
+            SearchError: another process is at this run.
+        """
         busy = SearchError(f"{self.folder}: another process is at this search; wait for it, or stop it")
-        self._lock.enter_context(alone_in(self.folder, busy))
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.close()
+        return alone_in(self.folder, busy)
 
     def open(self, config: SearchConfig) -> list[EvaluationRecord]:
         """Begin a run, or go on with it.
@@ -85,10 +84,6 @@ class SearchFolder:
             SearchError: a line is none of this log; the message names it.
         """
         return [EvaluationRecord.from_json(line) for line in jsonl.read(self.log_file, LOG_JSON)]
-
-    def append(self, record: EvaluationRecord) -> None:
-        """Add a line to the log; it is on the disk when this returns."""
-        jsonl.append(self.log_file, record.to_json())
 
     def write_state(self, front: Sequence[Candidate], progress: Sequence[PruningProgress]) -> None:
         """Write the files that follow from the log: the boundary and the course of pruning."""

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
 from dongfeng.errors import SearchError
+from dongfeng.search.config import SearchConfig
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.folder import SearchFolder
 from dongfeng.search.outcome import Outcome, seed_of
-from dongfeng.search.records import EvaluationRecord, PruningProgress, now
+from dongfeng.search.records import EvaluationRecord, PruningProgress
 from dongfeng.search.result import Result
 from dongfeng.search.space import Encoding
+from dongfeng.support import jsonl
 
 _SECONDS_PER_STATE = 1.0  # between two writings of the files that follow from the log
 
 
-class Log:
-    """Keeps nothing: the log of a search without a folder."""
+class EvaluationLog:
+    """Keeps every outcome in a folder, on the disk before the search goes on.
+
+    Args:
+        folder: The folder, which this process holds.
+        config: The configuration of the search.
+
+    Raises:
+        SearchError: the folder holds another run.
+    """
+
+    def __init__(self, folder: SearchFolder, config: SearchConfig) -> None:
+        self._folder, self._evaluate = folder, config.evaluate
+        self._records = {record.number: record for record in folder.open(config)}
+        self._progress: list[PruningProgress] = []
+        self._result = Result((), 0, 0)
+        self._written_s = time.monotonic()
 
     def recall(self, drawn: Sequence[Encoding], before: int) -> Mapping[int, Outcome]:
         """Return the outcomes of a batch that are in the log, by their position in it.
@@ -25,34 +43,6 @@ class Log:
         Args:
             drawn: The batch.
             before: Number of candidates drawn before it.
-        """
-        return {}
-
-    def add(self, number: int, encoding: Encoding, latency_ms: float, outcome: Outcome) -> None:
-        """Keep the outcome of the candidate drawn as the `number`-th, from 1."""
-
-    def account(self, progress: PruningProgress, result: Result) -> None:
-        """Keep where the search stands after one more candidate is accounted for."""
-
-
-class FolderLog(Log):
-    """Keeps every outcome in a folder, on the disk before the search goes on.
-
-    Args:
-        folder: The folder, which this process holds.
-        records: The candidates that are in its log.
-        evaluate: The evaluator, whose seeds are logged.
-    """
-
-    def __init__(self, folder: SearchFolder, records: Sequence[EvaluationRecord], evaluate: object) -> None:
-        self._folder, self._evaluate = folder, evaluate
-        self._records = {record.number: record for record in records}
-        self._progress: list[PruningProgress] = []
-        self._result = Result((), 0, 0)
-        self._written_s = time.monotonic()
-
-    def recall(self, drawn: Sequence[Encoding], before: int) -> Mapping[int, Outcome]:
-        """Return the outcomes of a batch that are in the log, by their position in it.
 
         Raises:
             SearchError: the log has another candidate in one of these places.
@@ -71,7 +61,7 @@ class FolderLog(Log):
         return found
 
     def add(self, number: int, encoding: Encoding, latency_ms: float, outcome: Outcome) -> None:
-        """Put an outcome on the disk."""
+        """Put the outcome of the candidate drawn as the `number`-th, from 1, on the disk."""
         record = EvaluationRecord(
             number=number,
             encoding=encoding,
@@ -80,12 +70,12 @@ class FolderLog(Log):
             seconds=outcome.seconds,
             seed=seed_of(self._evaluate, encoding),
             worker=outcome.worker,
-            ended=now(),
+            ended=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        self._folder.append(record)
+        jsonl.append(self._folder.log_file, record.to_json())
 
     def account(self, progress: PruningProgress, result: Result) -> None:
-        """Write the boundary and the course of pruning, once a second at most."""
+        """Keep where the search stands after one more candidate, and write it once a second at most."""
         self._progress.append(progress)
         self._result = result
         if time.monotonic() - self._written_s > _SECONDS_PER_STATE:

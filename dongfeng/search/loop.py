@@ -10,7 +10,7 @@ from dongfeng.search.algorithm import Search
 from dongfeng.search.config import SearchConfig
 from dongfeng.search.folder import SearchFolder
 from dongfeng.search.latency import LatencySource
-from dongfeng.search.log import FolderLog, Log
+from dongfeng.search.log import EvaluationLog
 from dongfeng.search.outcome import AnyEvaluator, Outcome, in_order, outcomes
 from dongfeng.search.records import PruningProgress
 from dongfeng.search.result import Candidate, Result
@@ -106,16 +106,17 @@ def run_search(
     """
     run = Search.from_config(config)
     if run_dir is None:
-        return _run(run, config, Log(), listener)
-    with SearchFolder(run_dir) as folder:
-        log = FolderLog(folder, folder.open(config), config.evaluate)
+        return _run(run, config, None, listener)
+    folder = SearchFolder(run_dir)
+    with folder.alone():
+        log = EvaluationLog(folder, config)
         try:
             return _run(run, config, log, listener)
         finally:
             log.write_state()
 
 
-def _run(run: Search, config: SearchConfig, log: Log, listener: SearchListener | None) -> Result:
+def _run(run: Search, config: SearchConfig, log: EvaluationLog | None, listener: SearchListener | None) -> Result:
     """Evaluate batch by batch.
 
     Outcomes are logged in the order in which they become known, and accounted for in the order drawn, so a run is
@@ -127,12 +128,13 @@ def _run(run: Search, config: SearchConfig, log: Log, listener: SearchListener |
     done = 0
     while (config.budget is None or done < config.budget) and (drawn := run.ask(config.batch)):
         drawn = drawn if config.budget is None else drawn[: config.budget - done]
-        recalled = log.recall(drawn, done)
+        recalled = log.recall(drawn, done) if log is not None else {}
         for index, outcome in enumerate(in_order(_outcomes(run, config.evaluate, log, drawn, done, recalled))):
             candidate = run.tell(drawn[index], outcome.accuracy)
             result = run.result()
             progress = PruningProgress(len(result.evaluated), result.pruned, result.remaining)
-            log.account(progress, result)
+            if log is not None:
+                log.account(progress, result)
             if listener is not None:
                 listener.evaluated(EvaluationEvent(candidate, outcome, progress, index in recalled))
         done += len(drawn)
@@ -142,7 +144,7 @@ def _run(run: Search, config: SearchConfig, log: Log, listener: SearchListener |
 def _outcomes(
     run: Search,
     evaluate: AnyEvaluator,
-    log: Log,
+    log: EvaluationLog | None,
     drawn: Sequence[Encoding],
     before: int,
     recalled: Mapping[int, Outcome],
@@ -154,5 +156,6 @@ def _outcomes(
         return
     for place, outcome in outcomes(evaluate, [drawn[index] for index in missing]):
         index = missing[place]
-        log.add(before + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
+        if log is not None:
+            log.add(before + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
         yield index, outcome

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
 from typing import Annotated, NamedTuple
 
 from dongfeng.errors import SearchError
@@ -78,8 +77,3 @@ class EvaluationRecord:
     def outcome(self) -> Outcome:
         """The outcome of the evaluation."""
         return Outcome(self.accuracy, self.seconds, self.worker)
-
-
-def now() -> str:
-    """Return the time as a record holds it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
