@@ -50,13 +50,13 @@ class SavedConfig:
     @property
     def window_ms(self) -> tuple[float, float]:
         """Least and greatest latency."""
-        least, most = self._member("window_ms").items()
+        least, most = self.document.member("window_ms").items()
         return least.number(), most.number()
 
     @property
     def budget(self) -> int | None:
         """Evaluations after which to stop; None: no limit."""
-        budget = self._member("budget")
+        budget = self.document.member("budget")
         return None if budget.is_null else budget.positive_integer()
 
     def difference(self, config: SearchConfig) -> str | None:
@@ -73,7 +73,7 @@ class SavedConfig:
         Raises:
             SearchError: its nets are built by the user's own code, which is not imported because a file names it.
         """
-        space = self._member("space").fields(("widths", "depths", "timed_blob", "builder"))
+        space = self.document.member("space").fields(("widths", "depths", "timed_blob", "builder"))
         builder = space["builder"].members()
         name = builder["function"].text() if "function" in builder else "code of its own"
         if name not in BUILDERS or "arguments" in builder:
@@ -83,12 +83,6 @@ class SavedConfig:
         timed_blob = None if space["timed_blob"].is_null else space["timed_blob"].text()
         widths, depths = _tuples(space["widths"].value), _tuples(space["depths"].value)
         return Space(widths, depths, partial(BUILDERS[name], **keywords), timed_blob)
-
-    def _member(self, key: str) -> Node:
-        members = self.document.members()
-        if key not in members:
-            self.document.fail(f'key "{key}" is missing')
-        return members[key]
 
 
 def _keyword(name: str, node: Node) -> object:
