@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -180,16 +181,14 @@ class Space:
         return tuple(found)
 
     def __len__(self) -> int:
-        ending = {0: 1}  # width of the last block -> encodings of the stages so far that end in it
+        ending = Counter({0: 1})  # width of the last block -> encodings of the stages so far that end in it
         for widths, (least, most) in zip(self.widths, self.depths, strict=True):
-            grown: dict[int, int] = {}
-            for first, first_width in enumerate(widths):
-                before = sum(count for width, count in ending.items() if width <= first_width)
-                for last, last_width in enumerate(widths[first:]):
-                    tuples = sum(_between(last, depth) for depth in range(least, most + 1))
-                    grown[last_width] = grown.get(last_width, 0) + before * tuples
-            ending = grown
-        return sum(ending.values())
+            longer, ending = ending, Counter()
+            for depth in range(1, most + 1):
+                longer = Counter({last: sum(longer[width] for width in longer if width <= last) for last in widths})
+                if depth >= least:
+                    ending += longer
+        return ending.total()
 
     def __contains__(self, encoding: object) -> bool:
         if not isinstance(encoding, tuple) or len(encoding) != len(self.depths):
@@ -199,11 +198,6 @@ class Space:
             least <= len(found) <= most and set(found) <= set(widths)
             for found, widths, (least, most) in zip(encoding, self.widths, self.depths, strict=True)
         )
-
-
-def _between(steps: int, depth: int) -> int:
-    """Count the non-decreasing tuples of a depth whose first and last width are given, `steps` choices apart."""
-    return int(steps == 0) if depth == 1 else math.comb(depth - 2 + steps, steps)
 
 
 def _decoded(encoding: Encoding, *, backbone: Backbone, size_hw: tuple[int, int], classes: int) -> Net:
