@@ -60,11 +60,11 @@ class GaussianProcess(NamedTuple):
         variance = np.maximum(own - (explained**2).sum(axis=0), _LEAST_VARIANCE)
         return self.weights @ covariance, np.sqrt(self.scale * variance)
 
-    def believing(self, point: Floats) -> GaussianProcess:
-        """Return the process with one more point (features,), whose value is as predicted: surer, but no different."""
-        x = np.vstack([self.x, point])
+    def believing(self, points: Floats) -> GaussianProcess:
+        """Return the process with more points (n, features), whose values are as predicted: surer, but no different."""
+        x = np.vstack([self.x, points])
         factor = _factor(x, self.length, self.curved, self.noise)
-        return self._replace(x=x, factor=factor, weights=np.append(self.weights, 0.0))
+        return self._replace(x=x, factor=factor, weights=np.append(self.weights, np.zeros(len(points))))
 
 
 def _factor(x: Floats, length: float, curved: float, noise: float) -> Floats:

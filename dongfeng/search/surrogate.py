@@ -18,7 +18,6 @@ from dongfeng.search.gaussian_process import GaussianProcess
 from dongfeng.search.latency import Floats
 from dongfeng.search.pruning import Numbers, OpenCandidates
 from dongfeng.search.samplers import Known
-from dongfeng.search.stages import Ints
 from dongfeng.support.pareto import staircase
 
 _FIRST = 5  # evaluations before the first fit
@@ -49,11 +48,11 @@ def expected_gain(
     return gain
 
 
-def features(candidates: Candidates, rows: Ints, latency_ms: Floats) -> Floats:
-    """Return the features (n, features) of architectures: logarithms of block counts, and of the latency."""
-    stages = zip(candidates.space.stages, rows, strict=True)
+def features(candidates: Candidates, numbers: Numbers) -> Floats:
+    """Return the features (n, features) of candidates: logarithms of block counts, and of the latency."""
+    stages = zip(candidates.space.stages, candidates.rows[:, numbers], strict=True)
     columns = [np.log1p(stage.counts)[row] for stage, row in stages]
-    return np.hstack([*columns, np.log(latency_ms)[:, None]])
+    return np.hstack([*columns, np.log(candidates.latency_ms[numbers])[:, None]])
 
 
 def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Generator) -> Numbers:
@@ -64,19 +63,16 @@ def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Gen
         return _spread(left, len(known.numbers) + len(known.pending), count, rng)
     pool = _pool(left, count, rng)
     pool_ms, pending = left.latency_ms[pool], np.asarray(known.pending, dtype=np.intp)
-    x = features(everything, left.rows[:, pool], pool_ms)
-    x_known = features(everything, everything.rows[:, numbers], everything.latency_ms[numbers])
-    x_pending = features(everything, everything.rows[:, pending], everything.latency_ms[pending])
     sample = np.linspace(0, len(everything) - 1, _POOL).astype(np.intp)  # of the window: what is left gets ever less
-    typical = features(everything, everything.rows[:, sample], everything.latency_ms[sample])
+    typical = features(everything, sample)
     centre, size = typical.mean(axis=0), typical.std(axis=0)
     size[size < _TINY] = 1.0
-    x, x_known, x_pending = ((points - centre) / size for points in (x, x_known, x_pending))
+    x, x_known, x_pending = (
+        (features(everything, some) - centre) / size for some in (left.numbers[pool], numbers, pending)
+    )
     average, unit = accuracies.mean(), accuracies.std()
-    model = GaussianProcess.fit(x_known, (accuracies - average) / unit)
-    for point in x_pending:
-        model = model.believing(point)
-    believed_ms = np.concatenate([everything.latency_ms[numbers], everything.latency_ms[pending]])
+    model = GaussianProcess.fit(x_known, (accuracies - average) / unit).believing(x_pending)
+    believed_ms = everything.latency_ms[np.append(numbers, pending)]
     slowest_ms, fastest_ms = float(everything.latency_ms.max()), float(everything.latency_ms.min())
     upper = (left.upper[pool] - average) / unit
     chosen: list[int] = []
@@ -88,7 +84,7 @@ def surrogate(left: OpenCandidates, known: Known, count: int, rng: np.random.Gen
         gain = expected_gain(mean, deviation, upper, pool_ms, steps, slowest_ms)
         gain[chosen] = -1.0
         chosen.append(int(np.argmax(gain)))
-        model = model.believing(x[chosen[-1]])
+        model = model.believing(x[chosen[-1:]])
         believed_ms = np.append(believed_ms, pool_ms[chosen[-1]])
     return pool[chosen]
 
