@@ -23,31 +23,26 @@ _BLUE, _RED, _GREEN = COLOURS[:3]
 
 def draw_scatter(run: SearchRun) -> Figure:
     """Draw every candidate's latency and accuracy, and the boundary."""
-    figure, axis = _axes("Candidates and their boundary")
+    figure, axis = _axes("Candidates and their boundary", "latency (ms)", "accuracy")
     ms, accuracy = _points(run.records)
     axis.plot(ms, accuracy, "o", markersize=4, color=GREY, alpha=0.6, markeredgewidth=0, label="evaluated")
     front = frontier(ms, accuracy)
     ends, levels = [*ms[front], run.config.window_ms[1]], [*accuracy[front], *accuracy[front][-1:]]
     axis.step(ends, levels, where="post", alpha=0.6, color=_BLUE, linewidth=1.4)
     axis.plot(ms[front], accuracy[front], "o", markersize=6, color=_BLUE, label="boundary")
-    axis.set_xlabel("latency (ms)")
-    axis.set_ylabel("accuracy")
     axis.legend(frameon=False, loc="lower right")
     return figure
 
 
 def draw_pruning(run: SearchRun) -> Figure:
-    """Draw the numbers of pruned and of remaining candidates after each evaluation."""
-    figure, axis = _axes("Pruned against evaluated")
-    evaluated = [each.evaluated for each in run.progress]
-    axis.plot(evaluated, [each.pruned for each in run.progress], color=_RED, label="pruned")
+    """Draw the numbers of pruned and of remaining candidates after each evaluation, of which there is one at least."""
+    figure, axis = _axes("Pruned against evaluated", "evaluations", "architectures")
+    evaluated, pruned, remaining = np.array(run.progress).T
+    axis.plot(evaluated, pruned, color=_RED, label="pruned")
     axis.plot(evaluated, evaluated, color=_BLUE, label="evaluated")
-    axis.plot(evaluated, [each.remaining for each in run.progress], color=GREY, linestyle="--", label="left")
-    counts = [count for each in run.progress for count in (each.pruned, each.remaining)]
-    if max(counts, default=0) > 50 * max(evaluated, default=1):
+    axis.plot(evaluated, remaining, color=GREY, linestyle="--", label="left")
+    if np.maximum(pruned, remaining).max() > 50 * evaluated.max():
         axis.set_yscale("symlog", linthresh=1)
-    axis.set_xlabel("evaluations")
-    axis.set_ylabel("architectures")
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False)
     return figure
@@ -55,12 +50,10 @@ def draw_pruning(run: SearchRun) -> Figure:
 
 def draw_hypervolume(run: SearchRun) -> Figure:
     """Draw the area below the boundary after each evaluation, as a share of what it is in the end."""
-    figure, axis = _axes("Hypervolume over evaluations")
+    figure, axis = _axes("Hypervolume over evaluations", "evaluations", "share of the hypervolume reached")
     volumes = hypervolumes(run.records, run.config.window_ms)
     last = volumes[-1] if len(volumes) and volumes[-1] > 0 else 1.0
     axis.step(range(1, len(volumes) + 1), [volume / last for volume in volumes], where="post", color=_GREEN)
-    axis.set_xlabel("evaluations")
-    axis.set_ylabel("share of the hypervolume reached")
     axis.set_ylim(0, 1.03)
     return figure
 
@@ -92,8 +85,9 @@ def _points(records: Sequence[EvaluationRecord]) -> tuple[Floats, Floats]:
     return np.array([each.latency_ms for each in ordered]), np.array([each.accuracy for each in ordered])
 
 
-def _axes(title: str) -> tuple[Figure, Axes]:
+def _axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = new_figure(_INCHES, title)
     axis = figure.subplots()
     plain_axes(axis)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     return figure, axis
