@@ -82,16 +82,13 @@ def spread(front: Sequence[Candidate], count: int) -> list[Candidate]:
     return [front[index] for index in chosen]
 
 
-def write_nets(
-    space: Space, chosen: Sequence[Candidate], folder: str | PathLike[str], *, stem: str = "net"
-) -> list[Path]:
-    """Write each candidate's net, without weights, as STEM1.prototxt, STEM2.prototxt, ...
+def write_nets(space: Space, chosen: Sequence[Candidate], folder: str | PathLike[str]) -> list[Path]:
+    """Write each candidate's net, without weights, as net1.prototxt, net2.prototxt, ...
 
     Args:
         space: The space, which builds the nets.
         chosen: The candidates.
         folder: Folder of the files, created where it is missing.
-        stem: Begin of the files' names, and name of the nets.
 
     Raises:
         SearchError: a candidate is not in the space.
@@ -100,9 +97,7 @@ def write_nets(
     target = Path(folder)
     nets = [space.build(candidate.encoding) for candidate in chosen]
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for number, net in enumerate(nets, 1):
-        path = target / f"{stem}{number}.prototxt"
-        write_caffe(replace(net, name=f"{stem}{number}"), path)
-        paths.append(path)
+    paths = [target / f"net{number}.prototxt" for number in range(1, len(nets) + 1)]
+    for net, path in zip(nets, paths, strict=True):
+        write_caffe(replace(net, name=path.stem), path)
     return paths

@@ -52,8 +52,6 @@ def measure_space(
     space: Space,
     journal: str | PathLike[str],
     *,
-    name: str = "here",
-    backend: str = "onnxruntime",
     threads: int = 1,
     rounds: int = 3,
     repeats: int = 9,
@@ -64,8 +62,6 @@ def measure_space(
     Args:
         space: The space.
         journal: File that measurements are kept in as they are taken; a later call goes on where it ends.
-        name: Name of the profile.
-        backend: "onnxruntime", "openvino" or "ncnn".
         threads: Threads of the CPU.
         rounds: Number of measurements of each block.
         repeats: Repetitions within a measurement.
@@ -83,8 +79,8 @@ def measure_space(
         journal,
         kernels=sorted(kernels, key=lambda kernel: (kernel.macs, kernel)),
         calibration=[space.timed(encodings[place]) for place in sorted(places)],
-        name=name,
-        backend=backend,
+        name="here",
+        backend="onnxruntime",
         threads=threads,
         rounds=rounds,
         repeats=repeats,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from dongfeng.search.encoding_text import encoding_text
@@ -27,11 +27,7 @@ class Candidate:
 
     def to_json(self) -> dict[str, object]:
         """Return a row of a table, the encoding as text."""
-        return {
-            "encoding": encoding_text(self.encoding),
-            "latency_ms": self.latency_ms,
-            "accuracy": self.accuracy,
-        }
+        return {**asdict(self), "encoding": encoding_text(self.encoding)}
 
 
 @dataclass(frozen=True)
