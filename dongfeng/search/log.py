@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
 from dongfeng.errors import SearchError
+from dongfeng.search.algorithm import Search
 from dongfeng.search.config import SearchConfig
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.folder import SearchFolder
-from dongfeng.search.outcome import Outcome, seed_of
+from dongfeng.search.outcome import Outcome, outcomes, seed_of
 from dongfeng.search.records import EvaluationRecord, PruningProgress
 from dongfeng.search.result import Result
 from dongfeng.search.space import Encoding
@@ -26,41 +27,46 @@ class EvaluationLog:
         folder: The folder, which this process holds.
         config: The configuration of the search.
 
+    Attributes:
+        recalled: The candidates that were in the log before, by their places in the order of the draws, from 1.
+
     Raises:
         SearchError: the folder holds another run.
     """
 
     def __init__(self, folder: SearchFolder, config: SearchConfig) -> None:
         self._folder, self._evaluate = folder, config.evaluate
-        self._records = {record.number: record for record in folder.open(config)}
+        self.recalled = {record.number: record for record in folder.open(config)}
         self._progress: list[PruningProgress] = []
         self._result = Result((), 0, 0)
         self._written_s = time.monotonic()
 
-    def recall(self, drawn: Sequence[Encoding], before: int) -> Mapping[int, Outcome]:
-        """Return the outcomes of a batch that are in the log, by their position in it.
-
-        Args:
-            drawn: The batch.
-            before: Number of candidates drawn before it.
+    def outcomes(self, run: Search, drawn: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
+        """Yield the position and outcome of each encoding of a batch: those of the log, then the others as they end.
 
         Raises:
-            SearchError: the log has another candidate in one of these places.
+            SearchError: the log has another candidate in one of their places.
         """
-        found = {}
+        before = len(self._progress)  # candidates of earlier batches, all of them accounted for
+        missing = []
         for index, encoding in enumerate(drawn):
-            record = self._records.get(before + index + 1)
+            record = self.recalled.get(before + index + 1)
             if record is None:
-                continue
-            if record.encoding != encoding:
+                missing.append(index)
+            elif record.encoding == encoding:
+                yield index, record.outcome
+            else:
                 raise SearchError(
                     f"{self._folder.log_file}: candidate {record.number} is {encoding_text(record.encoding)}, but this "
                     f"search draws {encoding_text(encoding)}: latencies or versions differ; choose another folder"
                 )
-            found[index] = record.outcome
-        return found
+        if missing:  # otherwise no worker need be started
+            for place, outcome in outcomes(self._evaluate, [drawn[index] for index in missing]):
+                index = missing[place]
+                self._add(before + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
+                yield index, outcome
 
-    def add(self, number: int, encoding: Encoding, latency_ms: float, outcome: Outcome) -> None:
+    def _add(self, number: int, encoding: Encoding, latency_ms: float, outcome: Outcome) -> None:
         """Put the outcome of the candidate drawn as the `number`-th, from 1, on the disk."""
         record = EvaluationRecord(
             number=number,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import NamedTuple, Protocol
 
@@ -15,7 +14,7 @@ from dongfeng.search.outcome import AnyEvaluator, Outcome, in_order, outcomes
 from dongfeng.search.records import PruningProgress
 from dongfeng.search.result import Candidate, Result
 from dongfeng.search.samplers import Sampler
-from dongfeng.search.space import Encoding, Space
+from dongfeng.search.space import Space
 
 
 class EvaluationEvent(NamedTuple):
@@ -125,37 +124,17 @@ def _run(run: Search, config: SearchConfig, log: EvaluationLog | None, listener:
     """
     if listener is not None:
         listener.begun(len(run.candidates))
-    done = 0
-    while (config.budget is None or done < config.budget) and (drawn := run.ask(config.batch)):
-        drawn = drawn if config.budget is None else drawn[: config.budget - done]
-        recalled = log.recall(drawn, done) if log is not None else {}
-        for index, outcome in enumerate(in_order(_outcomes(run, config.evaluate, log, drawn, done, recalled))):
+    done, budget = 0, len(run.candidates) if config.budget is None else config.budget
+    while done < budget and (drawn := run.ask(config.batch)[: budget - done]):
+        found = outcomes(config.evaluate, drawn) if log is None else log.outcomes(run, drawn)
+        for index, outcome in enumerate(in_order(found)):
             candidate = run.tell(drawn[index], outcome.accuracy)
             result = run.result()
             progress = PruningProgress(len(result.evaluated), result.pruned, result.remaining)
             if log is not None:
                 log.account(progress, result)
             if listener is not None:
-                listener.evaluated(EvaluationEvent(candidate, outcome, progress, index in recalled))
+                is_recalled = log is not None and progress.evaluated in log.recalled
+                listener.evaluated(EvaluationEvent(candidate, outcome, progress, is_recalled))
         done += len(drawn)
     return run.result()
-
-
-def _outcomes(
-    run: Search,
-    evaluate: AnyEvaluator,
-    log: EvaluationLog | None,
-    drawn: Sequence[Encoding],
-    before: int,
-    recalled: Mapping[int, Outcome],
-) -> Iterator[tuple[int, Outcome]]:
-    """Yield the recalled outcomes of a batch with their positions, then the others, which are logged."""
-    yield from recalled.items()
-    missing = [index for index in range(len(drawn)) if index not in recalled]
-    if not missing:
-        return
-    for place, outcome in outcomes(evaluate, [drawn[index] for index in missing]):
-        index = missing[place]
-        if log is not None:
-            log.add(before + index + 1, drawn[index], run.latency_ms(drawn[index]), outcome)
-        yield index, outcome
