@@ -63,8 +63,7 @@ class Search:
         self._sampler = sampler if callable(sampler) else SAMPLERS[sampler]
         self._seed = int(seed)
         self._pending: dict[Encoding, int] = {}
-        self._evaluated: list[Candidate] = []
-        self._numbers: list[int] = []
+        self._evaluated: dict[int, Candidate] = {}
 
     @classmethod
     def from_config(cls, config: SearchConfig) -> Search:
@@ -83,8 +82,9 @@ class Search:
         count = min(count, len(self._open))
         if count < 1:
             return []
-        rng = np.random.default_rng([self._seed, len(self._numbers) + len(self._pending)])
-        known = Known(self.candidates, self._numbers, [c.accuracy for c in self._evaluated], [*self._pending.values()])
+        rng = np.random.default_rng([self._seed, len(self._evaluated) + len(self._pending)])
+        accuracies = [candidate.accuracy for candidate in self._evaluated.values()]
+        known = Known(self.candidates, [*self._evaluated], accuracies, [*self._pending.values()])
         numbers = self._open.take(self._sampler(self._open, known, count, rng))
         drawn = {self.candidates.encoding(number): int(number) for number in numbers}
         self._pending.update(drawn)
@@ -106,18 +106,17 @@ class Search:
         """
         number = self._waiting(encoding)
         accuracy = accuracy_number(accuracy, encoding)
-        del self._pending[encoding]
-        accuracy = accuracy if math.isfinite(accuracy) else math.nan
-        candidate = Candidate(encoding, float(self.candidates.latency_ms[number]), accuracy)
-        self._evaluated.append(candidate)
-        self._numbers.append(number)
-        if not math.isnan(accuracy):
+        if math.isfinite(accuracy):
             self._open.learn(number, accuracy)
-        return candidate
+        else:
+            accuracy = math.nan
+        self._evaluated[number] = Candidate(encoding, self.latency_ms(encoding), accuracy)
+        del self._pending[encoding]
+        return self._evaluated[number]
 
     def result(self) -> Result:
         """Return the result so far; candidates that wait for their accuracy count as remaining."""
-        return Result(tuple(self._evaluated), self._open.pruned, len(self._open) + len(self._pending))
+        return Result(tuple(self._evaluated.values()), self._open.pruned, len(self._open) + len(self._pending))
 
     def _waiting(self, encoding: Encoding) -> int:
         number = self._pending.get(encoding)

@@ -53,8 +53,7 @@ class SearchConfig:
     sampler: str | Sampler = "uniform"
 
     def __post_init__(self) -> None:
-        counts: dict[str, int] = {"batch": self.batch} | ({} if self.budget is None else {"budget": self.budget})
-        for name, count in counts.items():
+        for name, count in (("batch", self.batch), ("budget", 1 if self.budget is None else self.budget)):
             if not isinstance(count, int) or count < 1:
                 raise SearchError(f"{name}: expected a whole number of at least 1, got {count!r}")
         if not callable(self.evaluate) and not isinstance(self.evaluate, Evaluator | OutcomeEvaluator):

@@ -50,10 +50,8 @@ def describe_latency(latency: LatencySource) -> Facts:
     if isinstance(latency, str | PathLike):
         return {"device": Path(latency).stem, "sha256": hashlib.sha256(Path(latency).read_bytes()).hexdigest()}
     if isinstance(latency, Mapping):
-        return {
-            "steps": len(latency),
-            "sha256": _digest(*map(repr, sorted((*step, ms) for step, ms in latency.items()))),
-        }
+        rows = sorted((*step, ms) for step, ms in latency.items())
+        return {"steps": len(rows), "sha256": _digest(*map(repr, rows))}
     return describe(latency)
 
 

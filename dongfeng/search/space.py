@@ -168,8 +168,7 @@ class Space:
     @cached_property
     def stages(self) -> tuple[StageTuples, ...]:
         """The tuples of widths that each stage may have."""
-        pairs = zip(self.widths, self.depths, strict=True)
-        return tuple(StageTuples.enumerate(widths, depths) for widths, depths in pairs)
+        return tuple(map(StageTuples.enumerate, self.widths, self.depths))
 
     @property
     def example(self) -> Encoding:
