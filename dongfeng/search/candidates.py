@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dongfeng.errors import SearchError
-from dongfeng.search.latency import Floats, LatencyModel, Step
+from dongfeng.search.latency import LatencyModel, Step
 from dongfeng.search.space import Encoding, Space
 from dongfeng.search.stages import Ints
+from dongfeng.support.pareto import Floats
 
 _CHUNK = 2_000_000  # pairs of a join that are held at once
 _MOST_CALLS = 2_000_000  # the default space takes some ten seconds
@@ -59,7 +60,7 @@ def candidates(space: Space, model: LatencyModel, window_ms: tuple[float, float]
     least_ms, most_ms = window_ms[0] * (1 - _EDGE), window_ms[1] * (1 + _EDGE)
     if isinstance(model, Mapping):
         costs = _Costs(space, model)
-        least_whole, most_whole = costs.range_ms
+        least_whole, most_whole = costs.rest_ms[0, :, 0]
         rows, latencies_ms = costs.join(least_ms, most_ms)
     else:
         rows, latencies_ms = _called(space, model)
@@ -94,38 +95,30 @@ class _Costs:
 
     def __init__(self, space: Space, steps: Mapping[Step, float] | None) -> None:
         """Tabulate steps; None: nothing takes any time."""
-        widths = sorted({0, *(width for stage in space.widths for width in stage)})
-        self._code = np.zeros(widths[-1] + 1, dtype=np.int32)
-        self._code[widths] = np.arange(len(widths))
+        self._widths = sorted({0, *(width for stage in space.widths for width in stage)})
+        self._code = np.zeros(self._widths[-1] + 1, dtype=np.int32)
+        self._code[self._widths] = np.arange(len(self._widths))
         self._stages = space.stages
-        size = (len(space.stages) + 1, len(widths), len(widths))
-        self._enter_ms, within_ms = (np.full(size, math.nan if steps else 0.0) for _ in range(2))
+        size = (2, len(space.stages) + 1, len(self._widths), len(self._widths))
+        within_ms, self._enter_ms = np.full(size, math.nan if steps else 0.0)
         for step, ms in (steps or {}).items():
-            if step.before in widths and step.width in widths:
+            if step.before in self._widths and step.width in self._widths:
                 table = self._enter_ms if step.opens else within_ms
                 table[step.stage, self._code[step.before], self._code[step.width]] = ms
         within_ms[:, 0] = 0.0  # what leads to a stage's first block is in `enter`
-        self._inner_ms = []
-        for stage, table in zip(self._stages, within_ms, strict=False):
-            codes = self._code[stage.widths]
-            self._inner_ms.append(table[codes[:, :-1], codes[:, 1:]].sum(axis=1))
-        self._rest_ms = self._bounds()
-
-    @property
-    def range_ms(self) -> tuple[float, float]:
-        """Least and greatest latency of the space."""
-        low, high = self._rest_ms[0]
-        return float(low[0]), float(high[0])
+        codes = [self._code[stage.widths] for stage in self._stages]
+        pairs = zip(within_ms, codes, strict=False)
+        self._inner_ms = [table[code[:, :-1], code[:, 1:]].sum(axis=1) for table, code in pairs]
+        self.rest_ms = self._bounds()
 
     def join(self, least_ms: float, most_ms: float) -> tuple[Ints, Floats]:
         """Return rows (stages, n) and latencies (n,) of the architectures between two latencies."""
         rows, ms, last = np.zeros((0, 1), np.int32), np.zeros(1), np.zeros(1, np.int32)
         for number, stage in enumerate(self._stages):
-            low, high = self._rest_ms[number + 1]
+            low, high = self.rest_ms[number + 1]
             chosen, added, sums = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0)]
             for width in np.unique(last):
-                start, step_ms = self._choices(number, int(width))
-                ends = self._code[stage.last[start:]]
+                start, step_ms, ends = self._choices(number, int(width))
                 members = np.flatnonzero(last == width)
                 for part in np.array_split(members, len(members) * len(ends) // _CHUNK + 1):
                     total = ms[part, None] + step_ms
@@ -137,26 +130,23 @@ class _Costs:
             rows, ms, last = np.vstack([rows[:, taken], new]), np.concatenate(sums), stage.last[new]
         return rows, ms + self._enter_ms[-1, self._code[last], 0]
 
-    def _choices(self, number: int, before: int) -> tuple[int, Floats]:
-        """Return the first tuple of a stage that may follow a width, and the ms (rows,) of each from there on."""
+    def _choices(self, number: int, before: int) -> tuple[int, Floats, Ints]:
+        """Return the first tuple of a stage that may follow a width; ms and last code (rows,) of each from there on."""
         stage = self._stages[number]
         start = int(np.searchsorted(stage.first, before))
         entered = self._enter_ms[number, self._code[before], self._code[stage.first[start:]]]
-        return start, entered + self._inner_ms[number][start:]
+        return start, entered + self._inner_ms[number][start:], self._code[stage.last[start:]]
 
-    def _bounds(self) -> list[tuple[Floats, Floats]]:
-        """Return the least and greatest latency from each stage on, two arrays over codes per stage."""
-        head = self._enter_ms[-1, :, 0]
-        found = [(head, head)]
+    def _bounds(self) -> Floats:
+        """Return the least and greatest latency from each stage on, (stages + 1, 2, codes of the width before)."""
+        found = np.empty((len(self._stages) + 1, 2, len(self._widths)))
+        found[-1] = self._enter_ms[-1, :, 0]
         for number in reversed(range(len(self._stages))):
-            low, high = np.full(len(head), math.inf), np.full(len(head), -math.inf)
-            for before in {0} if number == 0 else set(self._stages[number - 1].last.tolist()):
-                start, step_ms = self._choices(number, before)
-                ends = self._code[self._stages[number].last[start:]]
-                if len(ends):
-                    low[self._code[before]] = (step_ms + found[0][0][ends]).min()
-                    high[self._code[before]] = (step_ms + found[0][1][ends]).max()
-            found.insert(0, (low, high))
-        if math.isnan(found[0][0][0]):
+            low, high = found[number + 1]
+            for code, before in enumerate(self._widths):
+                _, step_ms, ends = self._choices(number, before)
+                found[number, 0, code] = (step_ms + low[ends]).min(initial=math.inf)
+                found[number, 1, code] = (step_ms + high[ends]).max(initial=-math.inf)
+        if math.isnan(found[0, 0, 0]):
             raise SearchError("latency: the mapping lacks steps of the space; give it an entry for each step")
         return found

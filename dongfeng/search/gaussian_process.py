@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dongfeng.search.latency import Floats
+from dongfeng.support.pareto import Floats
 
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)  # of the curved part, in units of the features' typical distance
 _NOISES = (1e-5, 1e-3, 1e-2, 1e-1)  # variance of the noise over that of the function

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dongfeng.devices import DeviceProfile, kernels_latency_ms, kernels_of, load_profile
 from dongfeng.devices.predict import Device
 from dongfeng.errors import SearchError
 from dongfeng.search.space import Encoding, Space
+from dongfeng.support.pareto import Floats
 
-Floats = npt.NDArray[np.float64]
 LatencyModel = Mapping["Step", float] | Callable[[Encoding], float]
 LatencySource = Device | LatencyModel
 
@@ -78,20 +78,6 @@ def latency_model(space: Space, source: LatencySource) -> LatencyModel:
     return step_latencies_ms(space, source if isinstance(source, DeviceProfile) else load_profile(source))
 
 
-def latency_ms(model: LatencyModel, encoding: Encoding) -> float:
-    """Return the milliseconds of one encoding.
-
-    Raises:
-        SearchError: the mapping lacks one of its steps.
-    """
-    if not isinstance(model, Mapping):
-        return float(model(encoding))
-    try:
-        return math.fsum(model[step] for step in steps_of(encoding))
-    except KeyError as exc:
-        raise SearchError(f"latency: the mapping has no {exc.args[0]}; give it one entry for each step") from None
-
-
 def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]:
     """Return the milliseconds of every step of a space on a device.
 
@@ -108,12 +94,9 @@ def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]
         return kernels_latency_ms(profile, kernels_of(space.timed(encoding), profile.fusion))
 
     encodings = list(dict.fromkeys([*covering(space), *_random_encodings(space, _PROBES)]))
-    steps = sorted({step for encoding in encodings for step in steps_of(encoding)})
-    column = {step: index for index, step in enumerate(steps)}
-    counts = np.zeros((len(encodings), len(steps)))
-    for row, encoding in zip(counts, encodings, strict=True):
-        for step in steps_of(encoding):
-            row[column[step]] += 1
+    numbers = [Counter(steps_of(encoding)) for encoding in encodings]
+    steps = sorted(set().union(*numbers))
+    counts = np.array([[number[step] for step in steps] for number in numbers], dtype=np.float64)
     chosen = _independent(counts)
     measured = np.array([net_ms(encodings[index]) for index in chosen])
     solved = np.linalg.lstsq(counts[chosen], measured, rcond=None)[0]

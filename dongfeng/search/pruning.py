@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dongfeng.search.candidates import Candidates
-from dongfeng.search.latency import Floats
 from dongfeng.search.order import preceding
 from dongfeng.search.stages import Ints
+from dongfeng.support.pareto import Floats
 
 Numbers = npt.NDArray[np.intp]
 

@@ -15,10 +15,9 @@ import numpy as np
 
 from dongfeng.search.candidates import Candidates
 from dongfeng.search.gaussian_process import GaussianProcess
-from dongfeng.search.latency import Floats
 from dongfeng.search.pruning import Numbers, OpenCandidates
 from dongfeng.search.samplers import Known
-from dongfeng.support.pareto import staircase
+from dongfeng.support.pareto import Floats, staircase
 
 _FIRST = 5  # evaluations before the first fit
 _POOL = 4096  # open candidates in a draw: with p = 0.98 one of the best 0.1 % is among them

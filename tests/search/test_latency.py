@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -8,7 +11,7 @@ from dongfeng.devices import load_profile, predict
 from dongfeng.errors import DeviceError, SearchError
 from dongfeng.search import Encoding, Space, Step
 from dongfeng.search.candidates import candidates
-from dongfeng.search.latency import latency_model, latency_ms, steps_of
+from dongfeng.search.latency import LatencyModel, latency_model, steps_of
 
 MIXED = ("basic", "bottleneck", "bottleneck")
 SPACES = {
@@ -26,6 +29,12 @@ SPACES = {
     ),
 }
 SMALL = Space.backbone(widths=(64, 128), depths=((1, 2), (1, 3), (1, 2)))
+
+
+def latency_ms(model: LatencyModel, encoding: Encoding) -> float:
+    """The sum over an encoding's steps."""
+    assert isinstance(model, Mapping)
+    return math.fsum(model[step] for step in steps_of(encoding))
 
 
 @pytest.mark.parametrize("device", ["tx2", "gtx1080ti", "titanx"])
