@@ -174,10 +174,9 @@ def named(text: str, what: str) -> object:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found: object = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DongfengError(f"{what} {text}: cannot be imported ({error}); expected module:name") from error
-    return found
 
 
 def space_of_arguments(args: argparse.Namespace) -> Space:

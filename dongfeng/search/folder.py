@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 
 from dongfeng.errors import SearchError
-from dongfeng.search.config import SearchConfig
+from dongfeng.search.config import FORMAT, SearchConfig
 from dongfeng.search.encoding_text import encoding_text
 from dongfeng.search.records import LOG_JSON, EvaluationRecord, PruningProgress
 from dongfeng.search.result import Candidate
-from dongfeng.search.saved_config import SavedConfig
+from dongfeng.search.saved_config import CONFIG_JSON, SavedConfig
 from dongfeng.support import jsonl
 from dongfeng.support.files import alone_in, remove_leftovers, replacing
 from dongfeng.support.json_layout import json_text
@@ -73,9 +73,12 @@ class SearchFolder:
             SearchError: there is none, or it is damaged.
         """
         try:
-            return SavedConfig.read(self.config_file)
+            document = CONFIG_JSON.read(self.config_file)
         except FileNotFoundError:
             raise SearchError(f"{self.folder}: holds no search (there is no {self.config_file.name})") from None
+        if not isinstance(document.value, dict) or document.value.get("format") != FORMAT:
+            document.fail(f"is not the configuration of a search ({FORMAT})")
+        return SavedConfig(document)
 
     def records(self) -> list[EvaluationRecord]:
         """Read the lines of the log that are whole.

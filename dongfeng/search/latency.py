@@ -114,16 +114,15 @@ def step_latencies_ms(space: Space, profile: DeviceProfile) -> dict[Step, float]
 def covering(space: Space) -> Iterator[Encoding]:
     """Yield encodings in which any two widths meet in each place where they may, shallow ones first."""
     widths = sorted({width for stage in space.widths for width in stage})
-    for extra in (0, 1, 2):
-        for stage, (least, most) in enumerate(space.depths):
-            for narrow, wide in itertools.combinations_with_replacement(widths, 2):
-                for change in range(least + extra + 1):
-                    middle = (narrow,) * change + (wide,) * (least + extra - change)
-                    before = [(narrow,) * lowest for lowest, _ in space.depths[:stage]]
-                    after = [(wide,) * lowest for lowest, _ in space.depths[stage + 1 :]]
-                    for encoding in ((*before, middle, *after), (*space.example[:stage], middle, *after)):
-                        if least + extra <= most and encoding in space:
-                            yield encoding
+    pairs = itertools.combinations_with_replacement(widths, 2)
+    for extra, stage, (narrow, wide) in itertools.product((0, 1, 2), range(len(space.depths)), pairs):
+        depth = space.depths[stage][0] + extra
+        before = [(narrow,) * least for least, _ in space.depths[:stage]]
+        after = [(wide,) * least for least, _ in space.depths[stage + 1 :]]
+        for change, begin in itertools.product(range(depth + 1), (before, space.example[:stage])):
+            encoding = (*begin, (narrow,) * change + (wide,) * (depth - change), *after)
+            if encoding in space:
+                yield encoding
 
 
 def _random_encodings(space: Space, count: int) -> list[Encoding]:

@@ -66,7 +66,7 @@ PLOTS: Mapping[str, Callable[[SearchRun], Figure]] = MappingProxyType(
 def hypervolumes(records: Sequence[EvaluationRecord], window_ms: tuple[float, float]) -> list[float]:
     """Return the area between the boundary and its corner after each evaluation, ms times accuracy.
 
-    The corner is the window's end and the least accuracy.
+    The records are in the order drawn. The corner is the window's end and the least accuracy.
     """
     ms, accuracy = _points(records)
     if not np.isfinite(accuracy).any():
@@ -80,9 +80,8 @@ def hypervolumes(records: Sequence[EvaluationRecord], window_ms: tuple[float, fl
 
 
 def _points(records: Sequence[EvaluationRecord]) -> tuple[Floats, Floats]:
-    """Return latencies (n,) and accuracies (n,) in the order drawn."""
-    ordered = sorted(records, key=lambda record: record.number)
-    return np.array([each.latency_ms for each in ordered]), np.array([each.accuracy for each in ordered])
+    """Return latencies (n,) and accuracies (n,)."""
+    return np.array([each.latency_ms for each in records]), np.array([each.accuracy for each in records])
 
 
 def _axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dongfeng.architectures.backbone import Backbone
 from dongfeng.errors import SearchError
-from dongfeng.search.config import FORMAT, SearchConfig
+from dongfeng.search.config import SearchConfig
 from dongfeng.search.space import BUILDERS, Space
 from dongfeng.support.strict_json import JsonFormat, Node
 
@@ -28,19 +27,6 @@ class SavedConfig:
     """
 
     document: Node
-
-    @classmethod
-    def read(cls, file: Path) -> SavedConfig:
-        """Read config.json.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            SearchError: it is no configuration of a search.
-        """
-        document = CONFIG_JSON.read(file)
-        if not isinstance(document.value, dict) or document.value.get("format") != FORMAT:
-            document.fail(f"is not the configuration of a search ({FORMAT})")
-        return cls(document)
 
     @property
     def settings(self) -> Mapping[str, object]:
