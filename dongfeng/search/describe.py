@@ -35,8 +35,8 @@ def describe(thing: object) -> Facts:
     if callable(own):
         return dict(own())
     if isinstance(thing, partial):
-        given = {name: plain(value) for name, value in thing.keywords.items()}
-        return {**describe(thing.func), **({"arguments": plain(thing.args)} if thing.args else {}), "keywords": given}
+        given = {"arguments": plain(thing.args)} if thing.args else {}
+        return {**describe(thing.func), **given, "keywords": plain(thing.keywords)}
     code = thing if hasattr(thing, "__qualname__") else type(thing)
     return {"function": f"{code.__module__}.{code.__qualname__}"}
 

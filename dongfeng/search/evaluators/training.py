@@ -138,10 +138,8 @@ def training_evaluator(
     dataset, _, where = data.partition(":")
     if dataset not in DATA_SETS:
         raise DongfengError(f'data is "{data}"; expected {", ".join(DATA_SETS.values())}')
-    usual = {"data": data, "seed": seed, **DEFAULTS[dataset]}
-    if where:
-        usual["data"] = data
-    config = TrainConfig().updated({**usual, **settings}, source="evaluator")
+    given = {"data": data, **settings} if where else settings
+    config = TrainConfig().updated({"data": data, "seed": seed, **DEFAULTS[dataset], **given}, source="evaluator")
     builder = space.builder
     if dataset in ("toytown", "cityscapes") and isinstance(builder, partial) and builder.func is backbone_net:
         block, stem = builder.keywords.get("block", "basic"), builder.keywords.get("stem", STEM)
