@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
-from dongfeng.cli.search_arguments import HERE, PICK, depths, widths, window_ms, workers
+from dongfeng.cli.search_arguments import EVALUATORS, HERE, PICK, depths, widths, window_ms, workers
 
 ACTIONS = ("run", "status", "report", "export")
 
@@ -50,11 +50,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     search.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws and the trainings (default: 0)")
     search.add_argument("--resume", action="store_true", help="go on with the run, which may have been killed")
     evaluate = parser.add_argument_group("evaluation")
-    evaluate.add_argument(
-        "--evaluator",
-        metavar="E",
-        help="toyshapes, toytown, imagenet:ROOT, cityscapes:ROOT, table:FILE or module:function",
-    )
+    evaluate.add_argument("--evaluator", metavar="E", help=EVALUATORS)
     evaluate.add_argument("--workers", type=workers, default=1, metavar="N", help="processes, or ray (default: 1)")
     evaluate.add_argument("--gpus", type=float, default=0.0, metavar="X", help="of a candidate, with --workers ray")
     evaluate.add_argument("--cpus", type=float, default=1.0, metavar="X", help="of a candidate, with --workers ray")

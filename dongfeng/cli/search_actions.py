@@ -13,7 +13,7 @@ from typing import cast
 
 from dongfeng.architectures import CLASSIFIERS, DFLITE
 from dongfeng.cli.output import note, print_json, print_table, progress
-from dongfeng.cli.search_arguments import HERE, PICK, RAY
+from dongfeng.cli.search_arguments import EVALUATORS, HERE, PICK, RAY
 from dongfeng.devices import DeviceProfile
 from dongfeng.errors import BackendUnavailable, DongfengError
 from dongfeng.search import (
@@ -242,8 +242,7 @@ def evaluator_of_arguments(args: argparse.Namespace, space: Space) -> Evaluate:
     if name == "table" and where:
         return TableEvaluator(where)
     if not colon or not where:
-        expected = "toyshapes, toytown, imagenet:ROOT, cityscapes:ROOT, table:FILE or module:function"
-        raise DongfengError(f"--evaluator {args.evaluator}: expected {expected}")
+        raise DongfengError(f"--evaluator {args.evaluator}: expected {EVALUATORS}")
     found = named(args.evaluator, "--evaluator")
     evaluate = found() if isinstance(found, type) else found
     if not callable(evaluate):

@@ -7,6 +7,7 @@ import re
 
 from dongfeng.cli.arguments import positive
 
+EVALUATORS = "toyshapes, toytown, imagenet:ROOT, cityscapes:ROOT, table:FILE or module:function"
 HERE, RAY, PICK = "here", "ray", 3
 
 
