@@ -21,10 +21,10 @@ class ParallelEvaluator(ABC):
 
     @abstractmethod
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Yield the position and outcome of each encoding, in the order in which the evaluations end."""
+        """See `OutcomeEvaluator.outcomes`."""
 
     def evaluate(self, encodings: Sequence[Encoding]) -> Iterator[float]:
-        """Yield the accuracy of each encoding, in order."""
+        """See `Evaluator.evaluate`."""
         return in_order((index, outcome.accuracy) for index, outcome in self.outcomes(encodings))
 
     def describe(self) -> Facts:

@@ -51,7 +51,7 @@ class ProcessEvaluator(ParallelEvaluator):
         self._lifeline: Connection | None = None
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Yield the position and outcome of each encoding, in the order in which the evaluations end.
+        """See `OutcomeEvaluator.outcomes`.
 
         Raises:
             SearchError: workers die again and again; exceptions of the evaluator come through.

@@ -50,7 +50,7 @@ class RayEvaluator(ParallelEvaluator):
         self._sent: Any = None  # the evaluator in Ray's object store
 
     def outcomes(self, encodings: Sequence[Encoding]) -> Iterator[tuple[int, Outcome]]:
-        """Yield the position and outcome of each encoding, in the order in which the evaluations end.
+        """See `OutcomeEvaluator.outcomes`.
 
         Raises:
             BackendUnavailable: Ray is not installed, or the cluster cannot be reached.
