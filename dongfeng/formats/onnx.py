@@ -15,7 +15,7 @@ from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.net.cut import needed_layers, requested_outputs
 from dongfeng.net.graph import Net
-from dongfeng.net.preprocessing import Preprocessing
+from dongfeng.net.preprocessing import METADATA_PREPROCESSING, Preprocessing
 from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
 MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
 _AXES = ("batch", "channels", "height", "width")  # names of dynamic input axes
-METADATA_PREPROCESSING = "dongfeng.recipe"  # the name in files, from when preprocessing was called a recipe
 
 
 def to_onnx(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+METADATA_PREPROCESSING = "dongfeng.recipe"  # its name in model files, from when it was called a recipe
 _WIDEST = 8  # ratio of the sides beyond which an image is cropped before it is resized
 _PIXELS_AT_ONCE = 1 << 17  # so many stay in a core's own cache between two steps of arithmetic
 

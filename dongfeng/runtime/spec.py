@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from dongfeng.errors import ConversionError, ShapeError
-from dongfeng.net.preprocessing import Preprocessing, for_size
+from dongfeng.net.preprocessing import METADATA_PREPROCESSING, Preprocessing, for_size
 from dongfeng.runtime.class_names import Classes, classes_of
 from dongfeng.support.strict_json import JsonFormat, Node
 
@@ -20,7 +20,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 HEADS: tuple[Head, ...] = get_args(Head)
 
 _PREFIX = "dongfeng."
-_KEYS = {"preprocessing": "recipe"}  # fields that files have another word for
+_KEYS = {"preprocessing": METADATA_PREPROCESSING}  # fields that files have another word for
 _JSON = JsonFormat(ConversionError, "convert the network again", max_bytes=1 << 20)
 _MOST_LABELS = 256  # a label is one byte
 
@@ -162,7 +162,7 @@ def to_metadata(spec: FileSpec) -> dict[str, str]:
     `dongfeng.to_onnx(..., metadata=...)` takes it, and `dongfeng.load` then runs the file as the model it came from.
     """
     known = {key: value for key, value in asdict(spec).items() if value is not None}
-    return {_PREFIX + _KEYS.get(key, key): json.dumps(value) for key, value in known.items()}
+    return {_KEYS.get(key, _PREFIX + key): json.dumps(value) for key, value in known.items()}
 
 
 def from_metadata(metadata: Mapping[str, str], label: str) -> FileSpec:
@@ -177,7 +177,7 @@ def from_metadata(metadata: Mapping[str, str], label: str) -> FileSpec:
     """
     values: dict[str, Any] = {}
     for field in (field.name for field in fields(FileSpec)):
-        key = _PREFIX + _KEYS.get(field, field)
+        key = _KEYS.get(field, _PREFIX + field)
         if key in metadata:
             values[field] = _entry(field, metadata[key], f'{label}: its metadata "{key}" is damaged')
     return FileSpec(**values)
