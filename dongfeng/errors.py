@@ -24,6 +24,9 @@ Every message is one line: where, what is wrong (got and expected), what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DongfengError(Exception):
     """Root of every error that dongfeng raises for something the user can mend."""
@@ -54,6 +57,23 @@ class UnsupportedLayer(DongfengError, NotImplementedError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("; ".join(problems))
+
+
+class Problems(list[str]):
+    """The problems of layers, collected so that one `UnsupportedLayer` names all of them."""
+
+    @contextmanager
+    def collected(self, where: str = "") -> Iterator[None]:
+        """Collect the problems of an `UnsupportedLayer` raised in the block, behind their place if there is one."""
+        try:
+            yield
+        except UnsupportedLayer as exc:
+            self += [f"{where}: {problem}" if where else problem for problem in exc.problems]
+
+    def refuse(self) -> None:
+        """Raise the `UnsupportedLayer` if there are problems."""
+        if self:
+            raise UnsupportedLayer([*self])
 
 
 class ShapeError(DongfengError, ValueError):

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.errors import ConversionError, Problems
 from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
 from dongfeng.layers.infer import layer_types
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
 from dongfeng.net.cut import needed_layers, requested_outputs
 from dongfeng.net.graph import Net
-from dongfeng.net.preprocessing import METADATA_PREPROCESSING, Preprocessing
+from dongfeng.net.preprocessing import METADATA_PREPROCESSING
 from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
 
@@ -67,7 +67,8 @@ def to_onnx(
     layers = needed_layers(net.layers, requested)
     graph = _emit(layers, opset, sizes, {*net.inputs, *requested})
     model = _completed(graph, net, layers, requested)
-    onnx.helper.set_model_props(model, {**_preprocessing_metadata(net.preprocessing), **(metadata or {})})
+    known = {} if net.preprocessing is None else {METADATA_PREPROCESSING: json.dumps(asdict(net.preprocessing))}
+    onnx.helper.set_model_props(model, {**known, **(metadata or {})})
     if path is not None:
         with replacing(path) as temporary:
             onnx.save_model(model, temporary)
@@ -99,15 +100,12 @@ def _emit(layers: Sequence[Layer], opset: int, sizes: Sizes, reserved: set[str])
     """
     graph = OnnxGraph(opset, sizes.shapes, reserved)
     graph.size_of.update(sizes.size_of)
-    problems: list[str] = []
+    problems = Problems()
     for type_ in layer_types(layers):
         graph.scope = type_.layer.name
-        try:
+        with problems.collected(type_.layer.where):
             type_.emit(graph)
-        except UnsupportedLayer as exc:
-            problems += [f"{type_.layer.where}: {problem}" for problem in exc.problems]
-    if problems:
-        raise UnsupportedLayer(problems)
+    problems.refuse()
     return graph
 
 
@@ -119,7 +117,3 @@ def _info(blob: str, graph: OnnxGraph, names: Sequence[str] = ()) -> onnx.ValueI
     axes = [*names, *[None] * len(graph.shapes[blob])]
     dims = [name if dim is None else dim for dim, name in zip(graph.shapes[blob], axes, strict=False)]
     return helper.make_tensor_value_info(blob, element, dims)
-
-
-def _preprocessing_metadata(preprocessing: Preprocessing | None) -> dict[str, str]:
-    return {} if preprocessing is None else {METADATA_PREPROCESSING: json.dumps(asdict(preprocessing))}

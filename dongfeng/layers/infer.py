@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dongfeng.errors import ShapeError, UnsupportedLayer
+from dongfeng.errors import Problems, ShapeError
 from dongfeng.layers.base import LayerType, layer_type
 from dongfeng.layers.layer import Layer, Shape, show
 
@@ -41,14 +41,11 @@ def layer_types(layers: Sequence[Layer]) -> list[LayerType]:
         UnsupportedLayer: naming all layers that are not supported, at once.
         ShapeError: a layer's parameters contradict each other.
     """
-    found, problems = [], []
+    found, problems = [], Problems()
     for layer in layers:
-        try:
+        with problems.collected():
             found.append(layer_type(layer))
-        except UnsupportedLayer as exc:
-            problems += exc.problems
-    if problems:
-        raise UnsupportedLayer(problems)
+    problems.refuse()
     return found
 
 

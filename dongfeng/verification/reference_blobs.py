@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy.typing as npt
 
-from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.errors import ConversionError, Problems
 from dongfeng.layers.layer import Array, show
 from dongfeng.net.feeds import feed_arrays, random_feeds, required_inputs
 from dongfeng.net.graph import Net
@@ -22,12 +22,12 @@ def interpreted_blobs(net: Net, arrays: Mapping[str, Array], blobs: Sequence[str
     """
     from dongfeng import reference
 
-    unknown = [layer.where for layer in net.layers if layer.type not in reference.supported_types()]
-    if unknown:
-        way_out = "teach it (docs/own-layers.md), or verify against saved blobs"
-        raise UnsupportedLayer(
-            [f"{where}: the NumPy interpreter does not know this type; {way_out}" for where in unknown]
-        )
+    way_out = "teach it (docs/own-layers.md), or verify against saved blobs"
+    Problems(
+        f"{layer.where}: the NumPy interpreter does not know this type; {way_out}"
+        for layer in net.layers
+        if layer.type not in reference.supported_types()
+    ).refuse()
     return reference.run(net, arrays, blobs)
 
 
