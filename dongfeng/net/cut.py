@@ -50,6 +50,15 @@ def needed_layers(layers: Sequence[_Part], requested: Iterable[str]) -> list[_Pa
     return kept[::-1]
 
 
+def readers_of(layers: Iterable[Wired]) -> dict[str, list[int]]:
+    """Map each blob that is read to the indices of the layers that read it."""
+    readers: dict[str, list[int]] = {}
+    for index, layer in enumerate(layers):
+        for bottom in layer.bottoms:
+            readers.setdefault(bottom, []).append(index)
+    return readers
+
+
 def requested_outputs(net: Net, outputs: Sequence[str] | None) -> tuple[str, ...]:
     """Return the blobs asked for, deduplicated; None asks for the net's outputs.
 

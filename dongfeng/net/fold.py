@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dongfeng.layers.inplace import renamed
 from dongfeng.layers.layer import Layer, frozen
 from dongfeng.layers.normalization import BatchNorm, batch_norm_statistics
+from dongfeng.net.cut import readers_of
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
 
@@ -93,10 +94,7 @@ def folded_blobs(net: Net) -> dict[str, Counterpart]:
 
 def _foldable(net: Net) -> dict[int, list[int]]:
     """Map the index of a layer to the indices of the BatchNorm and Scale layers that fold into it, in order."""
-    readers: dict[str, list[int]] = {}
-    for index, layer in enumerate(net.layers):
-        for bottom in layer.bottoms:
-            readers.setdefault(bottom, []).append(index)
+    readers = readers_of(net.layers)
     uses = Counter(layer.name for layer in net.layers)
     found: dict[int, list[int]] = {}
     for index, layer in enumerate(net.layers):
@@ -121,12 +119,16 @@ def _is_plain(layer: Layer, uses: Counter[str]) -> bool:
 
 def _is_per_channel(layer: Layer) -> bool:
     """Return whether the layer is a BatchNorm, or a Scale by one learned factor per channel (axis 1)."""
-    if any(spec.name for spec in layer.params.param):
-        return False
     if layer.type == "BatchNorm":
-        return not BatchNorm(layer).by_batch
+        return not any(spec.name for spec in layer.params.param) and not BatchNorm(layer).by_batch
+    return is_channel_scale(layer)
+
+
+def is_channel_scale(layer: Layer) -> bool:
+    """Return whether the layer is a Scale by one learned factor per channel (axis 1), shared with no other layer."""
     param = layer.params.scale_param
-    return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1
+    is_own = not any(spec.name for spec in layer.params.param)
+    return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1 and is_own
 
 
 def _folded(layer: Layer, followers: Sequence[Layer]) -> Layer:
