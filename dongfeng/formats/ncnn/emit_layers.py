@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -42,8 +41,8 @@ def normalization(norm: Layer, scale: Layer | None, n_channels: int) -> list[Wei
 
 
 def _arg_max(context: Context) -> list[Emitted]:
-    argmax = context.layer_type
-    if not isinstance(argmax, ArgMax) or argmax.axis is None or canonical_axis(argmax.axis, context.bottoms[0]) != 1:
+    argmax = ArgMax(context.layer)
+    if argmax.axis is None or canonical_axis(argmax.axis, context.bottoms[0]) != 1:
         raise unsupported("an axis other than the channels")
     if argmax.values:
         raise unsupported("out_max_val: ncnn writes values before indices")
@@ -51,43 +50,31 @@ def _arg_max(context: Context) -> list[Emitted]:
 
 
 def _batch_norm(context: Context) -> list[Emitted]:
-    norm, n_channels = context.layer_type, context.bottoms[0][1]
-    if not isinstance(norm, BatchNorm) or norm.by_batch:
+    norm, n_channels = BatchNorm(context.layer), context.bottoms[0][1]
+    if norm.by_batch:
         raise unsupported("use_global_stats: false: ncnn has no statistics of the batch")
     weights = normalization(norm.layer, None, n_channels) if norm.blobs else []
     return [Emitted("BatchNorm", params({0: n_channels, 1: float(norm.eps)}), weights)]
 
 
-def _concat(context: Context) -> list[Emitted]:
-    axis = context.layer_type.axis if isinstance(context.layer_type, Concat) else 1
-    return [Emitted("Concat", params({0: _axis(axis, context)}))]
-
-
 def _convolution(context: Context) -> list[Emitted]:
-    (n_out, per_group, *_) = context.blob_sizes()[0]
-    return _convolving("Convolution", context, n_out, context.bottoms[0][1] // per_group)
-
-
-def _deconvolution(context: Context) -> list[Emitted]:
-    per_group, n_out = context.blob_sizes()[0][1], context.tops[0][1]
-    return _convolving("Deconvolution", context, n_out, n_out // per_group)
-
-
-def _convolving(type_: str, context: Context, n_out: int, group: int) -> list[Emitted]:
-    layer = context.layer
+    layer, sizes = context.layer, context.blob_sizes()
     if len(layer.bottoms) > 1:
         raise unsupported("several bottoms that share the weights")
     if len(context.bottoms[0]) != 4 or canonical_axis(layer.params.convolution_param.axis, context.bottoms[0]) != 1:
         raise unsupported("anything but height and width to slide over")
+    type_ = "Deconvolution" if layer.type == "Deconvolution" else "Convolution"
+    n_out = context.tops[0][1]
+    group = (n_out if type_ == "Deconvolution" else context.bottoms[0][1]) // sizes[0][1]
     window = read_window(layer.params.convolution_param, 2)
-    sizes = context.blob_sizes()
     (kernel_h, kernel_w), (stride_h, stride_w) = window.kernel, window.stride
     (pad_h, pad_w), (dilation_h, dilation_w) = window.pad, window.dilation
     values = {0: n_out, 1: kernel_w, 2: dilation_w, 3: stride_w, 4: pad_w, 5: len(sizes) > 1, 6: math.prod(sizes[0])}
     values |= {7: group, 11: kernel_h, 12: dilation_h, 13: stride_h, 14: pad_h}
     defaults = {2: 1, 3: 1, 7: 1, 11: kernel_w, 12: dilation_w, 13: stride_w, 14: pad_w}
-    is_backward = type_ == "Deconvolution"
-    blobs = tuple(_by_output(blob, group) if is_backward and not i else blob for i, blob in enumerate(layer.blobs))
+    blobs = layer.blobs
+    if type_ == "Deconvolution" and blobs:
+        blobs = (_by_output(blobs[0], group), *blobs[1:])
     return [Emitted(type_ + ("DepthWise" if group > 1 else ""), params(values, defaults), _matrix(blobs))]
 
 
@@ -109,10 +96,8 @@ def _dropout(context: Context) -> list[Emitted]:
 
 def _eltwise(context: Context) -> list[Emitted]:
     param = context.layer.params.eltwise_param
-    values: dict[int, Value] = {0: _OPERATIONS[param.operation]}
-    if param.coeff:
-        values[1] = tuple(float(value) for value in param.coeff)
-    return [Emitted("Eltwise", params(values))]
+    coefficients = tuple(float(value) for value in param.coeff)
+    return [Emitted("Eltwise", params({0: _OPERATIONS[param.operation], 1: coefficients}, {1: ()}))]
 
 
 def _flatten(context: Context) -> list[Emitted]:
@@ -153,10 +138,6 @@ def _prelu(context: Context) -> list[Emitted]:
     return [Emitted("PReLU", {0: math.prod(size)}, [Weights(blob) for blob in context.layer_type.blobs])]
 
 
-def _relu(context: Context) -> list[Emitted]:
-    return [Emitted("ReLU", params({0: float(context.layer.params.relu_param.negative_slope)}))]
-
-
 def _scale(context: Context) -> list[Emitted]:
     param, sizes = context.layer.params.scale_param, context.blob_sizes()
     if len(context.bottoms) > 1:
@@ -174,9 +155,8 @@ def _shuffle_channel(context: Context) -> list[Emitted]:
 
 
 def _slice(context: Context) -> list[Emitted]:
-    axis = canonical_axis(context.layer_type.axis if isinstance(context.layer_type, Slice) else 1, context.bottoms[0])
-    sizes = tuple(top[axis] for top in context.tops)
-    return [Emitted("Slice", params({0: sizes, 1: _axis(axis, context)}))]
+    axis = _axis(Slice(context.layer).axis, context)
+    return [Emitted("Slice", params({0: tuple(top[axis + 1] for top in context.tops), 1: axis}))]
 
 
 def _softmax(context: Context) -> list[Emitted]:
@@ -196,31 +176,29 @@ def _parameterless(context: Context) -> list[Emitted]:
     return [Emitted(context.layer.type, {})]  # ncnn has the type by the same name
 
 
-EMITTERS: Mapping[str, Emitter] = MappingProxyType(
-    {
-        "AbsVal": _parameterless,
-        "ArgMax": _arg_max,
-        "BatchNorm": _batch_norm,
-        "Concat": _concat,
-        "Convolution": _convolution,
-        "ConvolutionDepthwise": _convolution,
-        "Deconvolution": _deconvolution,
-        "DepthwiseConvolution": _convolution,
-        "Dropout": _dropout,
-        "Eltwise": _eltwise,
-        "Flatten": _flatten,
-        "InnerProduct": _inner_product,
-        "Interp": _interp,
-        "PReLU": _prelu,
-        "Pooling": pooling,
-        "Power": _power,
-        "ReLU": _relu,
-        "Scale": _scale,
-        "ShuffleChannel": _shuffle_channel,
-        "Sigmoid": _parameterless,
-        "Slice": _slice,
-        "Softmax": _softmax,
-        "Split": _parameterless,
-        "TanH": _parameterless,
-    }
-)
+EMITTERS: Mapping[str, Emitter] = {
+    "AbsVal": _parameterless,
+    "ArgMax": _arg_max,
+    "BatchNorm": _batch_norm,
+    "Concat": lambda context: [Emitted("Concat", params({0: _axis(Concat(context.layer).axis, context)}))],
+    "Convolution": _convolution,
+    "ConvolutionDepthwise": _convolution,
+    "Deconvolution": _convolution,
+    "DepthwiseConvolution": _convolution,
+    "Dropout": _dropout,
+    "Eltwise": _eltwise,
+    "Flatten": _flatten,
+    "InnerProduct": _inner_product,
+    "Interp": _interp,
+    "PReLU": _prelu,
+    "Pooling": pooling,
+    "Power": _power,
+    "ReLU": lambda context: [Emitted("ReLU", params({0: float(context.layer.params.relu_param.negative_slope)}))],
+    "Scale": _scale,
+    "ShuffleChannel": _shuffle_channel,
+    "Sigmoid": _parameterless,
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Split": _parameterless,
+    "TanH": _parameterless,
+}

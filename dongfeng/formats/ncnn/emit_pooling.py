@@ -52,8 +52,8 @@ class _Side(NamedTuple):
 
 def pooling(context: Context) -> list[Emitted]:
     """Convert a Pooling layer; a padded average whose last window reaches too far gets a Padding layer."""
-    layer_type = context.layer_type
-    if not isinstance(layer_type, Pooling) or len(context.tops) > 1:
+    layer_type = Pooling(context.layer)
+    if len(context.tops) > 1:
         raise unsupported("a second top with the places of the maxima, which ncnn's Pooling does not have")
     (_, _, height, width), (_, _, out_h, out_w) = context.bottoms[0], context.tops[0]
     if layer_type.param.global_pooling:

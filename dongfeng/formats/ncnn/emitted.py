@@ -89,10 +89,8 @@ def _scalar(value: Scalar) -> str:
 
 def weight_bytes(weights: Weights, *, half: bool) -> bytes:
     """Return the bytes of an array in the weight file."""
-    if not weights.is_matrix:
-        return weights.array.astype("<f4").tobytes()
-    if not half:
-        return struct.pack("<I", _RAW) + weights.array.astype("<f4").tobytes()
+    if not (weights.is_matrix and half):
+        return struct.pack("<I", _RAW) * weights.is_matrix + weights.array.astype("<f4").tobytes()
     with np.errstate(over="ignore"):
         halves = weights.array.astype("<f2")
     if not np.isfinite(halves).all() and np.isfinite(weights.array).all():

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import NamedTuple
 
-from dongfeng.errors import DongfengWarning, UnsupportedLayer
+from dongfeng.errors import DongfengWarning, Problems, UnsupportedLayer
 from dongfeng.formats.ncnn.emit_layers import EMITTERS, activation, normalization
 from dongfeng.formats.ncnn.emitted import Context, Emitted, KnownShape, param_words, params, weight_bytes
 from dongfeng.formats.ncnn.param import MAGIC
 from dongfeng.layers.base import is_known, layer_type
 from dongfeng.layers.layer import Layer, show
-from dongfeng.net.cut import cut
+from dongfeng.net.cut import cut, readers_of
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
 from dongfeng.support.files import replacing
@@ -78,30 +78,29 @@ def to_ncnn(
     net: Net, *, outputs: Sequence[str] | None = None, half: bool = False, weights: bool = True
 ) -> tuple[str, bytes]:
     """Return the text of the `.param` and the bytes of the `.bin` of a net; see `write_ncnn`."""
-    net = trimmed(net, outputs)
+    if outputs is None:
+        net = net.with_layers(layer for layer in net.layers if layer.type != "Silence")
+    else:
+        net = cut(net, outputs)
     shapes = {blob: tuple(size) for blob, size in net.shapes().items()}
     if weights:
         net = fill(net)
-    problems = _inputs_without_form(net, shapes)
+    problems = Problems(
+        f'input "{blob}": shape {show(shapes[blob])}; ncnn takes one to three axes behind a batch of 1'
+        for blob in net.inputs
+        if not _has_form(shapes[blob])
+    )
     nodes = _fused(net, _emit(net, shapes, problems), kept=set(net.outputs if outputs is None else outputs))
-    data = b"".join(_weights(node, half, problems) for node in nodes) if weights else b""
-    lines = [_line(node, problems) for node in _legal([*_inputs(net, shapes), *_with_splits(nodes)])]
-    if problems:
-        raise UnsupportedLayer(problems)
+    lines: list[str] = []
+    data: list[bytes] = []
+    for node in _legal([*_inputs(net, shapes), *_with_splits(nodes)]):
+        with problems.collected(node.where):
+            lines.append(_line(node))
+            data += [weight_bytes(array, half=half) for array in node.emitted.weights if weights]
+    problems.refuse()
     _warn_of_labels(net)
     n_blobs = sum(int(line.split()[3]) for line in lines)
-    return "\n".join([str(MAGIC), f"{len(lines)} {n_blobs}", *lines, ""]), data
-
-
-def trimmed(net: Net, outputs: Sequence[str] | None) -> Net:
-    """Return the net with the layers and inputs that the outputs depend on; None: all but Silence.
-
-    Raises:
-        ConversionError: an output is not a blob of the net.
-    """
-    if outputs is None:
-        return net.with_layers(layer for layer in net.layers if layer.type != "Silence")
-    return cut(net, outputs)
+    return "\n".join([str(MAGIC), f"{len(lines)} {n_blobs}", *lines, ""]), b"".join(data)
 
 
 def _has_form(shape: KnownShape) -> bool:
@@ -109,24 +108,13 @@ def _has_form(shape: KnownShape) -> bool:
     return 2 <= len(shape) <= 4 and shape[0] == 1
 
 
-def _inputs_without_form(net: Net, shapes: dict[str, KnownShape]) -> list[str]:
-    return [
-        f'input "{blob}": shape {show(shapes[blob])}; ncnn takes one to three axes behind a batch of 1'
-        for blob in net.inputs
-        if not _has_form(shapes[blob])
-    ]
-
-
 def _inputs(net: Net, shapes: dict[str, KnownShape]) -> list[_Node]:
     """Return an Input layer for each blob: width, then height where there is one, then channels."""
-    nodes = []
-    for blob in net.inputs:
-        sizes = dict(enumerate(reversed(shapes[blob][1:])))
-        nodes.append(_Node(Emitted("Input", params(dict(sizes))), blob, (), (blob,), f'input "{blob}"'))
-    return nodes
+    inputs = {blob: Emitted("Input", params(dict(enumerate(reversed(shapes[blob][1:]))))) for blob in net.inputs}
+    return [_Node(emitted, blob, (), (blob,), f'input "{blob}"') for blob, emitted in inputs.items()]
 
 
-def _emit(net: Net, shapes: dict[str, KnownShape], problems: list[str]) -> dict[int, list[Emitted]]:
+def _emit(net: Net, shapes: dict[str, KnownShape], problems: Problems) -> dict[int, list[Emitted]]:
     """Map the index of each layer to its ncnn layers; one without such a form is added to `problems`."""
     emitted: dict[int, list[Emitted]] = {}
     for index, layer in enumerate(net.layers):
@@ -147,18 +135,19 @@ def _emit(net: Net, shapes: dict[str, KnownShape], problems: list[str]) -> dict[
 
 def _fused(net: Net, emitted: dict[int, list[Emitted]], *, kept: set[str]) -> list[_Node]:
     """Return the nodes, with a ReLU or Scale fused into the layer before it where it alone reads that layer's top."""
-    n_readers = Counter(bottom for layer in net.layers for bottom in layer.bottoms)
-    reader = {bottom: index for index, layer in enumerate(net.layers) for bottom in layer.bottoms}
+    readers = readers_of(net.layers)
     fused: set[int] = set()
     nodes: list[_Node] = []
     for index, layer in enumerate(net.layers):
         if index in fused or index not in emitted:
             continue
         chain, tops = emitted[index], layer.tops
-        alone = len(tops) == 1 and n_readers[tops[0]] == 1 and tops[0] not in kept
-        if alone and (joint := _with_follower(chain[-1], layer, net.layers[reader[tops[0]]])) is not None:
-            fused.add(reader[tops[0]])
-            chain, tops = [*chain[:-1], joint], net.layers[reader[tops[0]]].tops
+        following = readers.get(tops[0], [])
+        if len(tops) == len(following) == 1 and tops[0] not in kept:
+            reader = net.layers[following[0]]
+            if (joint := _with_follower(chain[-1], layer, reader)) is not None:
+                fused.add(following[0])
+                chain, tops = [*chain[:-1], joint], reader.tops
         for step, part in enumerate(chain):
             is_last = step == len(chain) - 1
             bottoms = layer.bottoms if step == 0 else nodes[-1].tops
@@ -218,22 +207,9 @@ def _legal(nodes: Sequence[_Node]) -> list[_Node]:
     ]
 
 
-def _line(node: _Node, problems: list[str]) -> str:
-    try:
-        words = param_words(node.emitted.params)
-    except UnsupportedLayer as exc:
-        problems += [f"{node.where}: {problem}" for problem in exc.problems]
-        return ""
+def _line(node: _Node) -> str:
     head = f"{node.emitted.type:<24} {node.name:<24} {len(node.bottoms)} {len(node.tops)}"
-    return " ".join([head, *node.bottoms, *node.tops, *words])
-
-
-def _weights(node: _Node, half: bool, problems: list[str]) -> bytes:
-    try:
-        return b"".join(weight_bytes(weights, half=half) for weights in node.emitted.weights)
-    except UnsupportedLayer as exc:
-        problems += [f"{node.where}: {problem}" for problem in exc.problems]
-        return b""
+    return " ".join([head, *node.bottoms, *node.tops, *param_words(node.emitted.params)])
 
 
 def _warn_of_labels(net: Net) -> None:
