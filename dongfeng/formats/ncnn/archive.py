@@ -12,16 +12,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Annotated
 
 from dongfeng.errors import ConversionError
-from dongfeng.support.strict_json import JsonFormat
+from dongfeng.support.json_dataclass import as_json, read_as
+from dongfeng.support.strict_json import JsonFormat, Node
 
 SUFFIX = ".ncnn.zip"
 _PARAM, _WEIGHTS, _FACTS = "net.param", "net.bin", "about.json"
 _FACTS_FORMAT = JsonFormat(ConversionError, "not a network packed for ncnn, or damaged; delete it", max_bytes=1 << 20)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal networks make equal files
 
-OutputShapes = Mapping[str, tuple[int, ...]]
+OutputShapes = Mapping[str, tuple[Annotated[int, Node.positive_integer], ...]]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The member `about.json`; see `NcnnFiles`."""
+
+    metadata: Mapping[str, Annotated[str, Node.text]]
+    output_shapes: OutputShapes
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class NcnnFiles:
 
 def pack(param: str, weights: bytes, metadata: Mapping[str, str], output_shapes: OutputShapes) -> bytes:
     """Return the content of an archive; equal networks give equal bytes."""
-    facts = json.dumps({"metadata": dict(metadata), "output_shapes": dict(output_shapes)})
+    facts = json.dumps(as_json(_Facts(metadata, output_shapes)))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in ((_PARAM, param), (_WEIGHTS, weights), (_FACTS, facts)):
@@ -84,13 +94,5 @@ def _unpack(model: Path | bytes, folder: Path) -> NcnnFiles:
                 content = packed.read(_FACTS_FORMAT.max_bytes + 1)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ConversionError(f"{source}: {error}; {_FACTS_FORMAT.advice}") from error
-    facts = _FACTS_FORMAT.parse(content, source=f"{source}/{_FACTS}").fields(("metadata", "output_shapes"))
-    return NcnnFiles(
-        param=folder / _PARAM,
-        weights=folder / _WEIGHTS,
-        metadata={key: value.text() for key, value in facts["metadata"].members().items()},
-        output_shapes={
-            blob: tuple(side.positive_integer() for side in shape.items())
-            for blob, shape in facts["output_shapes"].members().items()
-        },
-    )
+    facts = read_as(_Facts, _FACTS_FORMAT.parse(content, source=f"{source}/{_FACTS}"))
+    return NcnnFiles(folder / _PARAM, folder / _WEIGHTS, facts.metadata, facts.output_shapes)

@@ -21,28 +21,6 @@ from dongfeng.formats.ncnn.parts import (
 _SAME = {-233, -234}  # in place of a padding; upper and lower differ only where Caffe has neither
 
 
-def convolution(p: Params, bottoms: Bottoms) -> list[Part]:
-    """Convert a Convolution."""
-    return _convolving("Convolution", p, bottoms, group=1)
-
-
-def convolution_depthwise(p: Params, bottoms: Bottoms) -> list[Part]:
-    """Convert a ConvolutionDepthWise, which is any convolution with groups."""
-    return _convolving("Convolution", p, bottoms, group=p.integer(7, 1))
-
-
-def deconvolution(p: Params, bottoms: Bottoms) -> list[Part]:
-    """Convert a Deconvolution."""
-    _refuse_output_size(p)
-    return _convolving("Deconvolution", p, bottoms, group=1)
-
-
-def deconvolution_depthwise(p: Params, bottoms: Bottoms) -> list[Part]:
-    """Convert a DeconvolutionDepthWise, which is any deconvolution with groups."""
-    _refuse_output_size(p)
-    return _convolving("Deconvolution", p, bottoms, group=p.integer(7, 1))
-
-
 def inner_product(p: Params, bottoms: Bottoms) -> list[Part]:
     """Convert an InnerProduct."""
     inputs = bottoms.shapes[0][1:]
@@ -57,18 +35,24 @@ def inner_product(p: Params, bottoms: Bottoms) -> list[Part]:
     return [Part("InnerProduct", "", params), *activation(p)]
 
 
-def _convolving(type_: str, p: Params, bottoms: Bottoms, group: int) -> list[Part]:
+def convolution(p: Params, bottoms: Bottoms, *, is_grouped: bool = False, is_backward: bool = False) -> list[Part]:
+    """Convert a Convolution or Deconvolution, or a ...DepthWise, which is any such with groups."""
+    if is_backward and any(p.sides(19, 18, 0) + p.sides(21, 20, 0)):
+        raise unsupported("output_pad or output_w/output_h, which Caffe's Deconvolution does not have")
     num_output, bias, size = p.integer(0, 0), bool(p.integer(5, 0)), p.integer(6, 0)
-    kernel_w, dilation_w, stride_w = p.integer(1, 0), p.integer(2, 1), p.integer(3, 1)
-    kernel = (p.integer(11, kernel_w), kernel_w)
-    dilation = (p.integer(12, dilation_w), dilation_w)
-    stride = (p.integer(13, stride_w), stride_w)
+    kernel, dilation, stride = p.sides(11, 1, 0), p.sides(12, 2, 1), p.sides(13, 3, 1)
+    group = p.integer(7, 1) if is_grouped else 1
     require_float_weights(p.integer(8, 0))
     if num_output < 1 or group < 1 or num_output % group or min(*kernel, *dilation, *stride) < 1:
         raise unsupported(
             f"num_output {num_output}, group {group}, kernel {kernel}, dilation {dilation}, stride {stride}"
         )
-    pad = _padding(p, kernel, stride, dilation, may_be_same=type_ == "Convolution")
+    top, left = p.sides(14, 4, 0)
+    right, bottom = p.integer(15, left), p.integer(16, top)
+    if not is_backward and {left, right, top, bottom} <= _SAME:
+        pad = same_padding(kernel, stride, dilation)
+    else:
+        pad = symmetric(left, right, top, bottom)
     if bottoms.channels is not None:
         require_equal("weight_data_size", size, num_output * (bottoms.channels // group) * math.prod(kernel))
     params: dict[str, Any] = {"num_output": num_output, "bias_term": bias}
@@ -77,21 +61,5 @@ def _convolving(type_: str, p: Params, bottoms: Bottoms, group: int) -> list[Par
         params["dilation"] = dilation
     if group != 1:
         params["group"] = group
+    type_ = "Deconvolution" if is_backward else "Convolution"
     return [Part(type_, "", {"convolution_param": params}), *activation(p)]
-
-
-def _padding(
-    p: Params, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], *, may_be_same: bool
-) -> tuple[int, int]:
-    left = p.integer(4, 0)
-    right, top = p.integer(15, left), p.integer(14, left)
-    bottom = p.integer(16, top)
-    if may_be_same and {left, right, top, bottom} <= _SAME:
-        return same_padding(kernel, stride, dilation)
-    return symmetric(left, right, top, bottom)
-
-
-def _refuse_output_size(p: Params) -> None:
-    right, width = p.integer(18, 0), p.integer(20, 0)
-    if right or p.integer(19, right) or width or p.integer(21, width):
-        raise unsupported("output_pad or output_w/output_h, which Caffe's Deconvolution does not have")

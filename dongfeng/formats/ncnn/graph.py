@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dongfeng.caffe.message import message
-from dongfeng.errors import ConversionError, PrototxtError, ShapeError, UnsupportedLayer
+from dongfeng.errors import ConversionError, Problems, PrototxtError, ShapeError, UnsupportedLayer
 from dongfeng.formats.ncnn.layers import CONVERTERS
 from dongfeng.formats.ncnn.param import NcnnLayer
 from dongfeng.formats.ncnn.parts import Bottoms, DynamicSize, Part
@@ -32,13 +33,11 @@ def build_net(layers: Sequence[NcnnLayer], *, name: str, source: str) -> Net:
     """
     _check_wiring(layers, source)
     unknown = [layer for layer in layers if layer.type not in CONVERTERS and layer.type != "Input"]
-    if unknown:
-        raise UnsupportedLayer([f"{_where(layer, source)}: unsupported layer type" for layer in unknown])
+    Problems(f"{_where(layer, source)}: unsupported layer type" for layer in unknown).refuse()
     graph = _Graph(source, _channels_by_reader(layers))
     for layer in without_splits(layers):
         graph.add(layer)
-    if graph.problems:
-        raise UnsupportedLayer(graph.problems)
+    graph.problems.refuse()
     return Net.from_inplace(name, graph.inputs, graph.layers, source=source)
 
 
@@ -52,7 +51,7 @@ def without_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
         if layer.type == "Split" and set(layer.tops) <= read:
             origin.update(dict.fromkeys(layer.tops, bottoms[0]))
         else:
-            kept.append(NcnnLayer(layer.type, layer.name, bottoms, layer.tops, layer.params, layer.line))
+            kept.append(replace(layer, bottoms=bottoms))
     return kept
 
 
@@ -67,7 +66,7 @@ class _Graph:
     shapes: dict[str, Shape] = field(default_factory=dict)
     vectors: set[str] = field(default_factory=set)  # blobs with one axis in ncnn and four here
     tainted: set[str] = field(default_factory=set)  # blobs that depend on a layer with a problem
-    problems: list[str] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
     def add(self, layer: NcnnLayer) -> None:
         """Convert one layer; anything that Caffe cannot express is added to `problems`."""
@@ -141,9 +140,8 @@ def _channels_by_reader(layers: Sequence[NcnnLayer]) -> dict[str, int]:
         if layer.type not in _CONVOLUTIONS:
             continue
         p = layer.params
-        kernel_w = p.integer(1, 0)
         group = p.integer(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-        per_channel = p.integer(0, 0) * kernel_w * p.integer(11, kernel_w)
+        per_channel = p.integer(0, 0) * math.prod(p.sides(11, 1, 0))
         if per_channel > 0 and group > 0 and p.integer(6, 0) * group % per_channel == 0:
             channels.setdefault(layer.bottoms[0], p.integer(6, 0) * group // per_channel)
     return channels

@@ -6,7 +6,7 @@ Parameter numbers and defaults: ncnn, docs/developer-guide/operators.md and src/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import partial
 
 import numpy as np
 
@@ -47,10 +47,6 @@ def _batch_norm(p: Params, bottoms: Bottoms) -> list[Part]:
     ]
 
 
-def _concat(p: Params, bottoms: Bottoms) -> list[Part]:
-    return [Part("Concat", "", {"concat_param": {"axis": caffe_axis(p.integer(0, 0), bottoms)}})]
-
-
 def _dropout(p: Params, bottoms: Bottoms) -> list[Part]:
     if p.real(0, 1.0) != 1:
         raise unsupported(f"scale {p.real(0, 1.0)}: Caffe's Dropout changes nothing in phase TEST")
@@ -86,10 +82,6 @@ def _interp(p: Params, bottoms: Bottoms) -> list[Part]:
         raise unsupported(f"output size {size[0]}x{size[1]}")
     params = {"height": size[0], "width": size[1], "align_corners": None if p.integer(6, 0) else False}
     return [Part("Interp", "", {"interp_param": params})]
-
-
-def _relu(p: Params, bottoms: Bottoms) -> list[Part]:
-    return [relu("", p.real(0, 0.0))]
 
 
 def _scale(p: Params, bottoms: Bottoms) -> list[Part]:
@@ -134,30 +126,24 @@ def _softmax(p: Params, bottoms: Bottoms) -> list[Part]:
     return [Part("Softmax", "", {"softmax_param": {"axis": caffe_axis(axis, bottoms)}})]
 
 
-def _split(p: Params, bottoms: Bottoms) -> list[Part]:
-    return [Part("Split")]
-
-
 # `graph` converts Input itself.
-CONVERTERS: Mapping[str, Converter] = MappingProxyType(
-    {
-        "ArgMax": _argmax,
-        "BatchNorm": _batch_norm,
-        "Concat": _concat,
-        "Convolution": convolution.convolution,
-        "ConvolutionDepthWise": convolution.convolution_depthwise,
-        "Deconvolution": convolution.deconvolution,
-        "DeconvolutionDepthWise": convolution.deconvolution_depthwise,
-        "Dropout": _dropout,
-        "Eltwise": _eltwise,
-        "InnerProduct": convolution.inner_product,
-        "Interp": _interp,
-        "Pooling": pooling.pooling,
-        "ReLU": _relu,
-        "Scale": _scale,
-        "ShuffleChannel": _shuffle_channel,
-        "Slice": _slice,
-        "Softmax": _softmax,
-        "Split": _split,
-    }
-)
+CONVERTERS: Mapping[str, Converter] = {
+    "ArgMax": _argmax,
+    "BatchNorm": _batch_norm,
+    "Concat": lambda p, bottoms: [Part("Concat", "", {"concat_param": {"axis": caffe_axis(p.integer(0, 0), bottoms)}})],
+    "Convolution": convolution.convolution,
+    "ConvolutionDepthWise": partial(convolution.convolution, is_grouped=True),
+    "Deconvolution": partial(convolution.convolution, is_backward=True),
+    "DeconvolutionDepthWise": partial(convolution.convolution, is_grouped=True, is_backward=True),
+    "Dropout": _dropout,
+    "Eltwise": _eltwise,
+    "InnerProduct": convolution.inner_product,
+    "Interp": _interp,
+    "Pooling": pooling.pooling,
+    "ReLU": lambda p, bottoms: [relu("", p.real(0, 0.0))],
+    "Scale": _scale,
+    "ShuffleChannel": _shuffle_channel,
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Split": lambda p, bottoms: [Part("Split")],
+}

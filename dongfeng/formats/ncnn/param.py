@@ -48,8 +48,7 @@ class Params:
         Raises:
             ConversionError: it is a float or an array.
         """
-        value = self._get(number)
-        return default if value is None else _as_integer(number, value)
+        return _as_integer(number, self._get(number, default))
 
     def real(self, number: int, default: float) -> float:
         """Return a float parameter.
@@ -57,8 +56,12 @@ class Params:
         Raises:
             ConversionError: it is an array, or an integer, whose bits ncnn would take for a float.
         """
-        value = self._get(number)
-        return default if value is None else _as_real(number, value)
+        return _as_real(number, self._get(number, default))
+
+    def sides(self, height: int, width: int, default: int) -> tuple[int, int]:
+        """Return two integer parameters, of which the first defaults to the second."""
+        value = self.integer(width, default)
+        return self.integer(height, value), value
 
     def integers(self, number: int) -> tuple[int, ...]:
         """Return an array of integers; empty where it is not set."""
@@ -76,15 +79,15 @@ class Params:
             if value not in (0, ()) and number not in self._read and number not in _SHAPE_HINTS
         }
 
-    def _get(self, number: int) -> Value | None:
+    def _get(self, number: int, default: Value) -> Value:
         self._read.add(number)
-        return self._values.get(number)
+        return self._values.get(number, default)
 
     def _array(self, number: int) -> tuple[Scalar, ...]:
-        value = self._get(number)
-        if value is not None and not isinstance(value, tuple):
+        value = self._get(number, ())
+        if not isinstance(value, tuple):
             raise ConversionError(f"parameter {number}: expected an array, got {value}")
-        return value or ()
+        return value
 
 
 def _as_integer(number: int, value: Value) -> int:
@@ -124,14 +127,13 @@ def read_param(path: Path) -> list[NcnnLayer]:
     """
     data = path.read_bytes()
     try:
-        if data[:4] == struct.pack("<i", MAGIC):
-            return list(_read_binary(data))
-        return list(_read_text(data))
+        is_binary = data[:4] == struct.pack("<i", MAGIC)
+        return list(_read_binary(data) if is_binary else _read_text(data))
     except ConversionError as exc:
         raise ConversionError(f"{path}{exc}") from None
 
 
-def _read_text(data: bytes) -> Iterator[NcnnLayer]:
+def _read_text(data: bytes) -> list[NcnnLayer]:
     """Read a text file; errors begin with `:LINE: ` or `: `."""
     try:
         lines = [(number, line.split()) for number, line in enumerate(data.decode().splitlines(), 1)]
@@ -146,13 +148,10 @@ def _read_text(data: bytes) -> Iterator[NcnnLayer]:
     n_layers, n_blobs = (_count(number, word) for word in words)
     if len(lines) != n_layers + 2:
         raise ConversionError(f":{number}: {n_layers} layers announced, the file has {len(lines) - 2}")
-    tops = 0
-    for number, words in lines[2:]:
-        layer = _text_layer(number, words)
-        tops += len(layer.tops)
-        yield layer
-    if tops > n_blobs:
-        raise ConversionError(f":{lines[1][0]}: {n_blobs} blobs announced, the layers make {tops}")
+    layers = [_text_layer(*line) for line in lines[2:]]
+    if (tops := sum(len(layer.tops) for layer in layers)) > n_blobs:
+        raise ConversionError(f":{number}: {n_blobs} blobs announced, the layers make {tops}")
+    return layers
 
 
 def _text_layer(number: int, words: list[str]) -> NcnnLayer:
@@ -215,11 +214,10 @@ def _read_binary(data: bytes) -> Iterator[NcnnLayer]:
         if any(not 0 <= blob < n_blobs for blob in blobs):
             raise ConversionError(f"{where}: blobs {list(blobs)} are not all among the {n_blobs} announced")
         type_ = _type_name(type_number)
-        tops = tuple(str(blob) for blob in blobs[n_bottoms:])
+        bottoms, tops = tuple(map(str, blobs[:n_bottoms])), tuple(map(str, blobs[n_bottoms:]))
         name = f"{type_}_{tops[0] if tops else index}"
-        bottoms = tuple(str(blob) for blob in blobs[:n_bottoms])
         yield NcnnLayer(type_, name, bottoms, tops, Params(_binary_params(words, where)))
-    if rest := len(data) - words.n_bytes_taken:
+    if rest := len(data) - 4 * words.n_taken:
         raise ConversionError(f": damaged: {rest} bytes follow the last layer")
 
 
@@ -246,15 +244,11 @@ class _Words:
     def __init__(self, data: bytes) -> None:
         whole = len(data) // 4
         self._words = struct.unpack(f"<{whole}i", data[: 4 * whole])
-        self._next = 0
-
-    @property
-    def n_bytes_taken(self) -> int:
-        return 4 * self._next
+        self.n_taken = 0
 
     def take(self, count: int, where: str = "") -> tuple[int, ...]:
-        left = len(self._words) - self._next
+        left = len(self._words) - self.n_taken
         if not 0 <= count <= left:
             raise ConversionError(f"{where}: damaged or cut off: {count} words wanted, {left} are left")
-        self._next += count
-        return self._words[self._next - count : self._next]
+        self.n_taken += count
+        return self._words[self.n_taken - count : self.n_taken]

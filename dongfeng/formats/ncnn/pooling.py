@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from dongfeng.formats.ncnn.param import Params
 from dongfeng.formats.ncnn.parts import Bottoms, DynamicSize, Part, by_side, same_padding, symmetric, unsupported
@@ -21,14 +21,17 @@ def pooling(p: Params, bottoms: Bottoms) -> list[Part]:
     number, counts_padding = p.integer(0, 0), bool(p.integer(6, 0))
     if number not in range(len(_TYPES)):
         raise unsupported(f"pooling_type {number}")
-    window = _window(p)
-    is_adaptive = _is_adaptive_to_one(p)
-    if p.integer(4, 0) or is_adaptive:
+    kernel, stride, (top, left) = p.sides(11, 1, 0), p.sides(12, 2, 1), p.sides(13, 3, 0)
+    edges = (left, p.integer(14, left), top, p.integer(15, top))
+    mode, is_global = p.integer(5, _FULL), bool(p.integer(4, 0))
+    if _is_adaptive_to_one(p) or is_global:
         return [Part("Pooling", "", {"pooling_param": {"pool": _TYPES[number], "global_pooling": True}})]
-    kernel, stride, pad = window.kernel, window.stride, _padding(window)
+    if mode not in (_FULL, _VALID, _SAME_UPPER, _SAME_LOWER):
+        raise unsupported(f"pad_mode {mode}")
+    pad = same_padding(kernel, stride) if mode in (_SAME_UPPER, _SAME_LOWER) else symmetric(*edges)
     if min(*kernel, *stride) < 1:
         raise unsupported(f"kernel {kernel}, stride {stride}")
-    is_full = window.mode == _FULL
+    is_full = mode == _FULL
     sizes = bottoms.shapes[0][2:]
     if len(sizes) != 2:
         raise unsupported("a bottom without height and width")
@@ -43,33 +46,8 @@ def pooling(p: Params, bottoms: Bottoms) -> list[Part]:
     return [Part("Pooling", "", {"pooling_param": params})]
 
 
-class _Window(NamedTuple):
-    """Rounding mode; kernel and stride (height, width); padding."""
-
-    mode: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    left_right_top_bottom: tuple[int, int, int, int]
-
-
-def _window(p: Params) -> _Window:
-    kernel_w, stride_w, left = p.integer(1, 0), p.integer(2, 1), p.integer(3, 0)
-    kernel, stride = (p.integer(11, kernel_w), kernel_w), (p.integer(12, stride_w), stride_w)
-    top, right = p.integer(13, left), p.integer(14, left)
-    return _Window(p.integer(5, _FULL), kernel, stride, (left, right, top, p.integer(15, top)))
-
-
-def _padding(window: _Window) -> tuple[int, int]:
-    if window.mode in (_SAME_UPPER, _SAME_LOWER):
-        return same_padding(window.kernel, window.stride)
-    if window.mode not in (_FULL, _VALID):
-        raise unsupported(f"pad_mode {window.mode}")
-    return symmetric(*window.left_right_top_bottom)
-
-
 def _is_adaptive_to_one(p: Params) -> bool:
-    out_w = p.integer(8, 0)
-    out_h = p.integer(18, out_w)
+    out_h, out_w = p.sides(18, 8, 0)
     if not p.integer(7, 0):
         return False
     if (out_h, out_w) != (1, 1):
