@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,23 +30,6 @@ class BlockStep:
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlockPlan:
-    """The modules of a block and how they are computed.
-
-    Attributes:
-        parts: Submodules by name.
-        steps: Computation, in order.
-        inputs: Caffe's names of the blobs the block takes, in order.
-        outputs: Caffe's names of the blobs it gives, in order.
-    """
-
-    parts: Mapping[str, nn.Module]
-    steps: Sequence[BlockStep]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
 def with_drops(steps: Sequence[BlockStep], outputs: Sequence[str]) -> tuple[BlockStep, ...]:
     """Return the steps, each with the blobs that can be freed after it."""
     kept = set(outputs)
@@ -54,24 +37,30 @@ def with_drops(steps: Sequence[BlockStep], outputs: Sequence[str]) -> tuple[Bloc
     for step in reversed(steps):
         last = tuple(blob for blob in dict.fromkeys((*step.bottoms, *step.tops)) if blob not in kept)
         kept.update(last)
-        result.append(BlockStep(step.part, step.bottoms, step.tops, last))
+        result.append(replace(step, dropped=last))
     return tuple(reversed(result))
 
 
 class Block(nn.Module):
     """A part of a network; called with its inputs, it gives its output, or a tuple where it has several.
 
-    Attributes:
+    Args:
+        parts: Submodules by name.
+        steps: Computation, in order.
         inputs: Caffe's names of the blobs it takes, in order.
         outputs: Caffe's names of the blobs it gives, in order.
-        steps: Computation, in order.
     """
 
-    def __init__(self, plan: BlockPlan) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        steps: Sequence[BlockStep],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+    ) -> None:
         super().__init__()
-        self.inputs, self.outputs = plan.inputs, plan.outputs
-        self.steps = with_drops(plan.steps, plan.outputs)
-        for name, part in plan.parts.items():
+        self.inputs, self.outputs, self.steps = inputs, outputs, with_drops(steps, outputs)
+        for name, part in parts.items():
             self.add_module(name, part)
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -98,16 +87,27 @@ class Block(nn.Module):
 class Network(Block):
     """A whole network of one input.
 
-    Attributes:
-        name: Name of the net.
+    Args:
+        parts: Submodules by name.
+        steps: Computation, in order.
+        inputs: Caffe's names of the blobs it takes, in order.
+        outputs: Caffe's names of the blobs it gives, in order.
         features: Blobs that `forward_features` gives; empty where the network has none.
+        name: Name of the net.
     """
 
-    def __init__(self, plan: BlockPlan, features: Sequence[str] = (), name: str = "") -> None:
-        super().__init__(plan)
-        self.name = name
-        self.features = tuple(features)
-        self.feature_steps = with_drops(needed_layers(plan.steps, features), features) if features else ()
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        steps: Sequence[BlockStep],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        features: tuple[str, ...] = (),
+        name: str = "",
+    ) -> None:
+        super().__init__(parts, steps, inputs, outputs)
+        self.name, self.features = name, features
+        self.feature_steps = with_drops(needed_layers(steps, features), features)
 
     def forward(self, input: Tensor) -> Any:  # type: ignore[override]  # torch.fx wants to know how many inputs
         """Compute the scores before any softmax: (N, classes), or (N, classes, H, W).
@@ -141,5 +141,5 @@ class ManyInputNetwork(Network):
 
 
 # Names that a part cannot have, for modules have them already.
-_SMALLEST = Network(BlockPlan(parts={}, steps=(), inputs=("data",), outputs=("data",)))
+_SMALLEST = Network({}, (), ("data",), ("data",))
 RESERVED = tuple(sorted({*dir(_SMALLEST), *dir(nn.Sequential())}))

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dongfeng.caffe.message import Message
+from dongfeng.formats.torch.batch_norm import SUMS
 from dongfeng.formats.torch.names import ModulePath, module_paths
+from dongfeng.layers.base import type_class
 from dongfeng.layers.infer import infer_shapes, layer_types
 from dongfeng.layers.layer import Layer, Shape
 from dongfeng.layers.normalization import BatchNorm
 from dongfeng.layers.resize import interp_partners
+from dongfeng.layers.shapes import canonical_axis
+from dongfeng.net.cut import readers_of
+from dongfeng.net.fold import is_channel_scale
 from dongfeng.net.graph import Net
 
-_WEIGHT_AND_BIAS = ("weight", "bias")
-_BLOBS: Mapping[str, tuple[str, ...]] = {
-    "BatchNorm": ("mean_sum", "var_sum", "factor", *_WEIGHT_AND_BIAS),  # NVCaffe's form has all five
-    "Bias": ("bias",),
-    "Convolution": _WEIGHT_AND_BIAS,
-    "ConvolutionDepthwise": _WEIGHT_AND_BIAS,
-    "Deconvolution": _WEIGHT_AND_BIAS,
-    "DepthwiseConvolution": _WEIGHT_AND_BIAS,
-    "InnerProduct": _WEIGHT_AND_BIAS,
-    "Normalize": ("weight",),
-    "PReLU": ("weight",),
-    "Scale": _WEIGHT_AND_BIAS,
-}
+_CONVOLUTIONS = ("Convolution", "ConvolutionDepthwise", "Deconvolution", "DepthwiseConvolution")
+_WEIGHTED = (*_CONVOLUTIONS, "InnerProduct", "Normalize", "PReLU", "Scale")
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,22 @@ class Leaf:
         """The layer; the BatchNorm where there are two."""
         return self.layers[0]
 
+    @property
+    def param(self) -> Message:
+        """The message with the parameters of the layer's own type."""
+        param: Message = getattr(self.layer.params, type_class(self.layer.type).params_field or "")
+        return param
+
+    @property
+    def rank(self) -> int:
+        """Number of the first bottom's axes."""
+        return len(self.bottom_shapes[0])
+
+    @property
+    def axis(self) -> int:
+        """The axis of the first bottom that the layer's `axis` means, counted from the front."""
+        return canonical_axis(self.param.axis, self.bottom_shapes[0])
+
     def key(self, attribute: str) -> str:
         """Return an attribute's name in the state dict."""
         return ".".join((*self.path, attribute))
@@ -59,9 +70,17 @@ class Leaf:
 
 def blob_attributes(layer: Layer) -> tuple[str, ...]:
     """Return the module's attribute for each weight blob of a layer."""
-    if layer.type == "Scale" and len(layer.bottoms) == 2:
+    if layer.type == "BatchNorm":
+        return (*SUMS, "weight", "bias")  # NVCaffe's form has all five
+    only_shifts = layer.type == "Bias" or (layer.type == "Scale" and len(layer.bottoms) == 2)
+    if only_shifts:
         return ("bias",)
-    return _BLOBS.get(layer.type, ())
+    return ("weight", "bias") if layer.type in _WEIGHTED else ()
+
+
+def is_transposed(layer: Layer) -> bool:
+    """Tell whether a layer's weight matrix is (in, out) in Caffe and (out, in) in PyTorch."""
+    return layer.type == "InnerProduct" and bool(layer.params.inner_product_param.transpose)
 
 
 def leaves_of(net: Net, reserved: Sequence[str]) -> list[Leaf]:
@@ -108,14 +127,11 @@ def _bottoms(group: Sequence[Layer], partner: str | None, makers: Mapping[str, i
 
 def _grouped(net: Net) -> list[tuple[Layer, ...]]:
     """Return the layers, each BatchNorm together with the Scale that alone reads it."""
-    readers: dict[str, list[int]] = {}
-    for index, layer in enumerate(net.layers):
-        for bottom in layer.bottoms:
-            readers.setdefault(bottom, []).append(index)
+    readers = readers_of(net.layers)
     scales: dict[int, int] = {}
     for index, layer in enumerate(net.layers):
         following = readers.get(layer.tops[0], []) if layer.type == "BatchNorm" else []
-        if len(following) == 1 and not BatchNorm(layer).has_affine and _is_affine(net.layers[following[0]]):
+        if len(following) == 1 and not BatchNorm(layer).has_affine and is_channel_scale(net.layers[following[0]]):
             scales[index] = following[0]
     absorbed = set(scales.values())
     return [
@@ -123,10 +139,3 @@ def _grouped(net: Net) -> list[tuple[Layer, ...]]:
         for index, layer in enumerate(net.layers)
         if index not in absorbed
     ]
-
-
-def _is_affine(layer: Layer) -> bool:
-    """Tell whether a layer is a Scale with one learned factor per channel of its own."""
-    param = layer.params.scale_param
-    is_own = not any(spec.name for spec in layer.params.param)
-    return layer.type == "Scale" and len(layer.bottoms) == 1 and param.axis == 1 and param.num_axes == 1 and is_own

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from graphlib import TopologicalSorter
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dongfeng.errors import ConversionError, UnsupportedLayer
+from dongfeng.caffe.message import message
+from dongfeng.errors import ConversionError, Problems
 from dongfeng.formats.torch.batch_norm import SUMS, TorchBatchNorm
-from dongfeng.formats.torch.blocks import RESERVED, Block, BlockPlan, BlockStep, ManyInputNetwork, Network
-from dongfeng.formats.torch.functions import TorchFlatten
+from dongfeng.formats.torch.blocks import RESERVED, Block, BlockStep, ManyInputNetwork, Network
 from dongfeng.formats.torch.layer_types import Operation, operation_of
-from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
+from dongfeng.formats.torch.leaves import Leaf, blob_attributes, is_transposed, leaves_of
 from dongfeng.formats.torch.outputs import feature_blobs, score_blobs
-from dongfeng.layers.layer import Array, Layer
-from dongfeng.net.cut import needed_layers, requested_outputs
+from dongfeng.net.cut import needed_layers, readers_of, requested_outputs
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
 
@@ -36,10 +37,10 @@ def network_of(net: Net, outputs: Sequence[str] | None) -> Network:
     builder = _Builder(leaves, operations, {*wanted, *features})
     parts, steps = builder.members((), range(len(leaves)))
     if outputs is None and len(wanted) == 1 and not net.is_dynamic and net.shapes()[wanted[0]][2:] == (1, 1):
-        steps.append(BlockStep(TorchFlatten(1, -1), wanted, wanted))  # a classifier that ends in a convolution
-    plan = BlockPlan(parts=parts, steps=steps, inputs=tuple(net.inputs), outputs=wanted)
+        # a classifier that ends in a convolution
+        steps.append(BlockStep(partial(torch.flatten, start_dim=1), wanted, wanted))
     network = Network if len(net.inputs) == 1 else ManyInputNetwork
-    return network(plan, features, net.name).eval()
+    return network(parts, steps, tuple(net.inputs), wanted, features, net.name).eval()
 
 
 def _needed(leaves: Sequence[Leaf], wanted: Collection[str]) -> list[Leaf]:
@@ -64,62 +65,46 @@ def _operations(leaves: Sequence[Leaf], seen: set[str]) -> list[Operation]:
     Raises:
         UnsupportedLayer: naming all layers that PyTorch cannot compute.
     """
-    problems: list[str] = []
+    problems = Problems()
     operations: list[Operation] = []
     shared: dict[str, nn.Parameter] = {}
     makers = {top: leaf.layer.type for leaf in leaves for top in leaf.tops}
     for leaf in leaves:
-        try:
+        with problems.collected(leaf.layer.where):
             operation = operation_of(leaf)
-        except UnsupportedLayer as exc:
-            problems += exc.problems
-            continue
-        if isinstance(operation, nn.ReLU) and (
-            makers.get(leaf.bottoms[0]) not in _OVERWRITABLE or leaf.bottoms[0] in seen
-        ):
-            operation.inplace = False
-        if isinstance(operation, nn.Module):
-            _load(operation, leaf, shared)
-        operations.append(operation)
-    if problems:
-        raise UnsupportedLayer(problems)
+            if isinstance(operation, nn.ReLU) and (
+                makers.get(leaf.bottoms[0]) not in _OVERWRITABLE or leaf.bottoms[0] in seen
+            ):
+                operation.inplace = False
+            if isinstance(operation, nn.Module):
+                _load(operation, leaf, shared)
+            operations.append(operation)
+    problems.refuse()
     return operations
 
 
 def _load(module: nn.Module, leaf: Leaf, shared: dict[str, nn.Parameter]) -> None:
     """Give a module its layers' blobs, and the multipliers of their learning rate."""
     multipliers: dict[str, tuple[float, float]] = {}
-    for layer, attributes in weights_of(leaf):
+    for layer in leaf.layers:
         specs = layer.params.param
-        for index, (blob, attribute) in enumerate(zip(layer.blobs, attributes, strict=False)):
-            values = torch.from_numpy(np.array(_as_in_torch(layer, blob)))
+        for index, (blob, attribute) in enumerate(zip(layer.blobs, blob_attributes(layer), strict=False)):
+            values = torch.from_numpy(np.array(blob.T if is_transposed(layer) else blob))
             if attribute in SUMS:
                 getattr(module, attribute).copy_(values)
                 continue
-            rate, decay = (specs[index].lr_mult, specs[index].decay_mult) if index < len(specs) else (1.0, 1.0)
-            like: Tensor = getattr(module, attribute)
-            parameter = nn.Parameter(values.reshape(like.shape), requires_grad=rate != 0)
-            name = specs[index].name if index < len(specs) else ""
-            if name:
-                first = shared.setdefault(name, parameter)
-                parameter = first if first.shape == parameter.shape else parameter
+            spec = specs[index] if index < len(specs) else message("ParamSpec")
+            shape = getattr(module, attribute).shape
+            parameter = nn.Parameter(values.reshape(shape), requires_grad=spec.lr_mult != 0)
+            if spec.name and (first := shared.setdefault(spec.name, parameter)).shape == shape:
+                parameter = first
             setattr(module, attribute, parameter)
-            if (rate, decay) != (1.0, 1.0):
-                multipliers[attribute] = (rate, decay)
+            if (spec.lr_mult, spec.decay_mult) != (1.0, 1.0):
+                multipliers[attribute] = (spec.lr_mult, spec.decay_mult)
     if multipliers:
         module.multipliers = multipliers  # type: ignore[assignment]
     if isinstance(module, TorchBatchNorm):
         module.update_running_stats()
-
-
-def weights_of(leaf: Leaf) -> list[tuple[Layer, tuple[str, ...]]]:
-    """Return the layers of a leaf, each with the module's attribute for each of its blobs."""
-    return [(layer, blob_attributes(layer)) for layer in leaf.layers]
-
-
-def _as_in_torch(layer: Layer, blob: Array) -> Array:
-    is_transposed = layer.type == "InnerProduct" and layer.params.inner_product_param.transpose and blob.ndim == 2
-    return blob.T if is_transposed else blob
 
 
 class _Builder:
@@ -127,10 +112,7 @@ class _Builder:
 
     def __init__(self, leaves: Sequence[Leaf], operations: Sequence[Operation], wanted: set[str]) -> None:
         self.leaves, self.operations, self.wanted = leaves, operations, wanted
-        self.readers: dict[str, list[int]] = {}
-        for index, leaf in enumerate(leaves):
-            for bottom in leaf.bottoms:
-                self.readers.setdefault(bottom, []).append(index)
+        self.readers = readers_of(leaves)
 
     def members(self, prefix: tuple[str, ...], indices: Iterable[int]) -> tuple[dict[str, nn.Module], list[BlockStep]]:
         """Return the modules directly in a group, and the steps that compute it."""
@@ -188,11 +170,8 @@ class _Builder:
         )
         step = BlockStep(prefix[-1], inputs, outputs)
         if _is_chain(steps, inputs, outputs):
-            sequence = nn.Sequential()
-            for member in steps:
-                sequence.add_module(str(member.part), parts[str(member.part)])
-            return sequence, step
-        return Block(BlockPlan(parts=parts, steps=steps, inputs=inputs, outputs=outputs)), step
+            return nn.Sequential(OrderedDict(parts)), step
+        return Block(parts, steps, inputs, outputs), step
 
 
 def _is_chain(steps: Sequence[BlockStep], inputs: Sequence[str], outputs: Sequence[str]) -> bool:
