@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from dongfeng.errors import DongfengWarning, WeightsMismatch
 from dongfeng.formats.torch.batch_norm import SUMS, divided
 from dongfeng.formats.torch.blocks import RESERVED, Block
-from dongfeng.formats.torch.leaves import Leaf, blob_attributes, leaves_of
+from dongfeng.formats.torch.leaves import Leaf, blob_attributes, is_transposed, leaves_of
 from dongfeng.formats.torch.state_dict import State, community_names, is_community, plain_state
 from dongfeng.layers.base import layer_type
-from dongfeng.layers.layer import Array, Layer, Shape, frozen, show
+from dongfeng.layers.layer import Array, Layer, Shape, fits, frozen, show
 from dongfeng.net.fold import fold
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import bilinear
@@ -34,7 +34,6 @@ class _Slot:
     layer: Layer
     attribute: str
     shape: Shape
-    is_transposed: bool
 
     @property
     def key(self) -> str:
@@ -48,11 +47,10 @@ def net_with_weights(source: nn.Module | State, template: Net) -> Net:
     fit = _Fit(template, state)
     if not any(name.endswith(("running_mean", "mean_sum")) for name in state):
         bare = template.with_layers(replace(layer, blobs=()) for layer in template.layers)
-        fit = min(fit, _Fit(fold(bare), state), key=lambda fit: len(fit.problems()))
-    if problems := fit.problems():
-        raise WeightsMismatch(
-            f"net {template.name!r}: the weights are of another network: {listed(problems, _LISTED, separator='; ')}"
-        )
+        fit = min(fit, _Fit(fold(bare), state), key=lambda fit: len(fit.problems))
+    if fit.problems:
+        problems = listed(fit.problems, _LISTED, separator="; ")
+        raise WeightsMismatch(f"net {template.name!r}: the weights are of another network: {problems}")
     if fit.kept and not isinstance(module, Block):
         names = listed([f'"{name}"' for name in fit.kept], _LISTED)
         message = f"net {template.name!r}: no weights for {names}; the template's stay"
@@ -89,50 +87,39 @@ class _Fit:
         self.slots = _slots(net)
         ours = [slot.key for slot in self.slots]
         plain = plain_state(state, ours)
-        names = {name: name for name in plain}
-        if is_community(plain):
-            names = community_names(plain, ours)
+        names = community_names(plain, ours) if is_community(plain) else {name: name for name in plain}
         self.name_of = {ours: theirs for theirs, ours in names.items()}  # in the state
         self.values = {ours: plain[theirs] for theirs, ours in names.items()}
         known = {*ours, *(slot.leaf.key(_RUNNING[slot.attribute]) for slot in self.slots if slot.attribute in _RUNNING)}
-        self.unexpected = [name for name in plain if name not in names or names[name] not in known]
-        self.kept, self.missing, self.mismatched = self._compared()
+        self.kept, self.problems = self._compared()
+        self.problems += [f"unexpected {name}" for name in plain if names.get(name) not in known]
 
-    def problems(self) -> list[str]:
-        """List the mismatches, one line each."""
-        return [
-            *self.mismatched,
-            *(f"missing {key}" for key in self.missing),
-            *(f"unexpected {name}" for name in self.unexpected),
-        ]
-
-    def _compared(self) -> tuple[list[str], list[str], list[str]]:
-        """Return layers that keep the template's weights, missing names, and mismatches of shape."""
+    def _compared(self) -> tuple[list[str], list[str]]:
+        """Return the layers that keep the template's weights, and the mismatches of shape and missing names."""
         kept: list[str] = []
         missing: list[str] = []
         mismatched: list[str] = []
-        present = {slot.layer.name for slot in self.slots if self._has(slot)}
+        present = {slot.layer.name for slot in self.slots if self._stored(slot) is not None}
         for slot in self.slots:
-            if not self._has(slot):
+            if (stored := self._stored(slot)) is None:
                 if slot.layer.name not in present and (slot.layer.blobs or _is_bilinear(slot.layer)):
                     if slot.layer.blobs:
                         kept.append(slot.layer.name)
                 else:
-                    missing.append(slot.key)
+                    missing.append(f"missing {slot.key}")
                 continue
-            got = tuple(self._stored(slot).shape)
-            wanted = slot.shape[::-1] if slot.is_transposed else slot.shape
-            if not _fits(got, wanted):
+            got = tuple(stored.shape)
+            wanted = slot.shape[::-1] if is_transposed(slot.layer) else slot.shape
+            if not fits(got, wanted) and (wanted or got != (1,)):  # a blob without axes is one value
                 mismatched.append(f"{slot.key} is {show(got)}, the net wants {show(wanted)}")
-        return list(dict.fromkeys(kept)), missing, mismatched
+        return list(dict.fromkeys(kept)), mismatched + missing
 
-    def _has(self, slot: _Slot) -> bool:
+    def _stored(self, slot: _Slot) -> Tensor | None:
+        """Return the state's values for a slot; None where it has none."""
         if slot.attribute in SUMS and slot.key not in self.values:  # plain PyTorch has no sums
-            return slot.leaf.key("running_mean") in self.values and slot.leaf.key("running_var") in self.values
-        return slot.key in self.values
-
-    def _stored(self, slot: _Slot) -> Tensor:
-        return self.values[slot.key] if slot.key in self.values else self._from_running_stats(slot)
+            has_stats = all(slot.leaf.key(name) in self.values for name in _RUNNING.values())
+            return self._from_running_stats(slot) if has_stats else None
+        return self.values.get(slot.key)
 
     def _from_running_stats(self, slot: _Slot) -> Tensor:
         """Return a sum of Caffe's BatchNorm as running statistics give it: with a factor of 1."""
@@ -143,8 +130,8 @@ class _Fit:
         blobs: dict[int, list[Array]] = {}
         eps_of_layer: dict[int, float | None] = {}
         for slot in self.slots:
-            if self._has(slot):
-                blob = self._blob(slot)
+            if (stored := self._stored(slot)) is not None:
+                blob = self._blob(slot, stored)
             elif slot.layer.blobs:  # the template's stay
                 continue
             else:
@@ -157,27 +144,22 @@ class _Fit:
             for layer in self.target.layers
         )
 
-    def _blob(self, slot: _Slot) -> Array:
-        value = self._stored(slot)
+    def _blob(self, slot: _Slot, value: Tensor) -> Array:
         if slot.attribute in SUMS and not self._sums_hold(slot.leaf):
             value = self._from_running_stats(slot)
         array = value.detach().to("cpu", torch.float32).numpy()
-        array = array.T if slot.is_transposed else array
+        array = array.T if is_transposed(slot.layer) else array
         shape = tuple(dim for dim in slot.shape if dim is not None)
         return frozen(np.array(array.reshape(shape) if len(shape) == len(slot.shape) else array))
 
     def _sums_hold(self, leaf: Leaf) -> bool:
         """Tell whether the running statistics are those of the sums; where they differ, somebody set them by hand."""
-        factor = self.values.get(leaf.key("factor"))
-        if factor is None:
+        if not all(leaf.key(name) in self.values for name in SUMS):
             return False
         for total, running in _RUNNING.items():
-            if leaf.key(total) not in self.values:
-                return False
-            shown = self.values.get(leaf.key(running))
-            if shown is None:
+            if (shown := self.values.get(leaf.key(running))) is None:
                 continue
-            expected = divided(self.values[leaf.key(total)], factor).to(shown.dtype)
+            expected = divided(self.values[leaf.key(total)], self.values[leaf.key("factor")]).to(shown.dtype)
             if not torch.allclose(expected, shown, rtol=4 * torch.finfo(shown.dtype).eps, atol=0.0, equal_nan=True):
                 return False
         return True
@@ -185,21 +167,14 @@ class _Fit:
 
 def _slots(net: Net) -> list[_Slot]:
     """List every weight blob of a net, in order."""
-    slots = []
+    slots: list[_Slot] = []
     for leaf in leaves_of(net, RESERVED):
         for layer in leaf.layers:
             shapes = leaf.bottom_shapes if layer is leaf.layer else leaf.bottom_shapes[:1]
             wanted = [blob.shape for blob in layer.blobs] or layer_type(layer).blob_shapes(shapes)
-            transposed = layer.type == "InnerProduct" and layer.params.inner_product_param.transpose
-            for attribute, shape in zip(blob_attributes(layer), wanted, strict=False):
-                slots.append(_Slot(leaf, layer, attribute, shape, bool(transposed and len(shape) == 2)))
+            attributes = zip(blob_attributes(layer), wanted, strict=False)
+            slots += [_Slot(leaf, layer, attribute, shape) for attribute, shape in attributes]
     return slots
-
-
-def _fits(got: Sequence[int], wanted: Shape) -> bool:
-    if not wanted:  # a blob without axes is one value
-        return tuple(got) in ((), (1,))
-    return len(got) == len(wanted) and all(b is None or a == b for a, b in zip(got, wanted, strict=True))
 
 
 def _is_bilinear(layer: Layer) -> bool:
