@@ -74,8 +74,8 @@ class TorchBatchNorm(nn.BatchNorm2d):
         with torch.no_grad():
             self.running_mean.zero_()
             self.running_var.fill_(1.0)
-            for total in (self._buffers[name] for name in SUMS if name in self._buffers):
-                if total is not None:
+            for name in SUMS:
+                if (total := self._buffers.get(name)) is not None:  # PyTorch calls this before there are sums
                     total.zero_()
 
     def forward(self, input: Tensor) -> Tensor:

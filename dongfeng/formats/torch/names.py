@@ -10,6 +10,18 @@ from graphlib import CycleError, TopologicalSorter
 ModulePath = tuple[str, ...]
 
 _BLOCK = re.compile(r"res(\d+)\.(\d+)\.?(.+)")
+# Names of our own layers: their pattern, the groups they belong to, and the name within those.
+_PLACES: Sequence[tuple[str, tuple[str, ...], str]] = (
+    (r"psp\.(pool\d)", ("psp", r"\1"), "pool"),
+    (r"psp\.(pool\d)\.(.+)", ("psp", r"\1"), r"\2"),
+    (r"psp\.concat", ("psp",), "concat"),
+    (r"psp\.concat\.?(.+)", ("psp",), r"\1"),
+    (r"Decoder_wc(\d)(/.+)?", ("decoder", r"cc\1"), r"conv\2"),
+    (r"Decoder(\d)_\d\.(.+)", ("decoder", r"fuse\1"), r"\2"),
+    (r"Decoder_score(/.+)?", ("head",), r"conv\1"),
+    (r"Decoder_score\.(.+)", ("head",), r"\1"),
+    (r"conv\d.*", ("stem",), r"\g<0>"),
+)
 
 
 def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved: Iterable[str]) -> list[ModulePath]:
@@ -30,25 +42,14 @@ def module_paths(names: Sequence[str], reads: Sequence[Sequence[int]], reserved:
     return _unique(_executable([tuple(_identifier(part, taken) for part in path) for path in wanted], reads))
 
 
-def _dongfeng(name: str, names: Collection[str]) -> ModulePath:  # noqa: PLR0911  a table of names, one a line
+def _dongfeng(name: str, names: Collection[str]) -> ModulePath:
     if found := _BLOCK.fullmatch(name):
         stage, block, rest = found.groups()
         return (f"stage{int(stage) + 1}", str(int(block) - 1), *_part_of_convolution(rest))
-    if found := re.fullmatch(r"psp\.(pool\d)", name):
-        return ("psp", found[1], "pool")
-    if found := re.fullmatch(r"psp\.(pool\d)\.(.+)", name):
-        return ("psp", found[1], *_part_of_convolution(found[2]))
-    if found := re.fullmatch(r"psp\.concat\.?(.*)", name):
-        return ("psp", *_part_of_convolution(found[1] or "concat"))
-    if found := re.fullmatch(r"Decoder_wc(\d)(/.+)?", name):
-        return ("decoder", f"cc{found[1]}", *_part_of_convolution(f"conv{found[2] or ''}"))
-    if found := re.fullmatch(r"Decoder(\d)_\d\.(.+)", name):
-        return ("decoder", f"fuse{found[1]}", *_part_of_convolution(found[2]))
-    if found := re.fullmatch(r"Decoder_score(/.+)?", name):
-        return ("head", *_part_of_convolution(f"conv{found[1] or ''}"))
-    if found := re.fullmatch(r"Decoder_score\.(.+)", name):
-        return ("head", *_part_of_convolution(found[1]))
-    return ("stem", *_part_of_convolution(name)) if re.match(r"conv\d", name) else _generic(name, names)
+    for pattern, groups, convolution in _PLACES:
+        if found := re.fullmatch(pattern, name):
+            return (*map(found.expand, groups), *_part_of_convolution(found.expand(convolution)))
+    return _generic(name, names)
 
 
 def _part_of_convolution(name: str) -> ModulePath:
@@ -137,7 +138,7 @@ def _unique(paths: Sequence[ModulePath]) -> list[ModulePath]:
         name, count = path, 1
         while name in seen or name in groups:
             count += 1
-            name = (*path[:-1], f"{path[-1]}_{count}" if not path[-1].isdigit() else f"_{path[-1]}_{count}")
+            name = (*path[:-1], _joined(path[-1], str(count)))
         seen.add(name)
         result.append(name)
     return result

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dongfeng.errors import DongfengError
 from dongfeng.layers.convolution import Deconvolution
 from dongfeng.layers.layer import Layer
-from dongfeng.net.cut import needed_layers
+from dongfeng.net.cut import needed_layers, readers_of
 from dongfeng.net.graph import Net
 
 _TAIL = ("ArgMax", "Softmax")
@@ -83,22 +83,16 @@ def _last_gate(layers: Sequence[Layer], scale: set[str], target: str) -> str | N
     needed = needed_layers(layers, [target])
     for gate in reversed(needed):
         if len(gate.tops) == 1 and gate.tops[0] in scale:
-            reached = {bottom for layer in needed for bottom in layer.bottoms}.difference(
-                top for layer in needed for top in layer.tops
-            )
-            for layer in needed:
-                if layer is not gate and reached.intersection(layer.bottoms):
-                    reached.update(layer.tops)
-            if target not in reached:
+            others = needed_layers([layer for layer in needed if layer is not gate], [target])
+            read = {bottom for layer in others for bottom in layer.bottoms}
+            if read <= {*gate.tops, *(top for layer in others for top in layer.tops)}:  # no input without the gate
                 return gate.tops[0]
     return None
 
 
 def _last_waist(layers: Sequence[Layer], scale: set[str]) -> str | None:
     """Return the last blob of `scale`, not enlarged, behind which no earlier blob of that scale is read."""
-    last_reader: dict[str, int] = {}
-    for index, layer in enumerate(layers):
-        last_reader.update(dict.fromkeys(layer.bottoms, index))
+    readers = readers_of(layers)
     enlarged: set[str] = set()
     waist, read_until = None, -1
     for index, layer in enumerate(layers):
@@ -108,5 +102,5 @@ def _last_waist(layers: Sequence[Layer], scale: set[str]) -> str | None:
         for top in scale.intersection(layer.tops):
             if read_until <= index and len(layer.tops) == 1:
                 waist = top
-            read_until = max(read_until, last_reader.get(top, -1))
+            read_until = max(read_until, *readers.get(top, ()))
     return waist
