@@ -12,6 +12,7 @@ from dongfeng.errors import ConversionError
 from dongfeng.layers.layer import Array
 from dongfeng.net.fold import Counterpart, folded_blobs
 from dongfeng.net.graph import Net
+from dongfeng.passes.graph import copied
 
 if TYPE_CHECKING:
     import onnx
@@ -27,9 +28,7 @@ def copy_of(model: str | PathLike[str] | onnx.ModelProto) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     if isinstance(model, onnx.ModelProto):
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model)
-        return proto
+        return copied(model)
     try:
         proto = onnx.load_model(model)
     except DecodeError as exc:

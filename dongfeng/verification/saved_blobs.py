@@ -36,7 +36,6 @@ class SavedBlobs:
 
     def __init__(self, path: str | PathLike[str], blobs: Iterable[str], outputs: Sequence[str]) -> None:
         self.path = Path(path)
-        self._files: dict[str, Path] = {}
         if self.path.is_dir():
             self._files = _files_of(self.path, blobs)
         elif self.path.suffix == ".npz":

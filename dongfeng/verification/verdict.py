@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError
 from dongfeng.support.files import replacing
+from dongfeng.support.json_dataclass import as_json
 from dongfeng.verification.compare import Difference
 
 if TYPE_CHECKING:
     import onnx
 
 METADATA_VERDICT = "dongfeng.verdict"
-_PLACE = ("blob", "reference_blob", "layer", "type", "line", "shape")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlobError(Difference):
-    """How far one blob of a model is from the reference, and the layer that computes it.
+class ComparedBlob:
+    """A blob of a model that is compared, and the layer that computes it.
 
     Attributes:
         blob: Its name in the model.
@@ -40,13 +39,10 @@ class BlobError(Difference):
     line: int | None
     shape: tuple[int, ...]
 
-    def as_dict(self) -> dict[str, object]:
-        """Return everything as plain data for JSON; a number that is not finite is None."""
-        values = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in asdict(self).items()
-        }
-        return {key: values.pop(key) for key in _PLACE} | values  # the blob's place comes first
+
+@dataclass(frozen=True, kw_only=True)
+class BlobError(Difference, ComparedBlob):
+    """How far one blob of a model is from the reference, and the layer that computes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +55,8 @@ class Verdict:
         tolerance: Largest relative error that passes.
         inputs: Shape of each input.
         versions: Version of each package that took part.
-        blobs: One entry for each blob compared, in the net's order.
         not_compared: Blobs that the model has and the reference has not.
+        blobs: One entry for each blob compared, in the net's order.
     """
 
     reference: str
@@ -68,8 +64,8 @@ class Verdict:
     tolerance: float
     inputs: Mapping[str, tuple[int, ...]]
     versions: Mapping[str, str]
-    blobs: tuple[BlobError, ...]
     not_compared: tuple[str, ...] = ()
+    blobs: tuple[BlobError, ...]
 
     @property
     def passed(self) -> bool:
@@ -97,23 +93,8 @@ class Verdict:
         return columns, rows
 
     def as_dict(self) -> dict[str, object]:
-        """Return everything as plain data for JSON; a number that is not finite is None."""
-        first = self.first_difference
-        return {
-            "passed": self.passed,
-            "reference": self.reference,
-            "seed": self.seed,
-            "tolerance": self.tolerance,
-            "inputs": {blob: list(shape) for blob, shape in self.inputs.items()},
-            "versions": dict(self.versions),
-            "first_difference": None if first is None else first.as_dict(),
-            "not_compared": list(self.not_compared),
-            "blobs": [blob.as_dict() for blob in self.blobs],
-        }
-
-    def to_json(self) -> str:
-        """Return one line of JSON, as it is stored in a model."""
-        return json.dumps(self.as_dict(), allow_nan=False)
+        """Return everything as plain data for JSON."""
+        return {"passed": self.passed, "first_difference": as_json(self.first_difference), **as_json(self)}
 
 
 class VerificationFailed(ConversionError):
@@ -140,19 +121,10 @@ def store_verdict(model: str | PathLike[str] | onnx.ModelProto, verdict: Verdict
     """
     import onnx
 
-    if isinstance(model, onnx.ModelProto):
-        _set_metadata(model, verdict)
-        return
-    proto = onnx.load_model(model)
-    _set_metadata(proto, verdict)
-    with replacing(model) as temporary:
-        onnx.save_model(proto, temporary)
-
-
-def _set_metadata(model: onnx.ModelProto, verdict: Verdict) -> None:
-    from onnx import StringStringEntryProto
-
-    entries = [entry for entry in model.metadata_props if entry.key != METADATA_VERDICT]
-    entries.append(StringStringEntryProto(key=METADATA_VERDICT, value=verdict.to_json()))
-    del model.metadata_props[:]
-    model.metadata_props.extend(entries)
+    proto = model if isinstance(model, onnx.ModelProto) else onnx.load_model(model)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    metadata[METADATA_VERDICT] = json.dumps(verdict.as_dict(), allow_nan=False)
+    onnx.helper.set_model_props(proto, metadata)
+    if not isinstance(model, onnx.ModelProto):
+        with replacing(model) as temporary:
+            onnx.save_model(proto, temporary)

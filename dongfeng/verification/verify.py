@@ -113,9 +113,4 @@ def _versions() -> dict[str, str]:
     import onnx
     import onnxruntime
 
-    return {
-        "dongfeng": __version__,
-        "numpy": np.__version__,
-        "onnx": onnx.__version__,
-        "onnxruntime": onnxruntime.__version__,
-    }
+    return {"dongfeng": __version__, **{each.__name__: each.__version__ for each in (np, onnx, onnxruntime)}}
