@@ -26,8 +26,7 @@ def score_blobs(net: Net) -> tuple[str, ...]:
     outputs = [blob for blob in net.outputs if blob in makers] or list(net.outputs)
     scores = list(dict.fromkeys(_scores(blob, makers) for blob in outputs))
     enlarged = {blob: _before_enlarging(blob, makers) for blob in scores}
-    bases = {base for base, _ in enlarged.values()}
-    if len(bases) > 1:
+    if len({base for base, _ in enlarged.values()}) > 1:
         return tuple(scores)
     return (max(scores, key=lambda blob: enlarged[blob][1]),)
 
@@ -60,12 +59,12 @@ def feature_blobs(net: Net) -> tuple[str, ...]:
         shapes = probe.shapes()
     except DongfengError:
         return ()
-    (input_shape,) = probe.inputs.values()
-    if len(input_shape) != 4 or min(int(side or 0) for side in input_shape[2:]) < 2 * _STRIDES[-1]:
+    input_shape = shapes[next(iter(probe.inputs))]
+    if len(input_shape) != 4 or min(input_shape[2:]) < 2 * _STRIDES[-1]:
         return ()
     features: list[str] = []
     for stride in reversed(_STRIDES):
-        sizes = [{int(side or 0) // stride, -(-int(side or 0) // stride)} for side in input_shape[2:]]
+        sizes = [{side // stride, -(-side // stride)} for side in input_shape[2:]]
         scale = {
             blob
             for blob, shape in shapes.items()
