@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dongfeng.caffe.message import Message
 from dongfeng.errors import DongfengWarning, PrototxtError, UnsupportedLayer
-from dongfeng.layers.layer import Shape
+from dongfeng.layers.layer import Layer, Shape
 from dongfeng.net.preprocessing import Preprocessing
 
 _DYNAMIC: Shape = (None, None, None, None)  # of an image whose shape the file leaves out
@@ -95,9 +95,8 @@ def _sources(layer: Message, layers: Sequence[Message], filename: str | None) ->
 def _drop_inputs_of(dropped: Sequence[Message], result: NetInputs, filename: str | None) -> None:
     """Remove the inputs that only dropped layers read."""
     if dropped and not result.layers:
-        place = ":".join(str(part) for part in (filename, dropped[0].line()) if part is not None)
-        layer = f'layer "{dropped[0].name}" ({dropped[0].type})'
-        raise UnsupportedLayer([f"{place}: {layer}: the net has nothing but losses and metrics"])
+        first = Layer(dropped[0].name, dropped[0].type, (), (), line=dropped[0].line(), file=filename)
+        raise UnsupportedLayer([f"{first.where}: the net has nothing but losses and metrics"])
     kept = {blob for layer in result.layers for blob in layer.bottom}
     for blob in {blob for layer in dropped for blob in layer.bottom} - kept:
         result.shapes.pop(blob, None)

@@ -167,5 +167,4 @@ def _check_wiring(layers: Sequence[NcnnLayer], source: str) -> None:
 
 
 def _where(layer: NcnnLayer, source: str) -> str:
-    place = source if layer.line is None else f"{source}:{layer.line}"
-    return f'{place}: layer "{layer.name}" ({layer.type})'
+    return Layer(layer.name, layer.type, layer.bottoms, layer.tops, line=layer.line, file=source).where
