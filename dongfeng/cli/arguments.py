@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from typing import Any, TypeAlias
+from typing import Any
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from dongfeng._version import __version__
 
 NETWORK_HELP = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
 WEIGHTS_HELP = "a .caffemodel or ncnn's .bin; or random or random:SEED"
@@ -20,12 +20,14 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28)
 
 
-def add_command(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command's parser; its one-line summary serves the list of commands and its own help."""
-    description = f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(
-        name, help=summary, description=description, epilog=epilog, formatter_class=Formatter, allow_abbrev=False
+def new_parser(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return the parser of a program, or of a command that stands behind its name."""
+    parser = argparse.ArgumentParser(
+        prog=program, description=description, epilog=epilog, formatter_class=Formatter, allow_abbrev=False
     )
+    parser.add_argument("--version", action="version", version=f"{program.split(maxsplit=1)[0]} {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
 
 
 def size_hw(text: str) -> tuple[int, int]:
@@ -46,6 +48,17 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Parse a time in seconds, above 0 and at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"expected seconds, such as 3 or 0.5, got {text!r}")
+    return value
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

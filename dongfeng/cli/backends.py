@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, add_json
 from dongfeng.cli.output import print_json, print_table
 
+SUMMARY = "show what can run networks here, and why the rest cannot"
 EPILOG = """\
 PASS means that the backend has just computed three numbers, and they were right.
 
@@ -16,11 +16,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "backends", "show what can run networks here, and why the rest cannot", EPILOG)
-    add_json(parser)
-    return parser
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import add_json
-from dongfeng.cli.bench_arguments import new_parser
+from dongfeng.cli.arguments import add_json, new_parser
 from dongfeng.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    root = new_parser("compare", "Compare two reports of df-bench.", EPILOG)
+    root = new_parser("df-bench compare", "Compare two reports of df-bench.", EPILOG)
     root.add_argument("a", metavar="A.json", help="the report to compare with")
     root.add_argument("b", metavar="B.json", help="the other")
     timers = ("network", "with_copies", "image_to_labels")

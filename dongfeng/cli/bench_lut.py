@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import positive, size_hw
-from dongfeng.cli.bench_arguments import new_parser
+from dongfeng.cli.arguments import new_parser, positive, size_hw
 from dongfeng.cli.output import note
 from dongfeng.errors import DongfengError
 from dongfeng.support.progress import show_progress
@@ -29,7 +28,9 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    root = new_parser("lut", "Measure a device profile of this machine, or take one from a board's trtexec.", EPILOG)
+    root = new_parser(
+        "df-bench lut", "Measure a device profile of this machine, or take one from a board's trtexec.", EPILOG
+    )
     root.add_argument("-o", "--output", required=True, metavar="FILE", help="the profile (.json)")
     root.add_argument("--name", metavar="NAME", help="name of the profile (default: that of FILE)")
     root.add_argument("--precision", metavar="P", help="fp32 (default) or bf16; of a board: fp32, fp16 (default), int8")

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import add_json, positive, size_hw
-from dongfeng.cli.bench_arguments import new_parser, seconds
+from dongfeng.cli.arguments import add_json, new_parser, positive, seconds, size_hw
 from dongfeng.cli.bench_show import show_device, show_run
 from dongfeng.cli.output import note, print_json
 from dongfeng.errors import DongfengError
@@ -38,7 +37,7 @@ _DEVICE_ONLY = ("layers", "measured", "ssh", "port", "identity", "known_hosts", 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    root = new_parser("", "Measure how long networks take here, or show what is known of a device.", EPILOG)
+    root = new_parser("df-bench", "Measure how long networks take here, or show what is known of a device.", EPILOG)
     root.add_argument("models", nargs="*", metavar="MODEL", help="zoo name (default: all; with --device all published)")
     root.add_argument("--size", type=size_hw, action="append", metavar="HxW", help="input size (default: as published)")
     root.add_argument("-o", "--output", metavar="FILE", help="write the report as JSON")

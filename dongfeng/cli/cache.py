@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, add_json
 from dongfeng.cli.output import note, print_json, print_table
 
+SUMMARY = "list the files in the cache, or delete them"
 EPILOG = """\
 examples:
   dongfeng cache
@@ -15,12 +15,9 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "cache", "list the files in the cache, or delete them", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("action", nargs="?", choices=["clear"], help="delete what would be listed")
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dongfeng._version import __version__
-from dongfeng.cli.arguments import Formatter, add_shard
+from dongfeng.cli.arguments import add_json, add_shard, new_parser
 from dongfeng.cli.inference import ShownRun, add_model_options, model_options, percent, print_failures
 from dongfeng.cli.main import run_program
 from dongfeng.cli.output import print_json, print_table
@@ -31,13 +30,8 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    root = argparse.ArgumentParser(
-        prog="df-cityscapes",
-        description="Label all images of a Cityscapes split, for the test server, and evaluate the labels.",
-        epilog=EPILOG,
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
+    summary = "Label all images of a Cityscapes split, for the test server, and evaluate the labels."
+    root = new_parser("df-cityscapes", summary, EPILOG)
     root.add_argument("--root", required=True, metavar="CITYSCAPES", help="folder of the data set")
     root.add_argument("--split", default="val", metavar="S", help="train, val or test (default: val)")
     root.add_argument("--model", required=True, metavar="M", help="zoo name or model file")
@@ -52,8 +46,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--resume", action="store_true", help="skip images whose outputs are there, whole")
     add_shard(root)
     add_model_options(root)
-    root.add_argument("--version", action="version", version=f"df-cityscapes {__version__}")
-    root.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_json(root)
     root.set_defaults(run=run)
     return root
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, positive
-from dongfeng.cli.inference import ShownRun, add_arguments, model_options, print_failures
+from dongfeng.cli.arguments import positive
+from dongfeng.cli.inference import ShownRun, add_inputs, model_options, print_failures
 from dongfeng.cli.output import print_json
 
+SUMMARY = "name what images show, in ImageNet's 1000 classes"
 EPILOG = """\
 INPUT is an image, a folder (searched with all folders below it) or a pattern in quotes.
 
@@ -18,12 +19,10 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command to those of `dongfeng`."""
-    parser = add_command(commands, "classify", "name what images show, in ImageNet's 1000 classes", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes per image (default: 5)")
-    add_arguments(parser, model="df1")
-    return parser
+    add_inputs(parser, model="df1")
 
 
 def run(args: argparse.Namespace) -> int:

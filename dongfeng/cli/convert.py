@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dongfeng.cli import convert_engine
-from dongfeng.cli.arguments import NETWORK_HELP, Commands, add_command, add_given_weights, add_json, add_size
+from dongfeng.cli.arguments import NETWORK_HELP, add_given_weights, add_size
 from dongfeng.cli.output import cell, note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ CAFFE = (".prototxt", ".caffemodel")
 NETWORKS = (*CAFFE, ".param", ".bin")
 DEFAULT_OPSET = 17
 
+SUMMARY = "convert Caffe, ncnn or zoo networks to ONNX, Caffe or ncnn"
 EPILOG = """\
 The suffix of OUT decides: .onnx; .engine, for TensorRT-RTX or TensorRT, where NET may be an ONNX file too; .caffemodel
 or .prototxt, which both write both files of the pair; .param, which writes ncnn's .param and .bin.
@@ -35,9 +36,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "convert", "convert Caffe, ncnn or zoo networks to ONNX, Caffe or ncnn", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("net", metavar="NET", help=NETWORK_HELP)
     add_given_weights(parser)
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write")
@@ -70,9 +70,6 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         help="compare every blob with NumPy's arithmetic, or with the saved blobs REFERENCE, before writing",
     )
     convert_engine.add_options(parser)
-    add_json(parser)
-    parser.set_defaults(usage_error=parser.error)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

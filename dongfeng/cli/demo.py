@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive
+from dongfeng.cli.arguments import positive
 from dongfeng.cli.output import note, print_json
 from dongfeng.datasets.synthetic import HELD_OUT_SEED
 
 COUNT = 60
 
+SUMMARY = "draw street scenes, segment them with the weights of the package, and judge them"
 EPILOG = """\
 Street scenes that training has never seen are drawn and segmented by toytown_seg, whose weights come with the
 package; nothing is downloaded. DIR gets contact_sheet.png, and each scene and its overlay as images.
@@ -22,11 +23,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(
-        commands, "demo", "draw street scenes, segment them with the weights of the package, and judge them", EPILOG
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the pictures")
     parser.add_argument(
         "--count", type=positive, default=COUNT, metavar="N", help=f"number of scenes (default: {COUNT})"
@@ -45,8 +43,6 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         "--precision", default="auto", metavar="P", help="auto, fp32, bf16 or int8 (default: auto, which is fp32)"
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command
 from dongfeng.cli.inference import ShownRun, add_model_options, model_options, percent, print_failures
 from dongfeng.cli.output import print_json, print_table
 
+SUMMARY = "measure the accuracy of a classifier on ImageNet's images"
 EPILOG = """\
 IMAGENET_VAL holds a folder per class, named after its WordNet id (n01440764/*.JPEG), or, with --labels, the images
 that a list names: one "NAME INDEX" a line, 0 to 999, as Caffe's val.txt. Cityscapes is evaluated by df-cityscapes.
@@ -18,14 +18,12 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command to those of `dongfeng`."""
-    parser = add_command(commands, "evaluate", "measure the accuracy of a classifier on ImageNet's images", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("folder", metavar="IMAGENET_VAL", help="folder of the images")
     parser.add_argument("--labels", metavar="FILE", help='list of images and classes, "NAME INDEX" a line')
     parser.add_argument("--model", default="df1", metavar="M", help="zoo name or model file (default: df1)")
     add_model_options(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

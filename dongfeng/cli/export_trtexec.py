@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import NETWORK_HELP, Commands, add_command, add_given_weights, add_json, add_size
+from dongfeng.cli.arguments import NETWORK_HELP, add_given_weights, add_size
 from dongfeng.cli.output import note, print_json
 
+SUMMARY = "write a network for a board's own TensorRT"
 EPILOG = """\
 DIR gets the network down to its scores as ONNX, commands.sh, which builds and times an engine for each precision that
 the board has with its own trtexec, and a readme. Nothing of dongfeng's runs on the board. Weights do not change the
@@ -19,16 +20,13 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "export-trtexec", "write a network for a board's own TensorRT", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("net", metavar="NET", help=NETWORK_HELP)
     add_given_weights(parser)
     parser.add_argument("--for", dest="board", required=True, metavar="BOARD", help="tx2, nano, xavier or orin")
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to write")
     add_size(parser)
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

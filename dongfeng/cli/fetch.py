@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, add_json
 from dongfeng.cli.output import complain, print_json
 
+SUMMARY = "put the released weights of models, verified, into the cache"
 EPILOG = """\
 examples:
   dongfeng fetch pl1a_seg
@@ -15,17 +15,9 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        "fetch",
-        "put the released weights of models, verified, into the cache",
-        EPILOG,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="a model of the zoo (dongfeng models)")
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from dongfeng.cli.arguments import add_execution, add_json, add_size, add_weights
+from dongfeng.cli.arguments import add_execution, add_size, add_weights
 from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.output import complain, note, progress
 from dongfeng.runtime.run_progress import RunProgress
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from dongfeng.runtime.load import LoadOptions
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, model: str, inputs: str = "an image, a folder or a pattern"
-) -> None:
+def add_inputs(parser: argparse.ArgumentParser, *, model: str, inputs: str = "an image, a folder or a pattern") -> None:
     """Add INPUT, `--model` (with its default) and the options of `add_model_options`."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     parser.add_argument("--model", default=model, metavar="M", help=f"zoo name or model file (default: {model})")
@@ -29,11 +27,10 @@ def add_arguments(
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `model_options` reads, and `--json`."""
+    """Add the options that `model_options` reads."""
     add_weights(parser)
     add_size(parser)
     add_execution(parser)
-    add_json(parser)
 
 
 def model_options(args: argparse.Namespace) -> LoadOptions:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import NETWORK_HELP, WEIGHTS_HELP, Commands, add_command, add_json, add_size
+from dongfeng.cli.arguments import NETWORK_HELP, WEIGHTS_HELP, add_size
 from dongfeng.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dongfeng.net.summary import NetSummary
     from dongfeng.zoo.models import ModelInfo
 
+SUMMARY = "show a network's layers, shapes, cost, input and published results"
 EPILOG = """\
 MACs are multiply-accumulates of convolutions, deconvolutions and inner products, for one image.
 
@@ -24,14 +25,11 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "info", "show a network's layers, shapes, cost, input and published results", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("net", metavar="NET", help=NETWORK_HELP)
     parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help=f"check that these weights fit: {WEIGHTS_HELP}")
     add_size(parser)
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,46 +9,19 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
+from importlib import import_module
 
-from dongfeng._version import __version__
-from dongfeng.cli import (
-    backends,
-    cache,
-    classify,
-    convert,
-    demo,
-    evaluate,
-    export_trtexec,
-    fetch,
-    info,
-    models,
-    quantize,
-    search,
-    segment,
-    toytown,
-    train,
-)
-from dongfeng.cli.arguments import Formatter
+from dongfeng.cli.arguments import Formatter, add_json, new_parser
+from dongfeng.cli.interrupt import INTERRUPTED
 from dongfeng.cli.output import complain, showwarning
 from dongfeng.errors import DongfengError, DongfengWarning
 
-COMMANDS: tuple[ModuleType, ...] = (
-    models,
-    info,
-    fetch,
-    cache,
-    backends,
-    convert,
-    quantize,
-    segment,
-    classify,
-    demo,
-    evaluate,
-    search,
-    export_trtexec,
-    toytown,
-    train,
+COMMANDS = tuple(
+    import_module(f"dongfeng.cli.{name}")
+    for name in (
+        *("models", "info", "fetch", "cache", "backends", "convert", "quantize", "segment", "classify", "demo"),
+        *("evaluate", "search", "export_trtexec", "toytown", "train"),
+    )
 )
 
 EPILOG = """\
@@ -61,26 +34,28 @@ examples:
 Each command has its own --help. Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
-FAILED, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
+FAILED, BROKEN_PIPE = 1, 141
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command line."""
-    root = argparse.ArgumentParser(
-        prog="dongfeng",
-        description="Run, convert and cost the Dongfeng networks, and other Caffe networks, without Caffe.",
-        epilog=EPILOG,
-        formatter_class=Formatter,
-        allow_abbrev=False,
-    )
-    root.add_argument("--version", action="version", version=f"dongfeng {__version__}")
-    root.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    summary = "Run, convert and cost the Dongfeng networks, and other Caffe networks, without Caffe."
+    root = new_parser("dongfeng", summary, EPILOG)
     commands = root.add_subparsers(metavar="COMMAND", required=True)
     for module in COMMANDS:
-        command = module.add_parser(commands)
+        command = commands.add_parser(
+            module.__name__.rpartition(".")[2].replace("_", "-"),
+            help=module.SUMMARY,
+            description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
+            epilog=module.EPILOG,
+            formatter_class=Formatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        add_json(command)
         # Without a value here, that given before the command's name stands.
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, usage_error=command.error)
     return root
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import Commands, add_command, add_json
 from dongfeng.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
 _ACCURACIES = (("top1", "val", "top-1"), ("miou", "val", "mIoU val"), ("miou", "test", "mIoU test"))
 
+SUMMARY = "list the models of the zoo, with their accuracy as published"
 EPILOG = """\
 examples:
   dongfeng models
@@ -21,12 +21,9 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "models", "list the models of the zoo, with their accuracy as published", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="only names like 'df1*'")
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, add_size, add_weights, positive
+from dongfeng.cli.arguments import add_size, add_weights, positive
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.support.json_layout import json_text
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TARGETS = ("cpu", "tensorrt")
 DEFAULT_IMAGES = 10
 
+SUMMARY = "quantize a network to eight bits"
 EPILOG = """\
 The first images by name calibrate, at most --calibrate of them; the others, or those of --held-out, are what the report
 compares on. With no others there is no report. dongfeng runs OUT like any model: dongfeng segment --model OUT ...
@@ -26,9 +27,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "quantize", "quantize a network to eight bits", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="zoo name, or a .prototxt, .param or float .onnx file")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help=".onnx file to write")
     parser.add_argument("--images", required=True, action="append", metavar="DIR", help="images such as it shall see")
@@ -44,8 +44,6 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--report", metavar="FILE", help="write the report, as JSON")
     add_weights(parser)
     add_size(parser)
-    add_json(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
+from dongfeng.cli.arguments import positive, setting, size_hw
 from dongfeng.cli.search_arguments import EVALUATORS, HERE, PICK, depths, widths, window_ms, workers
 
 ACTIONS = ("run", "status", "report", "export")
 
+SUMMARY = "search the best architectures for a device"
 EPILOG = """\
 Candidates are drawn from the architectures whose latency on the device is inside the window, and evaluated; those that
 can no longer lift the boundary are pruned. RUN holds everything: it may be killed at any moment, and goes on with
@@ -28,9 +29,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "search", "search the best architectures for a device", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="run", help="what to do (default: run)")
     parser.add_argument("folder", nargs="?", metavar="RUN", help="folder of the run")
     parser.add_argument("-o", "--out", metavar="RUN", help="folder of the run; for export, of the network files")
@@ -63,9 +63,6 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     evaluate.add_argument("--set", action="append", default=[], type=setting, metavar="K=V", help="a setting of them")
     export = parser.add_argument_group("export")
     export.add_argument("--pick", type=positive, metavar="N", help=f"how many, spread over latency (default: {PICK})")
-    add_json(parser)
-    parser.set_defaults(usage=parser.error)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,5 +70,5 @@ def run(args: argparse.Namespace) -> int:
     from dongfeng.cli.search_actions import run_action
 
     if args.action != "run" and args.folder is None:
-        args.usage(f"{args.action} needs the folder of a run")
+        args.usage_error(f"{args.action} needs the folder of a run")
     return run_action(args)

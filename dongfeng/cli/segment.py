@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from dongfeng.cli.arguments import Commands, add_command, add_shard, positive
-from dongfeng.cli.inference import ShownRun, add_arguments, model_options, print_failures
+from dongfeng.cli.arguments import add_shard, positive
+from dongfeng.cli.inference import ShownRun, add_inputs, model_options, print_failures
 from dongfeng.cli.interrupt import INTERRUPTED
 from dongfeng.cli.output import complain, print_json
 
+SUMMARY = "tell road, cars, people and 16 more classes apart in images"
 EPILOG = """\
 INPUT is an image, a folder (searched with all folders below it) or a pattern in quotes. Each image gives one PNG
 below DIR, at the image's own size and in the same place as below its folder; existing outputs are overwritten, or,
@@ -27,9 +28,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command to those of `dongfeng`."""
-    parser = add_command(commands, "segment", "tell road, cars, people and 16 more classes apart in images", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder of the outputs, or a video file")
     parser.add_argument(
         "--kind",
@@ -40,8 +40,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="skip images whose outputs are there, whole")
     add_shard(parser)
     parser.add_argument("--every", type=positive, metavar="N", help="only every N-th frame of a video")
-    add_arguments(parser, model="pl1a_seg", inputs="an image, a folder, a pattern, or a video or camera number")
-    return parser
+    add_inputs(parser, model="pl1a_seg", inputs="an image, a folder, a pattern, or a video or camera number")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive, size_hw
+from dongfeng.cli.arguments import positive, size_hw
 from dongfeng.cli.output import print_json, progress
 
+SUMMARY = "draw street scenes and their labels as a Cityscapes folder"
 EPILOG = """\
 DIR/leftImg8bit/SPLIT/toytown gets the images, DIR/gtFine/SPLIT/toytown their label ids and instance ids; df-cityscapes
 takes DIR as its root. The same arguments draw the same pixels everywhere.
@@ -19,16 +20,13 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "toytown", "draw street scenes and their labels as a Cityscapes folder", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder that gets leftImg8bit and gtFine")
     parser.add_argument("--count", type=positive, default=50, metavar="N", help="number of scenes (default: 50)")
     parser.add_argument("--split", default="val", metavar="S", help="train, val or test (default: val)")
     parser.add_argument("--size", type=size_hw, default=(256, 512), metavar="HxW", help="in pixels (default: 256x512)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the series of scenes (default: 0)")
-    add_json(parser)
-    return parser
 
 
 def seed(text: str) -> int:

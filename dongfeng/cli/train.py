@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dongfeng.cli.arguments import Commands, add_command, add_json, positive, setting, size_hw
+from dongfeng.cli.arguments import positive, setting, size_hw
 from dongfeng.cli.output import note, print_json, print_table
 from dongfeng.support.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     from dongfeng.training import LogEntry, Metrics
 
+SUMMARY = "train a network with PyTorch"
 EPILOG = """\
 NET is the name of an architecture, a .prototxt, or an encoding: the widths of the blocks of stages 3, 4 and 5, and for
 a segmentation those of the decoder (64,64/128,128/256,512:32,32,512). DATA is cityscapes:ROOT, imagenet:ROOT (with
@@ -29,9 +30,8 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command."""
-    parser = add_command(commands, "train", "train a network with PyTorch", EPILOG)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("net", nargs="?", metavar="NET", help="network to train (default: the recipe's)")
     parser.add_argument("-o", "--out", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--recipe", metavar="R", help="name of a recipe, or a .json file of settings")
@@ -51,8 +51,6 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint-every", type=positive, metavar="N", help="updates between checkpoints")
     parser.add_argument("--set", action="append", default=[], type=setting, metavar="K=V", help="any other setting")
     parser.add_argument("--half", action="store_true", help="write the weights in half precision")
-    add_json(parser)
-    return parser
 
 
 _OPTIONS = (
