@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from dongfeng.backends.tensorrt.trtexec.boards import BOARDS, board_named, commands, write_bundle
 from dongfeng.cli import export_trtexec
+from dongfeng.cli.main import parser
 from dongfeng.errors import ConversionError, WeightsUnavailable
 from dongfeng.formats.onnx import to_onnx
 from dongfeng.net.random_weights import random_weights
@@ -25,9 +25,7 @@ NET = data(1, 3, 8, 8) + layer(
 
 
 def export(*words: str) -> int:
-    root = argparse.ArgumentParser()
-    export_trtexec.add_parser(root.add_subparsers())
-    return export_trtexec.run(root.parse_args(["export-trtexec", *words]))
+    return export_trtexec.run(parser().parse_args(["export-trtexec", *words]))
 
 
 @pytest.mark.parametrize("board", BOARDS)
