@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from functools import partial
 from typing import Any
 
 from dongfeng._version import __version__
@@ -43,11 +44,14 @@ def size_hw(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def positive(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+def at_least(least: int, text: str) -> int:
+    """Parse a whole number of at least `least`, which is not negative."""
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
     return int(text)
+
+
+positive = partial(at_least, 1)
 
 
 def seconds(text: str) -> float:
@@ -83,7 +87,8 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 def add_given_weights(parser: argparse.ArgumentParser) -> None:
     """Add `WEIGHTS` behind `NET`, or the same as `--weights`."""
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("weights_file", nargs="?", metavar="WEIGHTS", help=WEIGHTS_HELP)
+    # Without a value here, that of the option stands.
+    given.add_argument("weights", nargs="?", default=argparse.SUPPRESS, metavar="WEIGHTS", help=WEIGHTS_HELP)
     given.add_argument("--weights", metavar="W", help="the same, as an option (default: a zoo name's released file)")
 
 

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         done = convert(
             args.net,
             out,
-            weights=args.weights or args.weights_file,
+            weights=args.weights,
             size=args.size,
             opset=DEFAULT_OPSET if args.opset is None else args.opset,
             outputs=args.output,
@@ -134,9 +134,8 @@ def _report(args: argparse.Namespace, verdict: Verdict, written: list[str]) -> N
     """Print what was compared, and the result."""
     if args.json:
         values = verdict.as_dict()
-        print_json(
-            {"outputs": written, **{key: values[key] for key in values if key != "blobs"}, "rows": values["blobs"]}
-        )
+        rows = values.pop("blobs")
+        print_json({"outputs": written, **values, "rows": rows})
         return
     print_table(*verdict.table())
     worst = verdict.worst

@@ -77,7 +77,7 @@ def _capability(text: str) -> str:
 
 def _rebuild(args: argparse.Namespace, out: Path) -> str:
     """This command line again."""
-    words = ["dongfeng", "convert", args.net, *([args.weights_file] if args.weights_file else []), "-o", str(out)]
+    words = ["dongfeng", "convert", args.net, "-o", str(out)]
     options = {
         "--weights": args.weights,
         "--size": args.size and "{}x{}".format(*args.size),

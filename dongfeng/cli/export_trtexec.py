@@ -33,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from dongfeng.runtime.export_trtexec import export_trtexec
 
-    weights = args.weights or args.weights_file
-    board, files = export_trtexec(args.net, args.out, board=args.board, weights=weights, size=args.size)
+    board, files = export_trtexec(args.net, args.out, board=args.board, weights=args.weights, size=args.size)
     note(f"for {board.title} ({board.software}): opset {board.opset}, {', '.join(board.precisions)}")
     if args.json:
         print_json({"board": args.board, "opset": board.opset, "outputs": [str(file) for file in files]})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from dongfeng.cli.arguments import positive, size_hw
+from dongfeng.cli.arguments import at_least, positive, size_hw
 from dongfeng.cli.output import print_json, progress
 
 SUMMARY = "draw street scenes and their labels as a Cityscapes folder"
@@ -26,14 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=positive, default=50, metavar="N", help="number of scenes (default: 50)")
     parser.add_argument("--split", default="val", metavar="S", help="train, val or test (default: val)")
     parser.add_argument("--size", type=size_hw, default=(256, 512), metavar="HxW", help="in pixels (default: 256x512)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the series of scenes (default: 0)")
-
-
-def seed(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
+    parser.add_argument(
+        "--seed", type=partial(at_least, 0), default=0, metavar="N", help="seed of the series of scenes (default: 0)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

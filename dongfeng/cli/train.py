@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run, which may have been killed")
     parser.add_argument("--data", metavar="DATA", help="data set")
     parser.add_argument("--weights", metavar="W", help="start from this .caffemodel or zoo name")
-    parser.add_argument("--size", type=size_hw, metavar="HxW", help="input height x width in pixels")
+    parser.add_argument("--size", dest="size_hw", type=size_hw, metavar="HxW", help="input height x width in pixels")
     parser.add_argument("--steps", type=positive, metavar="N", help="number of updates")
     parser.add_argument("--batch", type=positive, metavar="N", help="images of an update")
     parser.add_argument("--optimizer", metavar="O", help="sgd or adamw")
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 _OPTIONS = (
     *("net", "data", "weights", "steps", "batch", "optimizer", "lr", "seed", "precision", "device", "threads"),
-    *("workers", "checkpoint_every"),
+    *("workers", "checkpoint_every", "size_hw"),
 )
 
 
@@ -84,8 +84,6 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that options give."""
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    if args.size is not None:
-        given["size_hw"] = args.size
     return given | dict(args.set)
 
 
