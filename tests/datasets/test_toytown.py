@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import signal
@@ -13,8 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dongfeng.cli import toytown as command
-from dongfeng.cli.main import run_program
+from dongfeng.cli.main import main
 from dongfeng.datasets.cityscapes import CLASSES, IGNORE, to_train_ids
 from dongfeng.datasets.cityscapes_folder import find_frames, find_truth
 from dongfeng.datasets.cityscapes_metrics import CityscapesMetrics
@@ -215,15 +213,9 @@ def test_labels_without_their_images_are_replaced(tmp_path):
     assert len(list((tmp_path / "gtFine/val/toytown").iterdir())) == 2
 
 
-def _run(*argv: str) -> int:
-    root = argparse.ArgumentParser()
-    command.add_parser(root.add_subparsers()).set_defaults(run=command.run, debug=False)
-    return run_program(root, ["toytown", *argv])
-
-
 def test_the_command_writes_and_lists_the_images(tmp_path, capsys):
     out = tmp_path / "new" / "town"
-    assert _run("-o", str(out), "--count", "2", "--size", "64x128", "--seed", "3", "--split", "train") == 0
+    assert main(["toytown", "-o", str(out), "--count", "2", "--size", "64x128", "--seed", "3", "--split", "train"]) == 0
     assert capsys.readouterr().out.split() == ["toytown_000000_000000", "toytown_000001_000000"]
     frame = find_frames(out, "train")[1]
     np.testing.assert_array_equal(cv2.imread(str(frame.path)), draw_scene(3, 1, (64, 128)).image_bgr)
@@ -234,7 +226,7 @@ def test_the_command_writes_and_lists_the_images(tmp_path, capsys):
 )
 def test_wrong_use_of_the_command_is_one_line(tmp_path, capsys, argv, code):
     try:
-        status = _run("-o", str(tmp_path), f"{argv[0]}={argv[1]}")
+        status = main(["toytown", "-o", str(tmp_path), f"{argv[0]}={argv[1]}"])
     except SystemExit as exit_:
         status = exit_.code
     assert status == code
