@@ -6,8 +6,12 @@ import re
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dongfeng.errors import WeightsUnavailable
+
+if TYPE_CHECKING:
+    from dongfeng.net.graph import Net
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class Weights:
         from dongfeng.support.files import sha256_of
 
         return sha256_of(self.path)
+
+    def put_on(self, net: Net) -> Net:
+        """Returns a net with these weights; a file is a .caffemodel.
+
+        Raises:
+            WeightsMismatch: they are another network's.
+            ShapeError: the shape of a random weight depends on a dynamic input size.
+        """
+        if self.path is None:
+            from dongfeng.net.random_weights import random_weights
+
+            return random_weights(net, self.seed)
+        from dongfeng.net.weights import load_caffemodel
+
+        return load_caffemodel(net, self.path)
 
 
 def parse_weights(weights: str | PathLike[str]) -> Weights:

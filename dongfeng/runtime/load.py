@@ -225,7 +225,7 @@ def open_model(request: LoadRequest) -> Model[Result]:
     """
     source = find_source(request.name, request.weights)
     artifact, runs_on = _artifact(source, request)
-    if isinstance(source, NetSource) and source.is_random:
+    if isinstance(source, NetSource) and source.given and source.given.path is None:
         warnings.warn(f"{source.label}: random weights, so the results mean nothing", DongfengWarning, stacklevel=3)
     precision = _precision(request.execution.precision, artifact, source)
     network = Network(artifact.model, runs_on, replace(request.execution, precision=precision))

@@ -21,7 +21,6 @@ Size: TypeAlias = tuple[int, int]  # height and width in pixels
 NetworkName: TypeAlias = "str | PathLike[str]"
 
 NETWORKS = "a zoo name, a .prototxt, or ncnn's .param or .param.bin"
-WEIGHTS = "a .caffemodel or ncnn's .bin; or random or random:SEED"
 ENGINES = (".engine", ".plan")
 _WEIGHT_FILES = (".caffemodel", ".bin")
 
@@ -82,24 +81,6 @@ class NetSource(ABC):
         """Returns the input size to run at where the user asks for `size_hw`; None: that of the file."""
         return size_hw
 
-    @property
-    def is_random(self) -> bool:
-        """Whether the user asks for random weights."""
-        return self.given is not None and self.given.path is None
-
-    def required_weights(self) -> Weights:
-        """Returns the weights.
-
-        Raises:
-            WeightsUnavailable: there are none; the message says how to give them.
-        """
-        found = self.weights()
-        if found is None:
-            raise WeightsUnavailable(
-                f'{self.label}: a prototxt holds no weights; give weights=FILE.caffemodel or weights="random"'
-            )
-        return found
-
     def files(self) -> tuple[Path, ...]:
         """Returns the files that `net` reads."""
         found = self.weights()
@@ -129,9 +110,8 @@ class ZooSource(NetSource):
     def net(self, size_hw: Size | None = None) -> Net:
         """Returns the architecture with its weights, BatchNorm folded or not as these weights are."""
         weights = self.weights()
-        if weights.path is None:
-            return _resized(_randomized(self.structure(), weights), size_hw)
-        return _resized(_zoo_net(self.info, weights.path), size_hw)
+        net = weights.put_on(self.structure()) if weights.path is None else _zoo_net(self.info, weights.path)
+        return _resized(net, size_hw)
 
     def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
         """See `NetSource.cache_key`."""
@@ -157,10 +137,31 @@ class ZooSource(NetSource):
 
 
 @dataclass(frozen=True)
-class PrototxtSource(NetSource):
-    """A Caffe network file."""
+class NetFileSource(NetSource):
+    """A network file."""
 
     path: Path
+
+    @abstractmethod
+    def required_weights(self) -> Weights:
+        """Returns the weights.
+
+        Raises:
+            WeightsUnavailable: there are none; the message says how to give them.
+        """
+
+    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
+        """See `NetSource.cache_key`."""
+        return self.path.read_bytes(), self.required_weights().identity(), size_hw
+
+    def files(self) -> tuple[Path, ...]:
+        """Returns the network file and its weight file."""
+        return self.path, *super().files()
+
+
+@dataclass(frozen=True)
+class PrototxtSource(NetFileSource):
+    """A Caffe network file."""
 
     def weights(self) -> Weights | None:
         """Returns the weights given: a prototxt has none of its own."""
@@ -175,28 +176,20 @@ class PrototxtSource(NetSource):
     def net(self, size_hw: Size | None = None) -> Net:
         """Returns the network of the file with its weights."""
         net = self.structure(size_hw)
+        return net if self.given is None else self.given.put_on(net)
+
+    def required_weights(self) -> Weights:
+        """See `NetFileSource.required_weights`."""
         if self.given is None:
-            return net
-        if self.given.path is None:
-            return _randomized(net, self.given)
-        from dongfeng.net.weights import load_caffemodel
-
-        return load_caffemodel(net, self.given.path)
-
-    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
-        """See `NetSource.cache_key`."""
-        return self.path.read_bytes(), self.required_weights().identity(), size_hw
-
-    def files(self) -> tuple[Path, ...]:
-        """Returns the prototxt and its weight file."""
-        return self.path, *super().files()
+            raise WeightsUnavailable(
+                f'{self.label}: a prototxt holds no weights; give weights=FILE.caffemodel or weights="random"'
+            )
+        return self.given
 
 
 @dataclass(frozen=True)
-class NcnnSource(NetSource):
+class NcnnSource(NetFileSource):
     """An ncnn network file, text or binary, with its weights beside it."""
-
-    path: Path
 
     def weights(self) -> Weights | None:
         """Returns the weights: those given, else the `.bin` of the same name."""
@@ -219,11 +212,7 @@ class NcnnSource(NetSource):
         if weights is not None and weights.path is not None:
             return _resized(read_ncnn(self.path, weights.path), size_hw)
         net = self.structure(size_hw)
-        return net if weights is None else _randomized(net, weights)
-
-    def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
-        """See `NetSource.cache_key`."""
-        return self.path.read_bytes(), self.required_weights().identity(), size_hw
+        return net if weights is None else weights.put_on(net)
 
     def required_weights(self) -> Weights:
         """Returns the weights; the error names the file where they are expected."""
@@ -231,14 +220,10 @@ class NcnnSource(NetSource):
 
         return self.weights() or parse_weights(weights_beside(self.path))
 
-    def files(self) -> tuple[Path, ...]:
-        """Returns the network file and its weight file."""
-        return self.path, *super().files()
-
 
 @dataclass(frozen=True)
-class OnnxSource:
-    """An ONNX file, ours or another's: it runs as it is.
+class ModelFile:
+    """A file that runs as it is.
 
     Attributes:
         path: The file.
@@ -252,20 +237,12 @@ class OnnxSource:
         return str(self.path)
 
 
-@dataclass(frozen=True)
-class EngineSource:
-    """An engine of TensorRT-RTX or TensorRT: it runs as it is, on the machine it was built for.
+class OnnxSource(ModelFile):
+    """An ONNX file, ours or another's."""
 
-    Attributes:
-        path: The file.
-    """
 
-    path: Path
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return str(self.path)
+class EngineSource(ModelFile):
+    """An engine of TensorRT-RTX or TensorRT, for the machine it was built on."""
 
 
 Source: TypeAlias = NetSource | OnnxSource | EngineSource
@@ -287,9 +264,7 @@ def find_source(name: NetworkName, weights: NetworkName | None = None) -> Source
     if path.suffix == ".onnx":
         return find_onnx(name, weights)
     if path.suffix in ENGINES:
-        _require_file(path)
-        _refuse_weights(path, weights, "an engine")
-        return EngineSource(path)
+        return EngineSource(_model_file(path, weights, "an engine"))
     return find_net(name, weights)
 
 
@@ -300,10 +275,7 @@ def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSour
         UnknownModel: no such file.
         ConversionError: weights are given besides.
     """
-    path = Path(path)
-    _require_file(path)
-    _refuse_weights(path, weights, "an ONNX file")
-    return OnnxSource(path)
+    return OnnxSource(_model_file(Path(path), weights, "an ONNX file"))
 
 
 def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource:
@@ -348,9 +320,11 @@ def require_size(net: Net, label: str) -> Net:
     return net
 
 
-def _refuse_weights(path: Path, weights: NetworkName | None, what: str) -> None:
+def _model_file(path: Path, weights: NetworkName | None, what: str) -> Path:
+    _require_file(path)
     if weights is not None:
         raise ConversionError(f"{path}: {what} holds its weights; leave out weights={fspath(weights)!r}")
+    return path
 
 
 def _require_file(path: Path) -> None:
@@ -360,12 +334,6 @@ def _require_file(path: Path) -> None:
 
 def _resized(net: Net, size_hw: Size | None) -> Net:
     return net if size_hw is None else net.resize(*size_hw)
-
-
-def _randomized(net: Net, weights: Weights) -> Net:
-    from dongfeng.net.random_weights import random_weights
-
-    return random_weights(net, weights.seed)
 
 
 def _zoo_net(info: ModelInfo, path: Path) -> Net:

@@ -85,16 +85,7 @@ def _net(name_or_net: Source, weights: str | PathLike[str] | None) -> Net:
     """Returns the net with its weights."""
     if not isinstance(name_or_net, Net):
         return find_net(name_or_net, weights).net()
-    if weights is None:
-        return name_or_net
-    given = parse_weights(weights)
-    if given.path is None:
-        from dongfeng.net.random_weights import random_weights
-
-        return random_weights(name_or_net, given.seed)
-    from dongfeng.net.weights import load_caffemodel
-
-    return load_caffemodel(name_or_net, given.path)
+    return name_or_net if weights is None else parse_weights(weights).put_on(name_or_net)
 
 
 def _template(name: str | PathLike[str]) -> Net:
