@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from dongfeng.cli.arguments import add_execution, add_size, add_weights
@@ -80,9 +79,7 @@ class ShownRun(RunProgress[object]):
     def __enter__(self) -> ShownRun:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -49,28 +48,6 @@ class PilImage(Protocol):
 
 
 ImageLike: TypeAlias = "str | PathLike[str] | npt.NDArray[Any] | PilImage"
-
-
-class _Input(NamedTuple):
-    """An image on its way to the network: as read, as laid out, and the milliseconds both took."""
-
-    image_bgr: Image
-    blob: npt.NDArray[Any]
-    decode_ms: float
-    preprocess_ms: float
-
-
-class _Output(NamedTuple):
-    """What the network made of an image: scores, labels where it computes them, and when it was done."""
-
-    scores: Float
-    labels: Bytes | None
-    infer_ms: float
-    done_s: float
-
-    def timing(self, given: _Input) -> Timing:
-        """Returns what each stage took, the last up to now."""
-        return Timing(given.decode_ms, given.preprocess_ms, self.infer_ms, 1e3 * (perf_counter() - self.done_s))
 
 
 class Model(Generic[Result_co]):
@@ -213,9 +190,7 @@ class Model(Generic[Result_co]):
     def __enter__(self) -> Model[Result_co]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -237,48 +212,41 @@ class Model(Generic[Result_co]):
         return prepare(image_bgr, self.preprocessing, self.size_hw)
 
     def _result(self, image: object, backend: Backend, gate: contextlib.AbstractContextManager[object]) -> Result_co:
-        given = self._read(image)
-        with gate:
-            self.runner  # noqa: B018 - closed in the meantime
-            output = self._run(backend, given)
-        # What the task makes of the scores is what this model is a Model of.
-        result = self._classification if self.task == "classification" else self._segmentation
-        return cast(Result_co, result(given, output))
-
-    def _classification(self, given: _Input, output: _Output) -> Classification:
-        return Classification(output.scores.reshape(-1), output.timing(given), self.class_names)
-
-    def _segmentation(self, given: _Input, output: _Output) -> Segmentation:
-        scores = output.scores
-        if scores.ndim != 4 or scores.shape[0] != 1:
-            raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
-        labels = output.labels
-        if labels is None:
-            labels = self._labels(scores[0], given.image_bgr.shape[:2])
-        timing = output.timing(given)
-        return Segmentation(labels, scores[0], timing, given.image_bgr, self.class_names, self.palette, self.classes)
-
-    def _read(self, image: object) -> _Input:
         start = perf_counter()
         image_bgr = read_image(image, channel_order=self._channel_order)
         decoded = perf_counter()
         blob = self.network_input(image_bgr)
-        return _Input(image_bgr, blob, 1e3 * (decoded - start), 1e3 * (perf_counter() - decoded))
-
-    def _run(self, backend: Backend, given: _Input) -> _Output:
-        """Returns the scores, and the labels where the network computes them for the image's own size."""
-        start = perf_counter()
-        wanted = self._ports.labels if self.head == "x8" and given.image_bgr.shape[:2] == self.size_hw else None
-        if wanted is None:
-            scores, labels = backend.run(given.blob, self.output), None
+        prepared = perf_counter()
+        with gate:
+            self.runner  # noqa: B018 - closed in the meantime
+            begun = perf_counter()
+            scores, labels = self._run(backend, blob, image_bgr.shape[:2])
+            done = perf_counter()
+        if self.task == "segmentation":
+            labels = self._labels(scores, labels, image_bgr.shape[:2])
+        seconds = (decoded - start, prepared - decoded, done - begun, perf_counter() - done)
+        timing = Timing(*(1e3 * stage_s for stage_s in seconds))
+        result: Result
+        if labels is None:
+            result = Classification(scores.reshape(-1), timing, self.class_names)
         else:
-            results = backend.infer(given.blob, [self.output, wanted])
-            scores, labels = np.asarray(results[self.output], np.float32), results[wanted][0]
-        done = perf_counter()
-        return _Output(scores, labels, 1e3 * (done - start), done)
+            result = Segmentation(labels, scores[0], timing, image_bgr, self.class_names, self.palette, self.classes)
+        return cast(Result_co, result)  # what the task makes of the scores is what this model is a Model of
 
-    def _labels(self, scores: Float, size_hw: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-        size = (size_hw[0], size_hw[1])
+    def _run(self, backend: Backend, blob: npt.NDArray[Any], image_hw: tuple[int, ...]) -> tuple[Float, Bytes | None]:
+        """Returns the scores, and the labels where the network computes them for the image's own size."""
+        if self._ports.labels is None or self.head != "x8" or image_hw != self.size_hw:
+            return backend.run(blob, self.output), None
+        results = backend.infer(blob, [self.output, self._ports.labels])
+        return np.asarray(results[self.output], np.float32), results[self._ports.labels][0]
+
+    def _labels(self, scores: Float, labels: Bytes | None, image_hw: tuple[int, ...]) -> Bytes:
+        """Returns the labels that the network has computed, else those of its scores."""
+        if scores.ndim != 4 or scores.shape[0] != 1:
+            raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
+        if labels is not None:
+            return labels
+        size = (image_hw[0], image_hw[1])
         if self.head == "d8":
-            return upsample_nearest(argmax_last(scores), size)
-        return upsample_labels(scores, size)
+            return upsample_nearest(argmax_last(scores[0]), size)
+        return upsample_labels(scores[0], size)
