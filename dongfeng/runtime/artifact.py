@@ -183,7 +183,6 @@ def _quantized(model: onnx.ModelProto, target: Target, preprocessing: Preprocess
 def _cached(name: str, digest: str, suffix: str, make: Callable[[], bytes]) -> Path | bytes:
     """Returns the file of that digest in the cache, or its content where the cache cannot be written."""
     path = onnx_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{digest}{suffix}"
-
     content = functools.cache(make)
 
     def build(file: Path) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dongfeng.errors import ConversionError, ShapeError, WeightsUnavailable
 from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.export import OPSET, export_onnx
 from dongfeng.runtime.inputs import image_files
-from dongfeng.runtime.source import ENGINES, NetSource, Size, find_net, find_onnx
+from dongfeng.runtime.source import ENGINES, Size, find_net, find_onnx
 from dongfeng.runtime.spec import from_metadata
+from dongfeng.support.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,70 +148,52 @@ def convert(  # noqa: PLR0913 - one keyword for each thing a user may want other
     is_folded = out.suffix not in CAFFE if folded is None else folded
     if out.suffix not in (".onnx", *ENGINES):
         return _write_pair(net, files if has_weights else files[:1], outputs, is_folded)
-    as_onnx = _OnnxExport(source, net, opset, outputs, is_folded)
-    if out.suffix == ".onnx":
-        return _write_onnx(as_onnx, out, dynamic=dynamic, verify=verify, progress=progress)
-    options = engine or EngineOptions()
-    model = as_onnx.model("scores", dynamic="batch" if options.batches else False)
-    return _build_engine(model, out, options, progress)
+    is_onnx, options = out.suffix == ".onnx", engine or EngineOptions()
+    model = export_onnx(
+        net,
+        source.spec(_image_size(net)),
+        opset=opset,
+        outputs=outputs or ("all" if is_onnx else "scores"),
+        dynamic=dynamic if is_onnx else "batch" if options.batches else False,
+        folded=is_folded,
+    )
+    if not is_onnx:
+        return _build_engine(model, out, options, progress)
+    names = tuple(value.name for value in model.graph.output)
+    progress(f"opset {opset}, {len(model.graph.node)} nodes, outputs {', '.join(names)}")
+    verdict = None if verify is False else _verified(net, model, None if verify is True else verify, is_folded, out)
+    with replacing(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return Conversion(files=(out,), opset=opset, nodes=len(model.graph.node), outputs=names, verdict=verdict)
 
 
-class _OnnxExport(NamedTuple):
-    """A net on its way to ONNX."""
-
-    source: NetSource
-    net: Net
-    opset: int
-    outputs: Sequence[str] | None
-    is_folded: bool
-
-    def model(
-        self, usual_outputs: Literal["scores", "all"], *, dynamic: bool | Literal["batch"], path: Path | None = None
-    ) -> onnx.ModelProto:
-        height, width = next(iter(self.net.inputs.values()))[2:4] if self.has_image else (None, None)
-        size_hw = (height, width) if height and width else None
-        return export_onnx(
-            self.net,
-            self.source.spec(size_hw),
-            path,
-            opset=self.opset,
-            outputs=self.outputs or usual_outputs,
-            dynamic=dynamic,
-            folded=self.is_folded,
-        )
-
-    @property
-    def has_image(self) -> bool:
-        return all(len(shape) == 4 for shape in self.net.inputs.values())
+def _image_size(net: Net) -> Size | None:
+    """Returns the input size of a net that takes images; None where it is dynamic."""
+    shapes = list(net.inputs.values())
+    height, width = shapes[0][2:] if shapes and all(len(shape) == 4 for shape in shapes) else (None, None)
+    return (height, width) if height and width else None
 
 
-def _write_onnx(
-    export: _OnnxExport, out: Path, *, dynamic: bool, verify: bool | FilePath, progress: Callable[[str], None]
-) -> Conversion:
-    from dongfeng.support.files import replacing
+def _verified(net: Net, model: onnx.ModelProto, reference: FilePath | None, is_folded: bool, out: Path) -> Verdict:
+    """Compares an ONNX model with its net, and stores the verdict in it.
 
-    model = export.model("all", dynamic=dynamic, path=out if verify is False else None)
-    outputs = tuple(value.name for value in model.graph.output)
-    progress(f"opset {export.opset}, {len(model.graph.node)} nodes, outputs {', '.join(outputs)}")
-    done = Conversion(files=(out,), opset=export.opset, nodes=len(model.graph.node), outputs=outputs)
-    if verify is False:
-        return done
+    Raises:
+        VerificationFailed: a layer differs.
+    """
     from dongfeng.verification.verdict import VerificationFailed, store_verdict
-    from dongfeng.verification.verify import verify as compare
+    from dongfeng.verification.verify import verify
 
-    verdict = compare(export.net, model, None if verify is True else verify, folded=export.is_folded)
+    verdict = verify(net, model, reference, folded=is_folded)
     difference = verdict.first_difference
     if difference is not None:
-        place = ":".join(str(part) for part in (export.net.source, difference.line) if part is not None)
+        place = ":".join(str(part) for part in (net.source, difference.line) if part is not None)
         raise VerificationFailed(
             f'{place or "the net"}: layer "{difference.layer}" ({difference.type}) is the first that differs from '
             f"{verdict.reference}: {_error(difference)}; {out} is not written",
             verdict,
         )
     store_verdict(model, verdict)
-    with replacing(out) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-    return replace(done, verdict=verdict)
+    return verdict
 
 
 def _error(difference: BlobError) -> str:

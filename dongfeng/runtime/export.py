@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dongfeng.errors import ConversionError
@@ -26,19 +25,17 @@ OPSET = 17
 def export_onnx(
     net: Net,
     spec: FileSpec,
-    path: Path | None = None,
     *,
     opset: int = OPSET,
     outputs: Sequence[str] | Literal["scores", "all"] = "scores",
     dynamic: bool | Literal["batch"] = False,
     folded: bool = True,
 ) -> onnx.ModelProto:
-    """Folds a net, finds its scores, and writes it as ONNX with the metadata that `dongfeng.load` runs it by.
+    """Folds a net, finds its scores, and makes it ONNX with the metadata that `dongfeng.load` runs it by.
 
     Args:
         net: The net with its weights.
         spec: What is known of running it on images.
-        path: File to write; None: none is written.
         opset: ONNX opset.
         outputs: Names of the outputs; "scores": the scores alone, without what only turns them into labels; "all":
             the net's own outputs.
@@ -58,7 +55,7 @@ def export_onnx(
         wanted = list(outputs)
         if spec.score_blob not in wanted:
             spec = replace(spec, score_blob=None)
-    return to_onnx(net, path, opset=opset, outputs=wanted, dynamic=dynamic, metadata=to_metadata(spec))
+    return to_onnx(net, opset=opset, outputs=wanted, dynamic=dynamic, metadata=to_metadata(spec))
 
 
 def complete_spec(net: Net, spec: FileSpec, *, needs_scores: bool = True) -> FileSpec:

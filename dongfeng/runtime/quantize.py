@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dongfeng.errors import ConversionError
+from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.export import export_onnx
-from dongfeng.runtime.images.read import read_image
 from dongfeng.runtime.inputs import image_files
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import Segmentation
 from dongfeng.runtime.source import Size
 from dongfeng.support.files import replacing
+from dongfeng.support.json_dataclass import as_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,25 +96,13 @@ class QuantizationReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as JSON has it."""
-        compared: dict[str, Any] = {}
-        if self.classes is not None:
-            compared = {
-                "pixel_agreement_fraction": self.pixel_agreement,
-                "mean_iou_fraction": self.mean_iou,
-                "classes": [{"class": c.name, "iou_fraction": c.iou, "pixels": c.pixels} for c in self.classes],
-            }
-        return {
-            "output": str(self.output),
-            "target": self.target,
-            "calibration_method": self.calibration_method,
-            "is_range_reduced": self.is_range_reduced,
-            "in_float": list(self.in_float),
-            "calibration_relative_error": self.calibration_relative_error,
-            "held_out_images": self.held_out_images,
-            **compared,
-            "rows": [vars(layer) for layer in self.layers],
-            "calibration_images": self.calibration_images,
-        }
+        found = as_json(self)
+        layers, classes = found.pop("layers"), found.pop("classes")
+        compared = {f"{key}_fraction": found.pop(key) for key in ("pixel_agreement", "mean_iou")}
+        if classes is not None:
+            found |= compared
+            found["classes"] = [{"class": c["name"], "iou_fraction": c["iou"], "pixels": c["pixels"]} for c in classes]
+        return dict(found | {"rows": layers})
 
 
 def quantize(
@@ -147,6 +136,8 @@ def quantize(
         ImageError: there are no images.
         DongfengError: see `dongfeng.load`.
     """
+    from dongfeng.passes.quantize import quantize as quantize_onnx
+
     out = Path(out)
     if out.suffix != ".onnx":
         raise ConversionError(f'{out}: cannot write "{out.suffix}" files; OUT has to end in .onnx')
@@ -156,25 +147,14 @@ def quantize(
         raise ConversionError(f"{out}: this output would overwrite the input; choose another name for -o")
     with load(name, weights=weights, size=size, backend="onnxruntime", device="cpu") as model:
         progress(f"calibrating with {len(given[:calibrate])} images")
-        quantized = _quantize(_float_model(model, name), model, given[:calibrate], target, progress)
+        plain, inputs = _float_model(model, name), _inputs(model, given[:calibrate])
+        quantized = quantize_onnx(plain, inputs, target=target, progress=progress)
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as temporary:
             temporary.write_bytes(quantized.model.SerializeToString())
         if compared:
             progress(f"comparing on {len(compared)} images")
         return _report(model, quantized, out, len(given[:calibrate]), compared)
-
-
-def _quantize(
-    plain: onnx.ModelProto,
-    model: Model,
-    images: Sequence[Path],
-    target: Literal["cpu", "tensorrt"],
-    progress: Callable[[str], None],
-) -> Quantized:
-    from dongfeng.passes.quantize import quantize as quantize_onnx
-
-    return quantize_onnx(plain, (_input(model, path) for path in images), target=target, progress=progress)
 
 
 def _float_model(model: Model, name: FilePath) -> onnx.ModelProto:
@@ -186,10 +166,8 @@ def _float_model(model: Model, name: FilePath) -> onnx.ModelProto:
     return export_onnx(model.net, model.spec.for_file(model.output))
 
 
-def _input(model: Model, path: Path) -> npt.NDArray[np.float32]:
-    from dongfeng.net.preprocessing import prepare
-
-    return prepare(read_image(path), model.preprocessing, model.size_hw)
+def _inputs(model: Model, images: Sequence[Path]) -> Iterator[npt.NDArray[np.float32]]:
+    return Calibration(tuple(images), "bgr").batches(model.preprocessing, model.size_hw)
 
 
 def _report(
@@ -197,15 +175,14 @@ def _report(
 ) -> QuantizationReport:
     from dongfeng.passes.quantize import agreement, layer_snr_db
 
-    found = None
-    snr: dict[str, float] = {}
+    found, snr = None, dict[str, float]()
     if held_out:
         known = model.preprocessing  # a file of another's making does not say it
         with load(
             out, backend="onnxruntime", device="cpu", task=model.task, mean=known.mean_bgr, scale=known.scale
         ) as other:
             found = agreement(_labels(model, held_out), _labels(other, held_out))
-        snr = layer_snr_db(quantized, [_input(model, path) for path in held_out])
+        snr = layer_snr_db(quantized, list(_inputs(model, held_out)))
     return QuantizationReport(
         output=out,
         target=quantized.target,
