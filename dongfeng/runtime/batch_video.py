@@ -17,7 +17,7 @@ from dongfeng.runtime.images.read import Image
 from dongfeng.runtime.images.video import Video, is_video, writing_video
 from dongfeng.runtime.inputs import Failure
 from dongfeng.runtime.model_choice import ModelChoice
-from dongfeng.runtime.results import Bytes, Kind, Segmentation, Timing
+from dongfeng.runtime.results import Kind, Segmentation, Timing
 from dongfeng.runtime.run_progress import RunProgress
 from dongfeng.support.files import remove_leftovers
 
@@ -82,12 +82,15 @@ class VideoRun:
         """Open the output; a video appears at the end of the block."""
         if is_video(self.out):
             with writing_video(self.out, video.fps / self.every) as append:
-                yield _VideoFile(append, self.kind).write
+                yield lambda _, result: append(result.picture_bgr(self.kind))
         else:
-            folder = _FrameFolder(self.out, self.kind)
             self.out.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(folder.path(index * self.every) for index in range(video.count(self.every) or 0))
-            yield folder.write
+            remove_leftovers(self._frame(index * self.every) for index in range(video.count(self.every) or 0))
+            yield lambda index, result: result.save(self._frame(index), kind=self.kind)
+
+    def _frame(self, index: int) -> Path:
+        """Return the file of a frame in the folder."""
+        return self.out / f"{index:06d}.png"
 
     def _segment(self, video: Video, model: Model, write: Write) -> SegmentedVideo:
         """Segment and write the frames, until there is none left or the caller ends the run."""
@@ -122,27 +125,6 @@ class VideoRun:
 
 class _StoppedAtOnce(Exception):
     """The caller ended the run before its first frame, so no video is to be written."""
-
-
-@dataclass(frozen=True)
-class _VideoFile:
-    append: Callable[[Bytes], None]
-    kind: Kind
-
-    def write(self, _: int, result: Segmentation) -> None:
-        self.append(result.picture_bgr(self.kind))
-
-
-@dataclass(frozen=True)
-class _FrameFolder:
-    folder: Path
-    kind: Kind
-
-    def path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.png"
-
-    def write(self, index: int, result: Segmentation) -> None:
-        result.save(self.path(index), kind=self.kind)
 
 
 def _images(video: Video, every: int, ahead: deque[int]) -> Iterator[Image]:

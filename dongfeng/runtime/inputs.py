@@ -129,25 +129,16 @@ def _expand(text: str, outside: Path | None) -> Iterator[InputImage]:
 
 
 def _below(folder: Path, base: Path, outside: Path | None) -> Iterator[InputImage]:
-    skipped = outside.resolve() if outside is not None else None
-    if skipped == folder.resolve():
-        skipped = None
+    skipped = None if outside is None or outside.resolve() == folder.resolve() else outside.resolve()
     for path in sorted(folder.rglob("*")):
         is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")  # hidden: unfinished, or no image
-        if is_image and path.is_file() and not _is_inside(path, skipped):
+        if is_image and path.is_file() and not (skipped and path.resolve().is_relative_to(skipped)):
             yield InputImage(path, path.relative_to(base))
-
-
-def _is_inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder)
 
 
 def _fixed_part(pattern: Path) -> Path:
     """Return the folders of a pattern before the first part with a wildcard."""
-    for parent in pattern.parents:
-        if not glob.has_magic(str(parent)):
-            return parent
-    return Path()
+    return next((parent for parent in pattern.parents if not glob.has_magic(str(parent))), Path())
 
 
 def _why_none(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,4 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
     )
     read = {value.name for value in session.get_inputs()}
     results = session.run(wanted, {blob: array for blob, array in arrays.items() if blob in read})
-    return {blob: _float32(result) for blob, result in zip(wanted, results, strict=True)}
-
-
-def _float32(result: Any) -> Array:
-    return np.asarray(result, dtype=np.float32)
+    return {blob: np.asarray(result, np.float32) for blob, result in zip(wanted, results, strict=True)}

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from dongfeng.errors import ImageError
-from dongfeng.runtime.results import Segmentation
-
-Bytes = npt.NDArray[np.uint8]
+from dongfeng.runtime.results import Bytes, Segmentation
 
 COLUMNS = ("image", "truth", "prediction", "overlay")
 
