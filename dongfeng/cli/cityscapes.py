@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import add_json, add_shard, new_parser
@@ -87,15 +88,6 @@ def run(args: argparse.Namespace) -> int:
 def _print_scores(rows: Sequence[ScoreRow]) -> None:
     """Print one table of the classes and one of the categories, in percent."""
     for group in ("class", "category"):
-        cells = [
-            (
-                row.name,
-                percent(row.iou_fraction),
-                percent(row.published_iou_fraction),
-                percent(row.instance_iou_fraction),
-                percent(row.published_instance_iou_fraction),
-            )
-            for row in rows
-            if row.group == group
-        ]
+        scores = [astuple(row)[1:] for row in rows if row.group == group]
+        cells = [(name, *map(percent, fractions)) for name, *fractions in scores]
         print_table((group, "IoU %", "published %", "iIoU %", "published %"), cells)

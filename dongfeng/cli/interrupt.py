@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 INTERRUPTED = 130
 
@@ -26,7 +25,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         return
     asked = False
 
-    def remember(_number: int, _frame: FrameType | None) -> None:
+    def remember(*_: object) -> None:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,6 @@ from dongfeng.runtime.inputs import Failure, InputImage, Inputs, Shard, as_texts
 from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.results import Classification, Kind, Segmentation, Timing
 from dongfeng.runtime.run_progress import RunProgress
-from dongfeng.runtime.run_settings import run_settings
 from dongfeng.support.files import remove_leftovers
 
 
@@ -53,7 +52,7 @@ class _SegmentRun(ImageRun[InputImage, Segmentation, SegmentedImage]):
     def __init__(self, choice: ModelChoice, outputs: Mapping[InputImage, Path], kind: Kind) -> None:
         super().__init__(choice)
         self._outputs, self._kind = outputs, kind
-        self._mark = json.dumps({**run_settings(choice), "kind": kind})
+        self._mark = json.dumps({**choice.settings(), "kind": kind})
 
     def row(self, image: InputImage, result: Segmentation) -> SegmentedImage:
         write_marked_png(self._outputs[image], result.picture_bgr(self._kind), self._mark)

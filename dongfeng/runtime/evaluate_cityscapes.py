@@ -19,7 +19,6 @@ from dongfeng.runtime.inputs import Failure, Shard, of_shard
 from dongfeng.runtime.model_choice import ModelChoice
 from dongfeng.runtime.results import Segmentation
 from dongfeng.runtime.run_progress import RunProgress
-from dongfeng.runtime.run_settings import execution, run_settings
 from dongfeng.support.json_dataclass import as_json
 from dongfeng.support.json_layout import json_text
 
@@ -97,7 +96,7 @@ class CityscapesEvaluation:
     def scores_json(self) -> dict[str, object]:
         """Return the scores as plain JSON."""
         choice, shard = self.request.choice, self.request.shard
-        found: dict[str, object] = {"model": choice.name, "weights": choice.weights, **execution(choice)}
+        found: dict[str, object] = {"model": choice.name, "weights": choice.weights, **choice.execution()}
         found["split"] = self.request.split
         if self.rows:
             found["shard"] = None if shard is None else "{}/{}".format(*shard)
@@ -153,7 +152,7 @@ class _LabellingRun(ImageRun[Frame, Segmentation, LabelledFrame]):
         super().__init__(request.choice)
         self.metrics, self.outputs = CityscapesMetrics(), request.outputs()
         self._request, self._everything, self._frames, self._truth = request, everything, frames, truth
-        self._settings = run_settings(request.choice)
+        self._settings = request.choice.settings()
 
     def done(self) -> dict[Frame, LabelledFrame]:
         """Return the rows of images whose outputs an earlier run has left, whole."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dongfeng.backends.registry import auto_backend
 from dongfeng.errors import BackendUnavailable, DongfengError, ImageError, UnknownModel
 from dongfeng.runtime.inputs import image_files
+from dongfeng.support.files import sha256_of
 from dongfeng.zoo.models import ModelInfo, model_info
 
 if TYPE_CHECKING:
@@ -77,6 +82,45 @@ class ModelChoice:
             return model_info(self.name)
         except UnknownModel:
             return None
+
+    def execution(self) -> dict[str, str]:
+        """Return backend and precision, and for "auto" the ones it stands for where that is known without the model."""
+        backend = self.options.get("backend", "auto")
+        # An ONNX file may be quantized, which is run in eight bits; any other model is run in fp32.
+        is_known = self.precision != "auto" or Path(self.name).suffix != ".onnx"
+        return {
+            "backend": auto_backend(self.precision) if backend == "auto" else backend,
+            "precision": "fp32" if self.precision == "auto" and is_known else self.precision,
+        }
+
+    def settings(self) -> dict[str, object]:
+        """Collect what decides the outputs of a run, in words that are the same on all machines that share it.
+
+        Returns:
+            Model, weights, size, backend, precision and checksums of the files, as plain JSON.
+
+        Raises:
+            DongfengError: the backend cannot be had.
+            OSError: a file cannot be read.
+        """
+        info, weights, size_hw = self.zoo_info, self.weights, self.options.get("size")
+        files = [Path(text) for text in (self.name, weights) if text and Path(text).is_file()]
+        settings: dict[str, object] = {
+            "model": Path(self.name).name if info is None else info.name,
+            "weights": Path(weights).name if weights and Path(weights).is_file() else weights,
+            "size_hw": size_hw and list(size_hw),
+            **self.execution(),
+            "sha256": [sha256_of(path) for path in files],
+        }
+        mean, scale = self.options.get("mean"), self.options.get("scale")
+        if mean is not None:
+            settings["mean"] = np.ravel(mean).tolist()
+        if scale is not None:
+            settings["scale"] = scale
+        if self.calibration_images is not None:
+            digests = "".join(sha256_of(path) for path in self.calibration_images)
+            settings["calibration_sha256"] = hashlib.sha256(digests.encode()).hexdigest()
+        return settings
 
     def open(self, task: str, *, count: int | None, otherwise: str) -> Model[Result]:
         """Load the model, ready to stream.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dongfeng.backends.base import Backend, BackendType, Execution
 from dongfeng.backends.threads import streams_for
 from dongfeng.errors import BackendUnavailable
-from dongfeng.runtime.onnx_file import check_input, choose_output, labels_output, takes_images, with_output
+from dongfeng.runtime.onnx_file import check_input, choose_output, takes_images, with_output
 
 if TYPE_CHECKING:
     from dongfeng.backends.tensorrt.engine_file import Engine
@@ -100,6 +100,8 @@ class Network:
             ConversionError: no output, or more than one, may hold the scores.
             ShapeError: the network does not take one image, or not of this size, or its scores are none.
         """
+        from dongfeng.passes.head import LABELS, METADATA_LABELS
+
         backend = self.backend
         of_images = takes_images(backend.metadata)
         scores, shape = choose_output(backend.outputs, score_blob, label)
@@ -108,7 +110,7 @@ class Network:
             takes_images=of_images,
             scores=scores,
             scores_shape=shape,
-            labels=labels_output(backend.metadata, backend.outputs),
+            labels=LABELS if METADATA_LABELS in backend.metadata and LABELS in backend.outputs else None,
         )
 
     def for_stream(self, images: Iterable[object]) -> Lease:

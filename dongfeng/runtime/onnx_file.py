@@ -109,13 +109,6 @@ def takes_images(metadata: Mapping[str, str]) -> bool:
     return isinstance(about, dict) and about.get("layout") == "NHWC"
 
 
-def labels_output(metadata: Mapping[str, str], outputs: Mapping[str, Tensor]) -> str | None:
-    """The output that is the label map at the network's size; None where there is none."""
-    from dongfeng.passes.head import LABELS, METADATA_LABELS
-
-    return LABELS if METADATA_LABELS in metadata and LABELS in outputs else None
-
-
 def check_input(
     inputs: Mapping[str, Tensor],
     size_hw: tuple[int, int] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -44,15 +44,13 @@ class Timing(Mapping[str, float]):
         return sum(self.values())
 
     def __getitem__(self, stage: str) -> float:
-        if stage not in set(self):
-            raise KeyError(stage)
-        return float(getattr(self, stage))
+        return float(vars(self)[stage])
 
     def __iter__(self) -> Iterator[str]:
-        return (stage.name for stage in fields(self))
+        return iter(vars(self))
 
     def __len__(self) -> int:
-        return len(fields(self))
+        return len(vars(self))
 
 
 @dataclass(frozen=True, eq=False)
