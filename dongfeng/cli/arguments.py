@@ -92,18 +92,14 @@ def add_given_weights(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--weights", metavar="W", help="the same, as an option (default: a zoo name's released file)")
 
 
-def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Add `--backend`, `--precision`, `--calibration`, `--device` and `--threads`, which say how a model runs."""
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add `--backend`, `--precision` and `--threads`."""
     parser.add_argument(
         "--backend", default="auto", metavar="NAME", help="auto, onnxruntime, openvino or ncnn (default: auto)"
     )
     parser.add_argument(
         "--precision", default="auto", metavar="P", help="auto, fp32, fp16, bf16 or int8 (default: auto, mostly fp32)"
     )
-    parser.add_argument(
-        "--calibration", metavar="DIR", help="about ten images such as it will see, to quantize with for int8"
-    )
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
 
 

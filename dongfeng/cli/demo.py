@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dongfeng.cli.arguments import positive
+from dongfeng.cli.arguments import add_backend, positive
 from dongfeng.cli.output import note, print_json
 from dongfeng.datasets.synthetic import HELD_OUT_SEED
 
@@ -36,13 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="other scenes (default: held out from training)",
     )
-    parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="auto, onnxruntime, openvino or ncnn (default: auto)"
-    )
-    parser.add_argument(
-        "--precision", default="auto", metavar="P", help="auto, fp32, bf16 or int8 (default: auto, which is fp32)"
-    )
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of the CPU (default: the backend's own)")
+    add_backend(parser)
 
 
 def run(args: argparse.Namespace) -> int:

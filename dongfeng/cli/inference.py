@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
-from dongfeng.cli.arguments import add_execution, add_size, add_weights
+from dongfeng.cli.arguments import add_backend, add_size, add_weights
 from dongfeng.cli.interrupt import deferred_interrupt
 from dongfeng.cli.output import complain, note, progress
 from dongfeng.runtime.run_progress import RunProgress
@@ -29,7 +29,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `model_options` reads."""
     add_weights(parser)
     add_size(parser)
-    add_execution(parser)
+    add_backend(parser)
+    parser.add_argument(
+        "--calibration", metavar="DIR", help="about ten images such as it will see, to quantize with for int8"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def model_options(args: argparse.Namespace) -> LoadOptions:

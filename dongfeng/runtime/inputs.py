@@ -115,10 +115,9 @@ def _expand(text: str, outside: Path | None) -> Iterator[InputImage]:
     path = Path(text)
     if path.is_dir():
         yield from _below(path, path, outside)
-    elif path.exists() or not glob.has_magic(text):
-        if path.exists():
-            yield InputImage(path, Path(path.name))
-    else:
+    elif path.exists():
+        yield InputImage(path, Path(path.name))
+    elif glob.has_magic(text):
         base = _fixed_part(path)
         matches = glob.iglob(text, recursive=True)  # noqa: PTH207  (Path.glob refuses absolute patterns and "a**")
         for match in sorted(map(Path, matches)):

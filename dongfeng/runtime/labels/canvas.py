@@ -6,7 +6,7 @@ A cell is the square between four neighbouring scores, and its tile the pixels i
 from __future__ import annotations
 
 from math import gcd
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,50 +15,17 @@ from dongfeng.runtime.labels.axis import Axis, Double, Float, Index, Labels, sha
 _PRODUCTS_AT_ONCE = 1 << 18  # for larger matrices OpenBLAS wakes threads, which takes longer than such a product
 
 
-class LabelCanvas(Protocol):
-    """A label map in which every pixel has the label of its cell's top left corner, until its tile is written.
-
-    Methods take n cells by their rows `y` and columns `x`, (n,) each.
-
-    Attributes:
-        pixels: Number of pixels of a tile, which lie in it row by row.
-        value_cost: Time to interpolate one value here, where `fill_strips` takes 1.
-    """
-
-    pixels: int
-    value_cost: float
-
-    def interpolated(self, corners: Float, y: Index, x: Index) -> Float:
-        """Interpolate the (4, n) values at the corners of the cells to (n, pixels) values at their pixels."""
-
-    def write(self, tiles: Labels, y: Index, x: Index) -> None:
-        """Write the labels of the cells, (n, pixels)."""
-
-    def position(self, index: Index, y: Index, x: Index) -> tuple[Index, Index]:
-        """Return row and column in the image of one pixel of each cell, given by its (n,) index in the tile."""
-
-    def labels(self) -> Labels:
-        """Return the (H, W) label map."""
-
-
-def label_canvas(cell_labels: Labels, rows: Axis, columns: Axis) -> LabelCanvas:
-    """Make the quickest canvas for the ratio of the sizes.
-
-    Args:
-        cell_labels: (h + 1, w + 1) labels of the cells' top left corners.
-        rows: The vertical axis.
-        columns: The horizontal axis.
-    """
-    if len(rows.cell) % (len(rows.low) - 1) or len(columns.cell) % (len(columns.low) - 1):
-        return _AnyRatio(cell_labels, rows, columns)
-    return _WholeRatio(cell_labels, len(rows.cell), len(columns.cell))
-
-
 class _WholeRatio:
     """A canvas for sizes that are whole multiples of the scores', so that all tiles have one size and the same weights.
 
     The tiles of the border reach beyond the image, and are cut off at the end. A tile lies at whole multiples of its
     size, so that each of its rows is written as a few words of up to 8 bytes.
+
+    Methods, here and in `_AnyRatio`, take n cells by their rows `y` and columns `x`, (n,) each.
+
+    Attributes:
+        pixels: Number of pixels of a tile, which lie in it row by row.
+        value_cost: Time to interpolate one value here, where `fill_strips` takes 1.
     """
 
     value_cost = 2.0
@@ -75,6 +42,7 @@ class _WholeRatio:
         self._words = self._image.view(self._word).reshape(n_rows, tile_y, n_columns, -1)
 
     def interpolated(self, corners: Float, y: Index, x: Index) -> Float:
+        """Interpolate the (4, n) values at the corners of the cells to (n, pixels) values at their pixels."""
         values = np.empty((len(y), self.pixels), np.float32)
         step = max(1, _PRODUCTS_AT_ONCE // self._mix.size)
         for start in range(0, len(y), step):
@@ -82,9 +50,11 @@ class _WholeRatio:
         return values
 
     def write(self, tiles: Labels, y: Index, x: Index) -> None:
+        """Write the labels of the cells, (n, pixels)."""
         self._words[y, :, x] = tiles.view(self._word).reshape(len(tiles), self._tile[0], -1)
 
     def position(self, index: Index, y: Index, x: Index) -> tuple[Index, Index]:
+        """Return row and column in the image of one pixel of each cell, given by its (n,) index in the tile."""
         inner = np.divmod(index, self._tile[1])
         row, column = (
             np.clip(cell * tile + offset - beyond, 0, size - 1)
@@ -95,6 +65,7 @@ class _WholeRatio:
         return row, column
 
     def labels(self) -> Labels:
+        """Return the (H, W) label map."""
         (top, left), (height, width) = self._beyond, self._size
         return np.ascontiguousarray(self._image[top : top + height, left : left + width])
 
@@ -129,3 +100,20 @@ class _AnyRatio:
 
     def labels(self) -> Labels:
         return self._image
+
+
+# A label map in which every pixel has the label of its cell's top left corner, until its tile is written.
+LabelCanvas: TypeAlias = _WholeRatio | _AnyRatio
+
+
+def label_canvas(cell_labels: Labels, rows: Axis, columns: Axis) -> LabelCanvas:
+    """Make the quickest canvas for the ratio of the sizes.
+
+    Args:
+        cell_labels: (h + 1, w + 1) labels of the cells' top left corners.
+        rows: The vertical axis.
+        columns: The horizontal axis.
+    """
+    if len(rows.cell) % (len(rows.low) - 1) or len(columns.cell) % (len(columns.low) - 1):
+        return _AnyRatio(cell_labels, rows, columns)
+    return _WholeRatio(cell_labels, len(rows.cell), len(columns.cell))
