@@ -66,6 +66,7 @@ class ImagenetEvaluation:
         model: The model, as it was given.
         weights: Its weights, as they were given.
         images: Number of images.
+        images_evaluated: Number of images that were evaluated.
         rows: Top-1 and top-5 accuracy; empty where no image could be evaluated.
         files: The images that were evaluated.
         failures: The images that gave no result, and why.
@@ -75,6 +76,7 @@ class ImagenetEvaluation:
     model: str
     weights: str | None
     images: int
+    images_evaluated: int
     rows: tuple[Accuracy, ...]
     files: tuple[RankedImage, ...]
     failures: tuple[Failure, ...]
@@ -82,15 +84,9 @@ class ImagenetEvaluation:
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON that `dongfeng evaluate --json` prints."""
-        return {
-            "model": self.model,
-            "weights": self.weights,
-            "images": self.images,
-            "images_evaluated": len(self.files),
-            "rows": as_json(self.rows),
-            "files": as_json(self.files),
-            "errors": [failure.reason for failure in self.failures],
-        }
+        found: dict[str, object] = as_json(self)
+        del found["failures"], found["interrupted"]
+        return found | {"errors": [failure.reason for failure in self.failures]}
 
 
 def evaluate_imagenet(
@@ -111,6 +107,7 @@ def evaluate_imagenet(
         model=choice.name,
         weights=choice.weights,
         images=len(classes),
+        images_evaluated=len(run.rows),
         rows=tuple(rows),
         files=tuple(run.rows),
         failures=tuple(run.failures),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
@@ -89,16 +89,11 @@ class Model(Generic[Result_co]):
         self.backend, self.precision, self.device = backend.name, backend.precision, backend.device
         self._network, self._ports, self._source = network, ports, source
         self._channel_order: ChannelOrder = channel_order
-        self._net: Net | None = None
-        self._net_lock = threading.Lock()
 
-    @property
+    @cached_property
     def net(self) -> Net | None:
         """The network with its weights, at the input size, not folded; None where only a model file is known."""
-        with self._net_lock:
-            if self._net is None and self._source is not None:
-                self._net = self._source.net(self.size_hw)
-            return self._net
+        return None if self._source is None else self._source.net(self.size_hw)
 
     @property
     def file(self) -> Path | bytes:

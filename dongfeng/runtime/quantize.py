@@ -96,13 +96,13 @@ class QuantizationReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as JSON has it."""
-        found = as_json(self)
+        found: dict[str, Any] = as_json(self)
         layers, classes = found.pop("layers"), found.pop("classes")
         compared = {f"{key}_fraction": found.pop(key) for key in ("pixel_agreement", "mean_iou")}
         if classes is not None:
             found |= compared
             found["classes"] = [{"class": c["name"], "iou_fraction": c["iou"], "pixels": c["pixels"]} for c in classes]
-        return dict(found | {"rows": layers})
+        return found | {"rows": layers}
 
 
 def quantize(
