@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dongfeng.cli.arguments import positive, setting, size_hw
 from dongfeng.cli.output import note, print_json, print_table
@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from dongfeng.training import command_config, train_run
 
     folder = Path(args.out)
-    config = command_config(folder, _settings(args), recipe=args.recipe, resume=args.resume)
+    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    config = command_config(folder, given | dict(args.set), recipe=args.recipe, resume=args.resume)
     with show_progress("", "steps", config.steps) as progress:
         show = partial(_show, progress)
         trained = train_run(config, folder, resume=args.resume, half=args.half, on_entry=show, note=note)
@@ -79,12 +80,6 @@ def run(args: argparse.Namespace) -> int:
     print(trained.prototxt)
     print(trained.caffemodel)
     return 0
-
-
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that options give."""
-    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    return given | dict(args.set)
 
 
 def _show(progress: Progress, entry: LogEntry) -> None:

@@ -1,5 +1,5 @@
 """From a model file and an image to labels.
 
-`load` finds or makes the ONNX file of a model (`prepare_model`) and hands it to a backend (`backends`); a `Model` reads
-images (`images`), lays them out (`preprocess`), runs the backend, and turns scores into `results` (`upsample`).
+`load` finds or makes the file that a backend opens (`artifact`), and opens it (`network`); a `Model` reads images
+(`images`), lays them out, runs the backend, and turns scores into `results` (`labels`).
 """

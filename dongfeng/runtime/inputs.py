@@ -118,7 +118,8 @@ def _expand(text: str, outside: Path | None) -> Iterator[InputImage]:
     elif path.exists():
         yield InputImage(path, Path(path.name))
     elif glob.has_magic(text):
-        base = _fixed_part(path)
+        # The folders of the pattern before its first part with a wildcard.
+        base = next((parent for parent in path.parents if not glob.has_magic(str(parent))), Path())
         matches = glob.iglob(text, recursive=True)  # noqa: PTH207  (Path.glob refuses absolute patterns and "a**")
         for match in sorted(map(Path, matches)):
             if match.is_dir():
@@ -133,11 +134,6 @@ def _below(folder: Path, base: Path, outside: Path | None) -> Iterator[InputImag
         is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")  # hidden: unfinished, or no image
         if is_image and path.is_file() and not (skipped and path.resolve().is_relative_to(skipped)):
             yield InputImage(path, path.relative_to(base))
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """Return the folders of a pattern before the first part with a wildcard."""
-    return next((parent for parent in pattern.parents if not glob.has_magic(str(parent))), Path())
 
 
 def _why_none(text: str) -> str:
