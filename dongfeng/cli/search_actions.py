@@ -106,9 +106,9 @@ def _new_or_resumed(args: argparse.Namespace) -> Path:
     """
     for option in ("out", "device", "latency", "evaluator"):
         if getattr(args, option) is None:
-            args.usage(f"a search needs --{option}")
+            args.usage_error(f"a search needs --{option}")
     if args.folder is not None:
-        args.usage("the folder of a new run is given with --out")
+        args.usage_error("the folder of a new run is given with --out")
     folder = Path(args.out)
     is_run = (folder / "config.json").is_file()
     if is_run and not args.resume:
@@ -154,7 +154,7 @@ def _report(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     if args.out is None:
-        args.usage("export needs -o DIR")
+        args.usage_error("export needs -o DIR")
     space = space_of_arguments(args) if ":" in args.space else None
     rows = [net.to_json() for net in export_front(args.folder, args.out, pick=args.pick or PICK, space=space)]
     if args.json:
