@@ -1,11 +1,15 @@
-"""Dataclasses as JSON objects, both ways: the fields are the keys, and their types say how a value is read."""
+"""Dataclasses as JSON objects, both ways: the fields are the keys, and their types say how a value is read.
+
+A field whose key has another name says so: `field(metadata={"key": "unit_us"})`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from os import PathLike, fspath
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dongfeng.support.strict_json import Node
@@ -13,11 +17,16 @@ from dongfeng.support.strict_json import Node
 T = TypeVar("T")
 _PLAIN = {str: Node.string, int: Node.integer, float: Node.number, bool: Node.boolean}
 
+# Types of fields, with their readers.
+Text = Annotated[str, Node.text]
+PositiveInteger = Annotated[int, Node.positive_integer]
+SizeHw = Annotated[tuple[int, int], Node.size_hw]
+
 
 def as_json(value: object) -> Any:
     """Return a value as `json.dumps` takes it: dataclasses become objects, sequences lists, paths text; any depth."""
     if is_dataclass(value):
-        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
+        return {_key(field): as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -25,7 +34,7 @@ def as_json(value: object) -> Any:
     return fspath(value) if isinstance(value, PathLike) else value
 
 
-def read_as(class_: type[T], node: Node) -> T:
+def read_as(class_: type[T], node: Node, given: Mapping[str, object] = MappingProxyType({})) -> T:
     """Read an object with one key for each field of a dataclass.
 
     Fields may be `str`, `int`, `float`, `bool`, a `Literal`, another dataclass, `tuple[X, ...]`, `Mapping[str, X]`,
@@ -35,14 +44,25 @@ def read_as(class_: type[T], node: Node) -> T:
     Args:
         class_: The dataclass.
         node: The object.
+        given: Values of fields that are no keys of the object.
 
     Raises:
         DongfengError: of the document's class: a key is missing or unknown, or a value has another type.
     """
-    types = get_type_hints(class_, include_extras=True)
-    with_default = [field.name for field in fields(class_) if field.default is not MISSING]  # type: ignore[arg-type]
-    members = node.fields([name for name in types if name not in with_default], with_default)
-    return class_(**{name: _read(types[name], member) for name, member in members.items()})
+    expected = {_key(field): field for field in fields(class_) if field.name not in given}  # type: ignore[arg-type]
+    required = [key for key, field in expected.items() if field.default is MISSING]
+    members, types = node.fields(required, expected), _types(class_)  # type: ignore[arg-type]
+    found = {expected[key].name: _read(types[expected[key].name], member) for key, member in members.items()}
+    return class_(**found, **given)
+
+
+def _key(field: Field[Any]) -> str:
+    return str(field.metadata.get("key", field.name))
+
+
+@cache
+def _types(class_: type) -> dict[str, Any]:
+    return get_type_hints(class_, include_extras=True)
 
 
 def _read(type_: Any, node: Node) -> object:

@@ -135,6 +135,11 @@ class Node:
             self.fail(f'key "{missing[0]}" is missing')
         return members
 
+    def without(self, *keys: str) -> Node:
+        """Return an object without some of its keys, which are read elsewhere."""
+        rest = {key: node.value for key, node in self.members().items() if key not in keys}
+        return Node(rest, self.path, self.format)
+
     def items(self) -> list[Node]:
         """Read a list."""
         if not isinstance(self.value, list):

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from dongfeng.errors import ManifestError
 from dongfeng.net.preprocessing import Preprocessing
+from dongfeng.support.json_dataclass import PositiveInteger, SizeHw, Text, read_as
 from dongfeng.support.strict_json import JsonFormat, Node
 from dongfeng.zoo.paths import MANIFEST, data_root
 
@@ -19,6 +20,24 @@ SCHEMA = 1
 _JSON = JsonFormat(ManifestError, "mend the file, or reinstall dongfeng")
 Task = Literal["classification", "segmentation"]
 Head = Literal["x8", "d8"]
+
+
+def _url(node: Node) -> str:
+    if not re.match(r"https?://[^/\s]+/", node.text()):
+        node.fail(f"{node.value} is no http(s) URL")
+    return node.text()
+
+
+def _sha256(node: Node) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", node.text()):
+        node.fail("expected 64 hexadecimal digits in lower case")
+    return node.text()
+
+
+def _prototxt(node: Node) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.prototxt", node.text()):
+        node.fail(f"expected the name of a .prototxt file, got {node.value}")
+    return node.text()
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,11 @@ class FileInfo:
     """
 
     name: str
-    urls: tuple[str, ...]
+    urls: tuple[Annotated[str, _url], ...]
     format: Literal["caffemodel", "ncnn"]
-    size_bytes: int | None = None
-    sha256: str | None = None
-    licence: str | None = None
+    size_bytes: PositiveInteger | None = None
+    sha256: Annotated[str, _sha256] | None = None
+    licence: Text | None = None
     shipped: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -78,14 +97,14 @@ class Published:
     metric: str
     value: float
     unit: str
-    source: str
-    dataset: str | None = None
-    split: str | None = None
-    device: str | None = None
-    framework: str | None = None
-    size_hw: tuple[int, int] | None = None
-    batch: int | None = None
-    group: str | None = None
+    source: Text
+    dataset: Text | None = None
+    split: Text | None = None
+    device: Text | None = None
+    framework: Text | None = None
+    size_hw: SizeHw | None = None
+    batch: PositiveInteger | None = None
+    group: Text | None = None
     per_class: dict[str, float] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,6 +113,27 @@ class Published:
         height, width = row.pop("size_hw") or (None, None)
         unit = row.pop("unit").replace("frames/s", "frames_per_s").lower()
         return row | {"height": height, "width": width, f"value_{unit}": row.pop("value")}
+
+
+_UNITS = {
+    "top1": "fraction",
+    "top5": "fraction",
+    "miou": "fraction",
+    "mniou": "fraction",
+    "fps": "frames/s",
+    "latency": "ms",
+    "gpu_memory": "MB",
+    "flops": "count",
+}
+
+
+def _published(node: Node) -> Published:
+    metric = node.member("metric").choice(tuple(_UNITS))
+    node.member("unit").choice((_UNITS[metric],))
+    result = read_as(Published, node, {} if "per_class" in node.members() else {"per_class": {}})
+    if result.unit == "fraction" and not all(0 <= number <= 1 for number in (result.value, *result.per_class.values())):
+        node.fail("a fraction lies in 0..1")
+    return result
 
 
 @dataclass(frozen=True)
@@ -117,16 +157,16 @@ class ModelInfo:
 
     name: str
     task: Task
-    architecture: str
+    architecture: Text
     folded: bool
-    prototxt: str
+    prototxt: Annotated[str, _prototxt]
     weights: tuple[FileInfo, ...]
     head: Head | None
-    score_blob: str
-    size_hw: tuple[int, int]
+    score_blob: Text
+    size_hw: SizeHw
     preprocessing: Preprocessing
     classes: Literal["cityscapes", "imagenet"]
-    published: tuple[Published, ...] = ()
+    published: tuple[Annotated[Published, _published], ...]
 
     def result(self, metric: str, **where: object) -> Published | None:
         """Find the first published result of a metric whose fields equal `where`; None where there is none.
@@ -203,7 +243,7 @@ def read_manifest(path: Path) -> Manifest:
     taken: set[str] = set()
     for name, node in root["models"].members().items():
         models[name] = _model(name, node, files)
-        mine = {name: node, **node.members()["aliases"].members()}
+        mine = {name: node, **node.member("aliases").members()}
         for spelling, where in mine.items():
             if canonical(spelling) in taken:
                 where.fail(f'the name "{spelling}" is taken')
@@ -215,67 +255,36 @@ def read_manifest(path: Path) -> Manifest:
 def _file(name: str, node: Node) -> FileInfo:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         node.fail("a file name has letters, digits, '.', '_' and '-' only")
-    fields = node.fields(("urls", "format", "size_bytes", "sha256", "licence"), ("shipped",))
-    urls = tuple(url.text() for url in fields["urls"].items())
-    for url, where in zip(urls, fields["urls"].items(), strict=True):
-        if not re.match(r"https?://[^/\s]+/", url):
-            where.fail(f"{url} is no http(s) URL")
-    form = cast("Literal['caffemodel', 'ncnn']", fields["format"].choice(("caffemodel", "ncnn")))
-    size, digest, licence = fields["size_bytes"], fields["sha256"], fields["licence"]
-    if digest.is_null and form != "caffemodel":
-        digest.fail("only a caffemodel can be verified without a hash")
-    if not digest.is_null and not re.fullmatch(r"[0-9a-f]{64}", digest.text()):
-        digest.fail("expected 64 hexadecimal digits in lower case")
-    shipped = "shipped" in fields and fields["shipped"].boolean()
-    if shipped and (urls or size.is_null or digest.is_null):
+    node.fields(("urls", "format", "size_bytes", "sha256", "licence"), ("shipped",))
+    file = read_as(FileInfo, node, {"name": name})
+    if file.sha256 is None and file.format != "caffemodel":
+        node.member("sha256").fail("only a caffemodel can be verified without a hash")
+    if file.shipped and (file.urls or file.size_bytes is None or file.sha256 is None):
         node.fail("a shipped file has no urls, and its size_bytes and sha256 are known")
-    return FileInfo(
-        name=name,
-        urls=urls,
-        format=form,
-        size_bytes=None if size.is_null else size.positive_integer(),
-        sha256=None if digest.is_null else digest.text(),
-        licence=None if licence.is_null else licence.text(),
-        shipped=shipped,
-    )
-
-
-_MODEL_KEYS = (
-    *("task", "architecture", "merged", "prototxt", "weights", "head", "score_blob"),
-    *("size_hw", "mean_bgr", "scale", "shorter_side", "classes", "aliases", "published"),
-)
+    return file
 
 
 def _model(name: str, node: Node, files: Mapping[str, FileInfo]) -> ModelInfo:
-    fields = node.fields(_MODEL_KEYS)
-    head, size_hw = fields["head"], fields["size_hw"].size_hw()
-    return ModelInfo(
-        name=name,
-        task=cast("Task", fields["task"].choice(("classification", "segmentation"))),
-        architecture=fields["architecture"].text(),
-        folded=fields["merged"].boolean(),
-        prototxt=_prototxt(fields["prototxt"]),
-        weights=_weights(fields["weights"], files),
-        head=None if head.is_null else cast("Head", head.choice(("x8", "d8"))),
-        score_blob=fields["score_blob"].text(),
-        size_hw=size_hw,
-        preprocessing=_preprocessing(fields, size_hw),
-        classes=cast("Literal['cityscapes', 'imagenet']", fields["classes"].choice(("cityscapes", "imagenet"))),
-        published=tuple(_published(result) for result in fields["published"].items()),
-    )
+    given = {
+        "name": name,
+        "folded": node.member("merged").boolean(),
+        "weights": _weights(node.member("weights"), files),
+        "preprocessing": _preprocessing(node),
+    }
+    rest = node.without("merged", "weights", "mean_bgr", "scale", "shorter_side", "aliases")
+    return read_as(ModelInfo, rest, given)
 
 
-def _preprocessing(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Preprocessing:
-    mean_bgr = tuple(value.number() for value in fields["mean_bgr"].items())
-    if len(mean_bgr) not in (1, 3):
-        fields["mean_bgr"].fail(f"expected 1 or 3 values, got {len(mean_bgr)}")
-    side = fields["shorter_side"]
+def _preprocessing(model: Node) -> Preprocessing:
+    means, side, size_hw = model.member("mean_bgr"), model.member("shorter_side"), model.member("size_hw").size_hw()
+    if len(means.items()) not in (1, 3):
+        means.fail(f"expected 1 or 3 values, got {len(means.items())}")
     shorter_side = None if side.is_null else side.positive_integer()
     if shorter_side is not None and shorter_side < max(size_hw):
         side.fail(f"{shorter_side} is smaller than the crop, {size_hw[0]}x{size_hw[1]}")
     return Preprocessing(
-        mean_bgr=mean_bgr,
-        scale=fields["scale"].number(),
+        mean_bgr=tuple(value.number() for value in means.items()),
+        scale=model.member("scale").number(),
         shorter_side=shorter_side,
         crop_hw=None if shorter_side is None else size_hw,
     )
@@ -283,10 +292,9 @@ def _preprocessing(fields: Mapping[str, Node], size_hw: tuple[int, int]) -> Prep
 
 def _alias(name: str, node: Node, model: ModelInfo, files: Mapping[str, FileInfo]) -> ModelInfo:
     """Return the model itself, or the model with the files that the alias names instead."""
-    fields = node.fields((), ("merged", "prototxt", "weights"))
-    if not fields:
+    if not node.members():
         return model
-    node.fields(("merged", "prototxt", "weights"))
+    fields = node.fields(("merged", "prototxt", "weights"))
     return replace(
         model,
         name=name,
@@ -294,12 +302,6 @@ def _alias(name: str, node: Node, model: ModelInfo, files: Mapping[str, FileInfo
         prototxt=_prototxt(fields["prototxt"]),
         weights=_weights(fields["weights"], files),
     )
-
-
-def _prototxt(node: Node) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*\.prototxt", node.text()):
-        node.fail(f"expected the name of a .prototxt file, got {node.value}")
-    return node.text()
 
 
 def _weights(node: Node, files: Mapping[str, FileInfo]) -> tuple[FileInfo, ...]:
@@ -310,38 +312,3 @@ def _weights(node: Node, files: Mapping[str, FileInfo]) -> tuple[FileInfo, ...]:
         if item.text() not in files:
             item.fail(f'"{item.value}" is not listed under files')
     return tuple(files[item.text()] for item in items)
-
-
-_UNITS = {
-    "top1": "fraction",
-    "top5": "fraction",
-    "miou": "fraction",
-    "mniou": "fraction",
-    "fps": "frames/s",
-    "latency": "ms",
-    "gpu_memory": "MB",
-    "flops": "count",
-}
-
-
-def _published(node: Node) -> Published:
-    fields = node.fields(
-        ("metric", "value", "unit", "source"),
-        ("dataset", "split", "device", "framework", "size_hw", "batch", "group", "per_class"),
-    )
-    metric = fields["metric"].choice(tuple(_UNITS))
-    unit = fields["unit"].choice((_UNITS[metric],))
-    value = fields["value"].number()
-    per_class = {key: at.number() for key, at in fields["per_class"].members().items()} if "per_class" in fields else {}
-    if unit == "fraction" and not all(0 <= number <= 1 for number in (value, *per_class.values())):
-        node.fail("a fraction lies in 0..1")
-    return Published(
-        metric=metric,
-        value=value,
-        unit=unit,
-        source=fields["source"].text(),
-        size_hw=fields["size_hw"].size_hw() if "size_hw" in fields else None,
-        batch=fields["batch"].positive_integer() if "batch" in fields else None,
-        per_class=per_class,
-        **{key: fields[key].text() for key in ("dataset", "split", "device", "framework", "group") if key in fields},
-    )

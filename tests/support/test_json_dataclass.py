@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +49,20 @@ def test_what_was_written_is_read_again() -> None:
     assert read(as_json(VALUE)) == VALUE
     assert read({"name": "a"}) == Outer("a")
     assert as_json({"files": (Path("a/b"),)}) == {"files": [str(Path("a/b"))]}
+
+
+@dataclass(frozen=True)
+class Renamed:
+    name: str
+    parts: tuple[Inner, ...] = field(default=(), metadata={"key": "units"})
+
+
+def test_a_key_may_have_another_name_and_a_field_be_given() -> None:
+    assert as_json(Renamed("a", (Inner("b"),))) == {"name": "a", "units": [{"name": "b", "share": None}]}
+    node = JsonFormat(DongfengError, "see the page").parse('{"units": [{"name": "b"}], "more": 1}', source="f.json")
+    assert read_as(Renamed, node.without("more"), {"name": "a"}) == Renamed("a", (Inner("b"),))
+    with pytest.raises(DongfengError, match="f.json: more: unknown key"):
+        read_as(Renamed, node, {"name": "a"})
 
 
 @pytest.mark.parametrize(
