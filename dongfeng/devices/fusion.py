@@ -25,7 +25,6 @@ from dongfeng.net.fold import fold
 from dongfeng.net.graph import Net
 
 Fusion = Literal["fused", "layers"]
-FUSIONS: tuple[Fusion, ...] = ("fused", "layers")
 
 _CONVOLUTIONS = {
     "Convolution": "conv",

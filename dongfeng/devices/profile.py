@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from dongfeng.devices.fusion import Fusion
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.latency_table import LatencyTable
+from dongfeng.devices.profile_values import AtLeastZero, Count
 from dongfeng.devices.published import PublishedPoint
 from dongfeng.devices.roofline import Roofline
 from dongfeng.devices.roofline_fit import fit_to_kernels
 from dongfeng.errors import DeviceError
+from dongfeng.support.json_dataclass import Text
+from dongfeng.support.strict_json import Node
 
 BYTES_PER_VALUE = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
@@ -32,6 +35,11 @@ class MeasuredKernel(NamedTuple):
     ms: float
     samples: int = 1
     spread: float = 0.0
+
+
+def read_precision(node: Node) -> str:
+    """Read a precision of a profile."""
+    return node.choice(BYTES_PER_VALUE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +62,19 @@ class DeviceProfile:
         threads: Threads of the CPU it was measured with; None where that means nothing.
     """
 
-    name: str
-    device: str
-    runtime: str
-    runtime_version: str | None
-    precision: str
+    name: Text
+    device: Text
+    runtime: Text
+    runtime_version: Text | None
+    precision: Annotated[str, read_precision]
     fusion: Fusion
-    source: str
+    source: Text
     roofline: Roofline
-    gap_us: float = 0.0
-    sum_error: float = 0.0
+    gap_us: AtLeastZero = 0.0
+    sum_error: AtLeastZero = 0.0
     kernels: tuple[MeasuredKernel, ...] = ()
     published: tuple[PublishedPoint, ...] = ()
-    threads: int | None = None
+    threads: Count | None = None
 
     @cached_property
     def table(self) -> LatencyTable:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dongfeng.architectures import build
+from dongfeng.devices.profile_values import Pair, Positive
 from dongfeng.devices.resnet_baselines import resnet
 from dongfeng.net.cut import cut
 from dongfeng.net.graph import Net
+from dongfeng.support.json_dataclass import Text
 from dongfeng.zoo.models import model_info
 
 # The last blob of the timed networks, by the head of the zoo's model: softmax and labels were not timed.
@@ -33,12 +35,12 @@ class PublishedPoint:
         fitted: Whether the profile's roofline was fitted to it.
     """
 
-    model: str
-    size_hw: tuple[int, int]
-    ms: float
-    source: str
-    fps: float | None = None
-    computed_hw: tuple[int, int] | None = None
+    model: Text
+    size_hw: Pair
+    ms: Positive
+    source: Text
+    fps: Positive | None = None
+    computed_hw: Pair | None = None
     fitted: bool = False
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dongfeng.devices.kernel import Kernel
+from dongfeng.devices.profile_values import AtLeastZero, Count, Positive
+from dongfeng.support.strict_json import Node
 
 Vector = npt.NDArray[np.float64]
+
+
+def _fitted_to(node: Node) -> str:
+    return "kernels" if node.choice(("units", "networks")) == "units" else "networks"
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,13 @@ class Roofline:
             square); None where nothing was left to check against.
     """
 
-    tflops: float
-    gb_per_s: float
-    kernel_us: float = 0.0
-    deconv_traffic: float = 1.0
-    bytes_per_value: int = 4
-    fitted_to: Literal["kernels", "networks"] = "kernels"
-    error: float | None = None
+    tflops: Positive
+    gb_per_s: Positive
+    kernel_us: AtLeastZero = field(default=0.0, metadata={"key": "unit_us"})
+    deconv_traffic: Positive = 1.0
+    bytes_per_value: Count = 4
+    fitted_to: Annotated[Literal["kernels", "networks"], _fitted_to] = "kernels"
+    error: AtLeastZero | None = None
 
     def ms(self, kernels: Sequence[Kernel]) -> Vector:
         """Return the milliseconds of each kernel."""
