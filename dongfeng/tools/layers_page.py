@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from dongfeng.formats.caffe_inputs import IMAGE_SOURCES, TRAINING_ENDS
 from dongfeng.formats.onnx import MAX_OPSET, MIN_OPSET
 from dongfeng.layers.advice import ADVICE
 from dongfeng.layers.base import LayerType, registered_types, type_class
+from dongfeng.tools.program import add_check, parser, write_or_check
 
 _SOURCE = re.compile(r"Source: (?P<origin>[^:]+?)(?:, \w+Layer(?: and \w+Layer)*)?[:.] (?P<text>.+)")
 
@@ -111,21 +110,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when the page is (now) current, 1 when `--check` found it stale."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dongfeng.layers",
-        description=__doc__,
-        epilog="examples:\n  python -m dongfeng.layers\n  python -m dongfeng.layers --check docs/layers.md",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("page", nargs="?", type=Path, default=Path("docs/layers.md"), help="default: %(default)s")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
-    args = parser.parse_args(argv)
-    text = render()
-    if args.page.is_file() and args.page.read_text(encoding="utf-8") == text:
-        return 0
-    if args.check:
-        sys.stdout.write(f"stale: {args.page}\n")
-        return 1
-    args.page.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"wrote {args.page}\n")
-    return 0
+    examples = "examples:\n  python -m dongfeng.layers\n  python -m dongfeng.layers --check docs/layers.md"
+    arguments = parser("python -m dongfeng.layers", __doc__, examples)
+    arguments.add_argument("page", nargs="?", type=Path, default=Path("docs/layers.md"), help="default: %(default)s")
+    add_check(arguments)
+    args = arguments.parse_args(argv)
+    return write_or_check({args.page: render()}, check=args.check)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dongfeng.architectures import build
 from dongfeng.caffe.prototxt import format_text
 from dongfeng.formats.caffe import net_message
+from dongfeng.tools.program import add_check, parser, write_or_check
 
 _HEADER = "# Written by `python -m dongfeng.architectures`; change the code there, not this file.\n"
 
@@ -34,32 +33,12 @@ FILES: dict[str, tuple[str, bool]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when the files are (now) current, 1 when `--check` found stale ones."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dongfeng.architectures",
-        description=__doc__,
-        epilog="examples:\n  python -m dongfeng.architectures\n  python -m dongfeng.architectures --check prototxt",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("prototxt"), help="default: %(default)s")
-    parser.add_argument("--check", action="store_true", help="write nothing; name stale files and exit 1 if any")
-    args = parser.parse_args(argv)
-    texts = {
-        f"{stem}.prototxt": _HEADER + format_text(net_message(build(name, folded=folded)))
-        for stem, (name, folded) in FILES.items()
-    }
-    stale = _stale_files(args.folder, texts)
-    if args.check:
-        for name in stale:
-            sys.stdout.write(f"stale: {args.folder / name}\n")
-        return 1 if stale else 0
-    args.folder.mkdir(parents=True, exist_ok=True)
-    for name in (name for name in stale if name in texts):
-        (args.folder / name).write_text(texts[name], encoding="utf-8")
-        sys.stdout.write(f"wrote {args.folder / name}\n")
-    return 0
-
-
-def _stale_files(folder: Path, texts: dict[str, str]) -> list[str]:
-    """Name the files that are missing, differ from `texts`, or are none of them."""
-    found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.prototxt")}
-    return sorted(name for name in texts.keys() | found.keys() if found.get(name) != texts.get(name))
+    examples = "examples:\n  python -m dongfeng.architectures\n  python -m dongfeng.architectures --check prototxt"
+    arguments = parser("python -m dongfeng.architectures", __doc__, examples)
+    arguments.add_argument("folder", nargs="?", type=Path, default=Path("prototxt"), help="default: %(default)s")
+    add_check(arguments)
+    args = arguments.parse_args(argv)
+    texts: dict[Path, str | None] = dict.fromkeys(args.folder.glob("*.prototxt"))
+    for stem, (name, folded) in FILES.items():
+        texts[args.folder / f"{stem}.prototxt"] = _HEADER + format_text(net_message(build(name, folded=folded)))
+    return write_or_check(texts, check=args.check)

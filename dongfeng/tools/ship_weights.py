@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import sys
@@ -15,6 +14,7 @@ from dongfeng.formats.caffe import write_caffe
 from dongfeng.net.fold import fold
 from dongfeng.runtime.source import find_net
 from dongfeng.support.files import sha256_of
+from dongfeng.tools.program import parser
 from dongfeng.zoo.models import model_info
 from dongfeng.zoo.paths import MANIFEST, data_root
 from dongfeng.zoo.shipped import shipped_path
@@ -23,15 +23,14 @@ from dongfeng.zoo.verify import verify_weights
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when the weights are in the package, 1 on an error."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dongfeng.zoo",
-        description=__doc__,
-        epilog="example:\n  python -m dongfeng.zoo --ship out/toytown_seg.caffemodel",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    arguments = parser(
+        "python -m dongfeng.zoo", __doc__, "example:\n  python -m dongfeng.zoo --ship out/toytown_seg.caffemodel"
     )
-    parser.add_argument("--ship", required=True, metavar="FILE", help='a .caffemodel, folded or not, or "random:SEED"')
-    parser.add_argument("--model", default="toytown_seg", help="a model whose weights ship (default: %(default)s)")
-    args = parser.parse_args(argv)
+    arguments.add_argument(
+        "--ship", required=True, metavar="FILE", help='a .caffemodel, folded or not, or "random:SEED"'
+    )
+    arguments.add_argument("--model", default="toytown_seg", help="a model whose weights ship (default: %(default)s)")
+    args = arguments.parse_args(argv)
     try:
         path = ship(args.model, args.ship)
     except (DongfengError, OSError) as error:
