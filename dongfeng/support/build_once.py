@@ -64,14 +64,9 @@ def _lock(name: str) -> Iterator[None]:
     """Keep other processes out; where there can be no lock, each builds for itself."""
     from filelock import FileLock
 
-    lock = FileLock(cache_root() / "locks" / f"{name}.lock")
-    try:
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError):
+    folder = cache_root() / "locks"
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / f"{name}.lock"))
         yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()

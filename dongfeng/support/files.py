@@ -57,15 +57,12 @@ def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
         raise busy from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def remove_leftovers(paths: Iterable[str | PathLike[str]]) -> None:

@@ -8,8 +8,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich import progress as rich_progress
 
 Unit = Literal["steps", "frames", "bytes", "share"]
 
@@ -107,31 +106,21 @@ class Bar(Progress):
     def __init__(self, what: str, unit: Unit, total: float | None) -> None:
         self._what, self._unit = what, unit
         self._total = 1.0 if unit == "share" and total is None else total
-        self._rich: RichProgress | None = None
-        self._task: TaskID | None = None
+        self._rich: rich_progress.Progress | None = None
 
     def __enter__(self) -> Bar:
+        from rich import progress as rich_progress
         from rich.console import Console
         from rich.errors import LiveError
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            ProgressColumn,
-            TaskProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as RichProgress
 
-        count: ProgressColumn = MofNCompleteColumn()
-        if self._unit in ("bytes", "share"):
-            count = DownloadColumn() if self._unit == "bytes" else TaskProgressColumn()
-        columns = [BarColumn(), count, TimeRemainingColumn(), TextColumn("{task.fields[text]}", markup=False)]
-        if self._what:
-            columns.insert(0, TextColumn("{task.description}", markup=False))
-        rich = RichProgress(
-            *columns,
+        counts = {"bytes": rich_progress.DownloadColumn, "share": rich_progress.TaskProgressColumn}
+        name = [rich_progress.TextColumn("{task.description}", markup=False)] if self._what else []
+        rich = rich_progress.Progress(
+            *name,
+            rich_progress.BarColumn(),
+            counts.get(self._unit, rich_progress.MofNCompleteColumn)(),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[text]}", markup=False),
             console=Console(stderr=True),
             transient=self._unit != "bytes",
             # rich would send redirected lines to stderr; only where both are the terminal is that the same place.
@@ -142,7 +131,8 @@ class Bar(Progress):
         # Some versions of rich allow one live display only, and the caller may have one.
         with contextlib.suppress(LiveError):
             rich.start()
-            self._rich, self._task = rich, rich.add_task(self._what, total=self._total, text="")
+            rich.add_task(self._what, total=self._total, text="")
+            self._rich = rich
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -151,13 +141,13 @@ class Bar(Progress):
 
     def update(self, done: float, total: float | None = None, text: str = "") -> None:
         """Move the bar."""
-        if self._rich is not None and self._task is not None:
-            self._rich.update(self._task, completed=done, total=total, text=text)
+        if self._rich is not None:
+            self._rich.update(self._rich.task_ids[0], completed=done, total=total, text=text)
 
     def advance(self) -> None:
         """Move the bar by one."""
-        if self._rich is not None and self._task is not None:
-            self._rich.advance(self._task)
+        if self._rich is not None:
+            self._rich.advance(self._rich.task_ids[0])
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""

@@ -67,11 +67,7 @@ class JsonFormat:
             self.fail(place, f"larger than {self.max_bytes >> 20} MiB")
         try:
             decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-            value = json.loads(
-                decoded,
-                object_pairs_hook=_once,
-                parse_int=_integer,
-            )
+            value = json.loads(decoded, object_pairs_hook=_once, parse_int=_integer)
         except UnicodeDecodeError as error:
             self.fail(place, f"not UTF-8 at byte {error.start}")
         except json.JSONDecodeError as error:
@@ -172,20 +168,19 @@ class Node:
 
     def positive_integer(self) -> int:
         """Read an integer above 0."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value <= 0:
-            self._wrong("a positive integer")
-        return int(self.value)
+        return self._whole(1, "a positive integer")
 
     def count(self) -> int:
         """Read an integer of at least 0."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
-            self._wrong("a whole number of at least 0")
-        return int(self.value)
+        return self._whole(0, "a whole number of at least 0")
 
     def integer(self) -> int:
         """Read a whole number."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool):
-            self._wrong("a whole number")
+        return self._whole(-math.inf, "a whole number")
+
+    def _whole(self, least: float, expected: str) -> int:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < least:
+            self._wrong(expected)
         return int(self.value)
 
     def number(self) -> float:
