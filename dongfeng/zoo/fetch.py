@@ -162,17 +162,15 @@ class _CachedFile:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{self.file.name}.lock")
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             shown.note("another process is fetching it; waiting")
-            lock.acquire()
-        try:
+            held = lock.acquire()
+        with held:
             if self.target.is_file():
                 self._cached()
             else:
                 self._download(folder, shown)
-        finally:
-            lock.release()
 
     def _download(self, folder: Path, shown: Progress) -> None:
         """Try every address in turn."""

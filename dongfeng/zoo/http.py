@@ -6,15 +6,15 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 from dongfeng.errors import WeightsUnavailable
+from dongfeng.support.json_dataclass import Text, as_json, read_as
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.progress import Progress
-from dongfeng.support.strict_json import JsonFormat
+from dongfeng.support.strict_json import JsonFormat, Node
 from dongfeng.zoo import transfer
 from dongfeng.zoo.transfer import TransferError, html_page, network_reason
 
@@ -32,12 +32,12 @@ class _Source:
     Attributes:
         url: Its address.
         validator: ETag or date that identifies the version byte by byte; empty where the server offers neither.
-        size_bytes: Its size, where the server says it.
+        total: Its size in bytes, where the server says it.
     """
 
-    url: str
-    validator: str
-    size_bytes: int | None
+    url: Text
+    validator: Text
+    total: Annotated[int, Node.count] | None
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,19 @@ class HttpTransfer:
         """
         import requests
 
-        for attempt in range(1, transfer.ATTEMPTS + 1):
+        lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError)  # both are ConnectionErrors
+        passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+        failures = 0
+        while True:
             try:
                 return self._attempt(progress)
-            except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
-                raise TransferError(network_reason(error)) from error
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                reason = network_reason(error)
-                if attempt == transfer.ATTEMPTS:
-                    raise TransferError(reason) from error
             except requests.RequestException as error:
-                raise TransferError(network_reason(error)) from error
-            delay_s = transfer.BACKOFF_S * 2 ** (attempt - 1)
+                reason, failures = network_reason(error), failures + 1
+                if isinstance(error, lasting) or not isinstance(error, passing) or failures == transfer.ATTEMPTS:
+                    raise TransferError(reason) from error
+            delay_s = transfer.BACKOFF_S * 2 ** (failures - 1)
             progress.note(f"{reason}; trying again in {delay_s:g} s")
             time.sleep(delay_s)
-        raise TransferError("no attempt was allowed")
 
     def _attempt(self, progress: Progress) -> str:
         import requests
@@ -115,8 +113,8 @@ class HttpTransfer:
 
         digest = hashlib.sha256()
         with self.path.open("r+b") as file:
-            for block in _blocks(file, kept):
-                digest.update(block)
+            for start in range(0, kept, CHUNK_BYTES):
+                digest.update(file.read(min(CHUNK_BYTES, kept - start)))
             done = kept
             for chunk in response.iter_content(CHUNK_BYTES):
                 page = None if done else html_page(chunk)
@@ -140,30 +138,17 @@ class HttpTransfer:
     def _noted_source(self) -> _Source | None:
         """Read the source of the part; None where the part is no beginning of a file at this address."""
         try:
-            note = _NOTE.read(self._note).fields(("url", "validator", "total"))
-            total = None if note["total"].is_null else note["total"].count()
-            source = _Source(note["url"].text(), note["validator"].text(), total)
+            source = read_as(_Source, _NOTE.read(self._note))
             kept = self.path.stat().st_size
         except OSError:  # WeightsUnavailable is one
             return None
-        return source if source.url == self.url and (total is None or kept < total) else None
+        return source if source.url == self.url and (source.total is None or kept < source.total) else None
 
     def _begin(self, source: _Source) -> None:
         """Empty the part and note its source."""
         # Emptied before the note is renewed: a kill in between must not lend old bytes to a new source.
         self.path.write_bytes(b"")
-        note = {"url": source.url, "validator": source.validator, "total": source.size_bytes}
-        self._note.write_text(json_text(note), encoding="utf-8")
-
-
-def _blocks(file: BinaryIO, count: int) -> Iterator[bytes]:
-    """Yield the first `count` bytes of an open file, and leave it positioned behind them."""
-    while count > 0:
-        block = file.read(min(CHUNK_BYTES, count))
-        if not block:
-            return
-        count -= len(block)
-        yield block
+        self._note.write_text(json_text(as_json(source)), encoding="utf-8")
 
 
 def _continues(response: requests.Response, kept: int, source: _Source) -> bool:
@@ -171,7 +156,7 @@ def _continues(response: requests.Response, kept: int, source: _Source) -> bool:
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
     if response.status_code != 206 or found is None or int(found[1]) != kept or _is_encoded(response):
         return False
-    if found[3] != "*" and (int(found[2]) != int(found[3]) - 1 or source.size_bytes not in (None, int(found[3]))):
+    if found[3] != "*" and (int(found[2]) != int(found[3]) - 1 or source.total not in (None, int(found[3]))):
         return False
     return _validator(response) in ("", source.validator)
 

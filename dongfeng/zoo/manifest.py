@@ -64,15 +64,9 @@ class FileInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
-        return {
-            "file": self.name,
-            "format": self.format,
-            "size_bytes": self.size_bytes,
-            "sha256": self.sha256,
-            "licence": self.licence,
-            "shipped": self.shipped,
-            "urls": list(self.urls),
-        }
+        row = asdict(self)
+        name, urls = row.pop("name"), row.pop("urls")
+        return {"file": name, **row, "urls": list(urls)}
 
 
 @dataclass(frozen=True)
@@ -176,10 +170,9 @@ class ModelInfo:
             >>> model_info("df1seg").result("miou", split="val").value
             0.741
         """
-        for result in self.published:
-            if result.metric == metric and all(getattr(result, key) == value for key, value in where.items()):
-                return result
-        return None
+        where["metric"] = metric
+        found = (each for each in self.published if all(getattr(each, key) == value for key, value in where.items()))
+        return next(found, None)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object, with every published result."""

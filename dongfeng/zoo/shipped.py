@@ -26,10 +26,7 @@ def shipped_file(file: FileInfo) -> Path:
     try:
         # Its hash is always known, so its content needs no check.
         check_file(path, file, sha256_of(path), None, lambda _: None)
-    except FileNotFoundError as error:
-        raise WeightsUnavailable(f"{path}: no such file; it ships with the package: reinstall dongfeng") from error
-    except OSError as error:
-        raise WeightsUnavailable(f"{path}: {error.strerror}; it ships with the package: reinstall dongfeng") from error
-    except Rejected as error:
-        raise WeightsUnavailable(f"{path}: {error}; it ships with the package: reinstall dongfeng") from error
+    except (OSError, Rejected) as error:
+        known = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None)
+        raise WeightsUnavailable(f"{path}: {known or error}; it ships with the package: reinstall dongfeng") from error
     return path
