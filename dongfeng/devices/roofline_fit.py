@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.roofline import Roofline, Vector, work_of
@@ -36,7 +38,7 @@ def fit_to_kernels(kernels: Sequence[Kernel], ms: Sequence[float], *, bytes_per_
     work, measured = work_of(kernels), np.asarray(ms, np.float64)
     free = FREE if work[2].any() else FREE[:3]
     base = Roofline(1.0, 1.0, bytes_per_value=bytes_per_value, fitted_to="kernels")
-    found = _RooflineFit(base, free, _KernelErrors(work, measured)).run()
+    found = _RooflineFit(base, free, work, np.arange(len(kernels)), measured, outlier=_OUTLIER).run()
     off = np.abs(np.log(found.ms_of_work(work) / measured))
     return replace(found, error=rounded(float(np.median(off))))
 
@@ -57,36 +59,14 @@ def fit_to_networks(
         at_most: Upper bounds, such as a device's peak rates: {"tflops": 1.33}.
     """
     base = Roofline(1.0, 1.0, bytes_per_value=bytes_per_value, fitted_to="networks")
-    return _RooflineFit(base, FREE, _NetworkErrors([work_of(kernels) for kernels in networks], ms), at_most or {}).run()
+    starts = np.cumsum([0, *map(len, networks)])[:-1]
+    work = work_of(list(itertools.chain(*networks)))
+    return _RooflineFit(base, FREE, work, starts, np.asarray(ms), at_most=at_most or {}).run()
 
 
 def rounded(value: float) -> float:
     """Round to as many digits as a fit is worth."""
     return float(f"{value:.{_SIGNIFICANT}g}")
-
-
-@dataclass(frozen=True)
-class _KernelErrors:
-    """Log errors of a roofline's kernels, those of outliers flattened."""
-
-    work: Vector
-    measured_ms: Vector
-
-    def __call__(self, roofline: Roofline) -> Vector:
-        error = np.log(roofline.ms_of_work(self.work) / self.measured_ms)
-        return np.asarray(error / np.sqrt(1 + np.abs(error) / _OUTLIER))
-
-
-@dataclass(frozen=True)
-class _NetworkErrors:
-    """Log errors of a roofline's sums."""
-
-    works: Sequence[Vector]
-    measured_ms: Sequence[float]
-
-    def __call__(self, roofline: Roofline) -> Vector:
-        pairs = zip(self.works, self.measured_ms, strict=True)
-        return np.array([np.log(roofline.ms_of_work(work).sum() / ms) for work, ms in pairs])
 
 
 @dataclass(frozen=True)
@@ -96,33 +76,38 @@ class _RooflineFit:
     Attributes:
         base: The roofline with its other parameters.
         free: Names of the free parameters.
-        errors: The errors whose squares are minimised.
+        work: Of all kernels; see `work_of`.
+        starts: The index of the first kernel of each sum that was measured.
+        measured_ms: Milliseconds of each sum.
         at_most: Upper bounds of parameters.
+        outlier: Log error of a sum beyond which it pulls no harder.
     """
 
     base: Roofline
     free: Sequence[str]
-    errors: Callable[[Roofline], Vector]
+    work: Vector
+    starts: npt.NDArray[np.intp]
+    measured_ms: Vector
     at_most: Mapping[str, float] = field(default_factory=dict)
+    outlier: float = np.inf
 
     def run(self) -> Roofline:
         """Descend from several starts; return the best end, rounded."""
         starts = itertools.product(*(_STARTS[name] for name in self.free))
         best, _ = min((self._descend(np.log(start)) for start in starts), key=lambda end: end[1])
-        values = zip(self.free, np.exp(best).tolist(), strict=True)
-        return self._with({name: min(rounded(value), self.at_most.get(name, np.inf)) for name, value in values})
+        values = self._at(best).items()
+        bounded: dict[str, Any] = {name: min(rounded(value), self.at_most.get(name, np.inf)) for name, value in values}
+        return replace(self.base, **bounded)
 
-    def _with(self, values: Mapping[str, float]) -> Roofline:
-        return replace(
-            self.base,
-            tflops=values["tflops"],
-            gb_per_s=values["gb_per_s"],
-            kernel_us=values["kernel_us"],
-            deconv_traffic=values.get("deconv_traffic", self.base.deconv_traffic),
-        )
+    def _at(self, point: Vector) -> dict[str, Any]:
+        """Return the free parameters from their logarithms."""
+        return dict(zip(self.free, np.exp(point).tolist(), strict=True))
 
     def _residuals(self, point: Vector) -> Vector:
-        return self.errors(self._with(dict(zip(self.free, np.exp(point).tolist(), strict=True))))
+        """Return the log error of each sum, those of outliers flattened."""
+        kernels_ms = replace(self.base, **self._at(point)).ms_of_work(self.work)
+        error = np.log(np.add.reduceat(kernels_ms, self.starts) / self.measured_ms)
+        return np.asarray(error / np.sqrt(1 + np.abs(error) / self.outlier))
 
     def _descend(self, start: Vector) -> tuple[Vector, float]:
         """Run Levenberg and Marquardt's descent between bounds; return its last point and the sum of squares there.
