@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_ADD = "+add"
-_DILATED = "dilated "
-
 
 class Kernel(NamedTuple):
     """A layer, or a convolution with what runtimes fuse into it, at batch 1.
@@ -43,16 +40,13 @@ class Kernel(NamedTuple):
     @property
     def macs(self) -> int:
         """Multiply-accumulates; element-wise work counts as none."""
-        operation = self.main_operation.removeprefix(_DILATED)
-        if operation not in ("conv", "deconv", "fc"):
-            return 0
-        height, width = self.in_hw if operation == "deconv" else self.out_hw
+        height, width = self.in_hw if self.main_operation.endswith("deconv") else self.out_hw
         return height * width * self.parameters
 
     @property
     def parameters(self) -> int:
         """Weights, without biases."""
-        if self.main_operation.removeprefix(_DILATED) not in ("conv", "deconv", "fc"):
+        if self.main_operation.removeprefix("dilated ") not in ("conv", "deconv", "fc"):
             return 0
         return self.c_in * self.c_out * self.window_hw[0] * self.window_hw[1] // self.groups
 
@@ -64,7 +58,7 @@ class Kernel(NamedTuple):
     @property
     def values_read(self) -> int:
         """Elements of the inputs and weights; a fused sum reads its other summand."""
-        summand = self.values_written if _ADD in self.operation else 0
+        summand = self.values_written if "+add" in self.operation else 0
         return self.c_in * self.in_hw[0] * self.in_hw[1] + self.parameters + summand
 
     def __str__(self) -> str:
