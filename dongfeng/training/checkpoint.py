@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from dongfeng.errors import DongfengError
 from dongfeng.support.files import replacing
+from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.strict_json import JsonFormat, Node
 from dongfeng.training.metrics import Metrics
 
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     import torch
 
 _STATE = JsonFormat(DongfengError, "the file is no checkpoint of dongfeng train; delete it to begin anew")
+
+
+def _number(node: Node) -> float:
+    """A number that stays an integer where it is one."""
+    value = node.number()
+    return int(value) if isinstance(node.value, int) else value
 
 
 @dataclass(frozen=True)
@@ -30,49 +38,28 @@ class TrainingState:
         scaler: State of the scaler of the loss; empty where it is not scaled.
     """
 
-    step: int
-    losses: Sequence[float]
-    metrics: Metrics | None
-    scaler: Mapping[str, float]
-
-    def to_json(self) -> dict[str, object]:
-        """The state as JSON has it."""
-        metrics = {} if self.metrics is None else self.metrics.to_json()
-        return {"step": self.step, "losses": list(self.losses), "metrics": metrics, "scaler": dict(self.scaler)}
-
-    @classmethod
-    def from_json(cls, node: Node) -> TrainingState:
-        """Read the state.
-
-        Raises:
-            DongfengError: it is of another form.
-        """
-        fields = node.fields(("step", "losses", "metrics", "scaler"))
-        return cls(
-            fields["step"].count(),
-            [loss.number() for loss in fields["losses"].items()],
-            Metrics.from_json(fields["metrics"].members()),
-            {name: _number(value) for name, value in fields["scaler"].members().items()},
-        )
+    step: Annotated[int, Node.count]
+    losses: tuple[float, ...]
+    metrics: Annotated[Metrics | None, Metrics.from_json]
+    scaler: Mapping[str, Annotated[float, _number]]
 
 
-def _number(node: Node) -> float:
-    """A number that stays an integer where it is one."""
-    value = node.number()
-    return int(value) if isinstance(node.value, int) else value
-
-
-def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: TrainingState) -> None:
-    """Write tensors and state to one file, which appears complete or not at all."""
+def write_checkpoint(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]], state: TrainingState) -> None:
+    """Write the tensors of each part of a training, and its state, to one file, complete or not at all."""
     from safetensors.torch import save_file
 
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    tensors = {
+        f"{part}/{name}": tensor.detach().cpu().contiguous().clone()
+        for part, members in parts.items()
+        for name, tensor in members.items()
+    }
+    values = as_json(state) | {"metrics": {} if state.metrics is None else state.metrics.to_json()}
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata={"state": json.dumps(state.to_json(), allow_nan=False)})
+        save_file(tensors, temporary, metadata={"state": json.dumps(values, allow_nan=False)})
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
-    """Read the tensors and the state of a checkpoint.
+def read_checkpoint(path: Path) -> tuple[Mapping[str, dict[str, torch.Tensor]], TrainingState]:
+    """Read the tensors of each part of a training, and its state; a part that is not there has none.
 
     Raises:
         DongfengError: the file is none.
@@ -81,8 +68,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], TrainingState]
 
     try:
         with safe_open(path, framework="pt") as file:
-            state = TrainingState.from_json(_STATE.parse((file.metadata() or {}).get("state", ""), source=str(path)))
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - no mapping
+            state = _STATE.parse((file.metadata() or {}).get("state", ""), source=str(path))
+            parts: defaultdict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+            for key in file.keys():  # noqa: SIM118 - no mapping
+                part, _, name = key.partition("/")
+                parts[part][name] = file.get_tensor(key)
+            return parts, read_as(TrainingState, state)
     except SafetensorError as error:
         _STATE.fail(str(path), str(error))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dongfeng.errors import DongfengError
+from dongfeng.training.config import TrainConfig
 from dongfeng.training.image_folders import open_cityscapes, open_imagenet
 from dongfeng.training.samples import Data, Note
 from dongfeng.training.synthetic import open_synthetic
@@ -46,3 +47,9 @@ def open_data(
         raise DongfengError(f'data is "{data}"; expected {DATA_SETS[name]}')
     open_folder = open_cityscapes if name == "cityscapes" else open_imagenet
     return Data(open_folder(Path(where), "train", None), open_folder(Path(where), "val", validation_images))
+
+
+def open_config_data(config: TrainConfig, size_hw: tuple[int, int], note: Note | None) -> Data:
+    """Open the data set of a configuration; see `open_data`."""
+    count = config.validation_images
+    return open_data(config.data, size_hw=size_hw, seed=config.seed, validation_images=count, note=note)

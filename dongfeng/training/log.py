@@ -26,10 +26,6 @@ class LossEntry:
     lr: float
     images_per_s: float
 
-    def to_json(self) -> dict[str, object]:
-        """The line of the log."""
-        return dict(as_json(self))
-
 
 @dataclass(frozen=True)
 class EvaluationEntry:
@@ -45,12 +41,15 @@ class EvaluationEntry:
     metrics: Metrics
     evaluation_s: float
 
-    def to_json(self) -> dict[str, object]:
-        """The line of the log."""
-        return {"step": self.step, **self.metrics.to_json(), "evaluation_s": self.evaluation_s}
-
 
 LogEntry: TypeAlias = LossEntry | EvaluationEntry
+
+
+def entry_line(entry: LogEntry) -> dict[str, object]:
+    """Return the line of an entry, as JSON has it."""
+    if isinstance(entry, LossEntry):
+        return dict(as_json(entry))
+    return {"step": entry.step, **entry.metrics.to_json(), "evaluation_s": entry.evaluation_s}
 
 
 def read_entry(line: Node) -> LogEntry:
@@ -59,8 +58,7 @@ def read_entry(line: Node) -> LogEntry:
     Raises:
         DongfengError: it is none.
     """
-    members = line.members()
-    metrics = Metrics.from_json(members)
+    metrics = Metrics.from_json(line)
     if metrics is None:
         return read_as(LossEntry, line)
     fields = line.fields(("step", "evaluation_s"), metrics.to_json())

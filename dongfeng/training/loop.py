@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -18,7 +18,7 @@ from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.score_blob import find_score_blob
 from dongfeng.training.batches import Batch, Batches
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.data_sets import open_data
+from dongfeng.training.data_sets import open_config_data
 from dongfeng.training.log import EvaluationEntry, LogEntry, LossEntry
 from dongfeng.training.metrics import Metrics
 from dongfeng.training.network import initialize_weights, input_preprocessing, input_size
@@ -103,9 +103,7 @@ def train(
     if folder is not None:
         folder.check(config, resume=resume)
     if data is None:
-        data = open_data(
-            config.data, size_hw=size_hw, seed=config.seed, validation_images=config.validation_images, note=note
-        )
+        data = open_config_data(config, size_hw, note)
     net = replace(net, preprocessing=input_preprocessing(net, config, data.train.task))
     _check_scores(net, data.train)
     device = chosen_device(config)
@@ -204,8 +202,7 @@ class _Trainer:
         if not folder.checkpoint_file.exists():
             folder.rewind(0)
             return
-        tensors, state = read_checkpoint(folder.checkpoint_file)
-        parts = {part: _below(part, tensors) for part in ("model", "average", "optimizer")}
+        parts, state = read_checkpoint(folder.checkpoint_file)
         try:
             restore_module(self._module, parts["model"])
             if self._average is not None:
@@ -288,13 +285,12 @@ class _Trainer:
         self._mean_loss()
         if self._folder is None:
             return
-        tensors = _above("model", self._module.state_dict())
+        parts = {"model": self._module.state_dict(), "optimizer": optimizer_tensors(self._optimizer)}
         if self._average is not None:
-            tensors |= _above("average", self._average.state_dict())
-        tensors |= _above("optimizer", optimizer_tensors(self._optimizer))
-        losses = [float(loss) for loss in self._losses]
+            parts["average"] = self._average.state_dict()
+        losses = tuple(float(loss) for loss in self._losses)
         state = TrainingState(self._step, losses, self._metrics, self._scaler.state_dict())
-        write_checkpoint(self._folder.checkpoint_file, tensors, state)
+        write_checkpoint(self._folder.checkpoint_file, parts, state)
 
     def _record(self, entry: LogEntry) -> None:
         self.log.append(entry)
@@ -313,11 +309,3 @@ class _Trainer:
             if isinstance(module, TorchBatchNorm):
                 module.update_running_stats()  # statistics are a quotient of sums, of which each has been averaged
         return self._average
-
-
-def _above(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {f"{part}/{name}": tensor for name, tensor in tensors.items()}
-
-
-def _below(part: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name[len(part) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

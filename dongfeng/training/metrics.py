@@ -32,8 +32,9 @@ class Metrics:
         return {"top1": self.top1} if self.iou is None else {"miou": self.miou, "iou": dict(self.iou)}
 
     @classmethod
-    def from_json(cls, members: Mapping[str, Node]) -> Metrics | None:
+    def from_json(cls, node: Node) -> Metrics | None:
         """Read what `to_json` has written among other members; None where there is none of it."""
+        members = node.members()
         if "top1" in members:
             return cls(top1=members["top1"].number_or_none())
         if "miou" not in members or "iou" not in members:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dongfeng.errors import UnknownModel, WeightsUnavailable
 from dongfeng.support.wording import listed
 from dongfeng.training.config import TrainConfig
-from dongfeng.training.data_sets import open_data
+from dongfeng.training.data_sets import open_config_data
 from dongfeng.training.log import LogEntry
 from dongfeng.training.loop import TrainResult, train
 from dongfeng.training.network import build_net, initialize_weights, input_size, with_classes
@@ -76,20 +76,13 @@ def train_run(
     check_installed()
     TrainingFolder(run_dir).check(config, resume=resume)
     net = build_net(config)
-    data = open_data(
-        config.data,
-        size_hw=input_size(net),
-        seed=config.seed,
-        validation_images=config.validation_images,
-        note=note,
-    )
+    data = open_config_data(config, input_size(net), note)
     net = with_classes(net, len(data.train.class_names))
     if config.weights is not None:
         net = _with_weights(net, config.weights, config.seed, note)
     result = train(net, config, run_dir, data=data, resume=resume, on_entry=on_entry, note=note)
-    prototxt, caffemodel = (
-        run_dir / f"{Path(net.name).name or 'net'}{suffix}" for suffix in (".prototxt", ".caffemodel")
-    )
+    prototxt = run_dir / f"{Path(net.name).name or 'net'}.prototxt"
+    caffemodel = prototxt.with_suffix(".caffemodel")
     write_caffe(result.net, prototxt, caffemodel, half=half)
     return Trained(result, config.steps, prototxt, caffemodel)
 

@@ -12,7 +12,7 @@ from dongfeng.support.files import alone_in, remove_leftovers, replacing
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.strict_json import JsonFormat
 from dongfeng.training.config import CONFIG_FILE, TrainConfig, read_config
-from dongfeng.training.log import LogEntry, read_entry
+from dongfeng.training.log import LogEntry, entry_line, read_entry
 
 _LOG = JsonFormat(DongfengError, "the file is no log of dongfeng train; choose another folder")
 
@@ -63,7 +63,7 @@ class TrainingFolder:
     def rewind(self, step: int) -> list[LogEntry]:
         """Cut the log after a step, where a killed process has gone on beyond its checkpoint; return what is left."""
         kept = [entry for entry in self.entries() if entry.step <= step]
-        jsonl.rewrite(self.log_file, (entry.to_json() for entry in kept))
+        jsonl.rewrite(self.log_file, map(entry_line, kept))
         return kept
 
     def entries(self) -> list[LogEntry]:
@@ -76,4 +76,4 @@ class TrainingFolder:
 
     def log(self, entry: LogEntry) -> None:
         """Add an entry to the log."""
-        jsonl.append(self.log_file, entry.to_json())
+        jsonl.append(self.log_file, entry_line(entry))
