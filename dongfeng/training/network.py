@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ _ENCODING = re.compile(r"[0-9,/:]+")
 _AFTER_SCORES = ("BatchNorm", "BN", "Scale")  # may stand between the layer that makes the scores and the blob
 _USUAL_MEAN_BGR = {"segmentation": (72.0, 83.0, 73.0), "classification": (104.0, 117.0, 123.0)}
 _USUAL_SCALE = 0.008
+# Values of the blobs with which a normalisation is the identity; all further ones are 0.
+_IDENTITY = {"BatchNorm": (0, 1, 1, 1), "BN": (1, 0, 0, 1), "Scale": (1,)}
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,16 @@ def with_classes(net: Net, classes: int) -> Net:
     Raises:
         ConversionError: the scores are not made by a convolution or an inner product.
     """
-    scores = find_score_blob(net)
-    last = _score_layer(net, scores)
+    last, *others = _score_layers(net)
     field = "convolution_param" if last.type == "Convolution" else "inner_product_param"
     if getattr(last.params, field).num_output == classes:
         return net
-    behind = {scores}
-    layers = []
-    for layer in net.layers:
-        if layer is last:
-            layer = _with(layer, field, num_output=classes)  # noqa: PLW2901
-        elif layer.type == "Deconvolution" and behind.intersection(layer.bottoms):
-            layer = _with(layer, "convolution_param", num_output=classes, group=classes)  # noqa: PLW2901
-        if behind.intersection(layer.bottoms):
-            behind.update(layer.tops)
-        layers.append(layer)
-    of_scores = set(_names_to_scores(net, scores))
-    return net.with_layers(replace(layer, blobs=()) if layer.name in of_scores else layer for layer in layers)
+    new = {last.name: _with(last, field, num_output=classes)}
+    for layer in others:
+        new[layer.name] = replace(layer, blobs=())
+        if layer.type == "Deconvolution":
+            new[layer.name] = _with(layer, "convolution_param", num_output=classes, group=classes)
+    return net.with_layers(new.get(layer.name, layer) for layer in net.layers)
 
 
 def initialize_weights(net: Net, records: Sequence[LayerBlobs], *, seed: int, source: str = "") -> InitializedNet:
@@ -132,7 +128,7 @@ def initialize_weights(net: Net, records: Sequence[LayerBlobs], *, seed: int, so
         WeightsMismatch: weights of a layer have other shapes, or no layer of the file is in the net.
     """
     by_name = {record.name: record for record in records if record.blobs}
-    scores = set(_names_to_scores(net, find_score_blob(net)))
+    scores = {layer.name for layer in _score_layers(net)}
     layers, loaded, random = [], [], []
     for own, layer in zip(net.layers, random_weights(net, seed).layers, strict=True):
         blobs = own.blobs or _blobs_of(by_name.get(layer.name), layer, source, may_differ=layer.name in scores)
@@ -169,17 +165,11 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _neutral(layer: Layer) -> tuple[Array, ...]:
     """Random weights with normalisation as the identity and biases of 0."""
-    if layer.type == "BatchNorm":
-        mean, variance, factor, *affine = layer.blobs
-        values = [np.zeros_like(mean), np.ones_like(variance), np.ones_like(factor)]
-        values += [np.ones_like(blob) if at == 0 else np.zeros_like(blob) for at, blob in enumerate(affine)]
-    elif layer.type == "BN":
-        values = [np.full_like(blob, value) for blob, value in zip(layer.blobs, (1, 0, 0, 1), strict=True)]
-    elif layer.type == "Scale":
-        values = [np.ones_like(blob) if at == 0 else np.zeros_like(blob) for at, blob in enumerate(layer.blobs)]
-    else:
-        values = [blob if at == 0 else np.zeros_like(blob) for at, blob in enumerate(layer.blobs)]
-    return tuple(frozen(value) for value in values)
+    values = chain(_IDENTITY.get(layer.type, (None,)), repeat(0))
+    return tuple(
+        blob if value is None else frozen(np.full_like(blob, value))
+        for blob, value in zip(layer.blobs, values, strict=False)
+    )
 
 
 def _from_encoding(text: str, size_hw: tuple[int, int] | None) -> Net:
@@ -217,34 +207,21 @@ def _with(layer: Layer, field: str, **values: int) -> Layer:
     return replace(layer, params=params, blobs=())
 
 
-def _producers(net: Net) -> Mapping[str, Layer]:
-    """The layer that produces each blob."""
-    return {top: layer for layer in net.layers for top in layer.tops}
-
-
-def _score_layer(net: Net, scores: str) -> Layer:
-    """Find the learned layer that makes the scores."""
-    producers = _producers(net)
-    layer = producers.get(scores)
-    while layer is not None and layer.type in _AFTER_SCORES:
-        layer = producers.get(layer.bottoms[0])
-    if layer is None or layer.type not in ("Convolution", "InnerProduct"):
-        found = "nothing" if layer is None else f'"{layer.name}" ({layer.type})'
-        raise ConversionError(f"net {net.name!r}: its scores are made by {found}; expected Convolution or InnerProduct")
-    return layer
-
-
-def _names_to_scores(net: Net, scores: str) -> list[str]:
-    """List the layers whose weights have the number of classes in their shape, by name."""
-    producers = _producers(net)
-    names = [_score_layer(net, scores).name]
-    blob = scores
-    while (layer := producers[blob]).type in _AFTER_SCORES:
-        names.append(layer.name)
-        blob = layer.bottoms[0]
+def _score_layers(net: Net) -> list[Layer]:
+    """List the layers whose weights have the number of classes in their shape: first the learned one of the scores."""
+    producers = {top: layer for layer in net.layers for top in layer.tops}
+    scores = find_score_blob(net)
+    found: list[Layer] = []
+    last = producers.get(scores)
+    while last is not None and last.type in _AFTER_SCORES:
+        found.append(last)
+        last = producers.get(last.bottoms[0])
+    if last is None or last.type not in ("Convolution", "InnerProduct"):
+        what = "nothing" if last is None else f'"{last.name}" ({last.type})'
+        raise ConversionError(f"net {net.name!r}: its scores are made by {what}; expected Convolution or InnerProduct")
     behind = {scores}
     for layer in net.layers:
         if behind.intersection(layer.bottoms):
             behind.update(layer.tops)
-            names.append(layer.name)
-    return names
+            found.append(layer)
+    return [last, *found]
