@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from dongfeng.backends.threads import cpu_count
 from dongfeng.datasets import cityscapes, toyshapes
@@ -17,76 +18,51 @@ _SCENES_PER_PROCESS = 32  # for which it is worth starting one; a scene takes ab
 _SMALLEST_SHAPE_PX = 32
 
 
-class SyntheticSamples(ABC):
+@dataclass(frozen=True)
+class SyntheticSamples:
     """Samples that are drawn when they are first asked for; see `Samples`."""
 
     task: Task
     class_names: Sequence[str]
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._kept: dict[int, tuple[Image, Target]] = {}
+    count: int
+    draw: Callable[[int], tuple[Image, Target]]
+    kept: dict[int, tuple[Image, Target]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def sample(self, index: int) -> tuple[Image, Target]:
         """Return one image and its labels; see `Samples`."""
-        if index not in self._kept:
-            self._kept[index] = self.draw(index)
-        return self._kept[index]
-
-    @abstractmethod
-    def draw(self, index: int) -> tuple[Image, Target]:
-        """Draw one image and its labels."""
+        if index not in self.kept:
+            self.kept[index] = self.draw(index)
+        return self.kept[index]
 
 
-class SceneSamples(SyntheticSamples):
-    """Street scenes with Cityscapes' train ids."""
-
-    task = "segmentation"
-    class_names = cityscapes.CLASSES
-
-    def __init__(self, count: int, size_hw: tuple[int, int], seed: int) -> None:
-        super().__init__(count)
-        self._town = Toytown(count, size_hw, seed)
-
-    def draw(self, index: int) -> tuple[Image, Target]:
-        """Draw one scene and its labels."""
-        scene = self._town[index]
-        return scene.image_bgr, scene.labels
-
-    def draw_all(self, note: Note | None) -> None:
-        """Draw all scenes, in as many processes as there are cores, where they are so many that it pays."""
-        if self._count < _SCENES_PER_PROCESS:
-            return
-        processes = max(1, min(cpu_count(), self._count // _SCENES_PER_PROCESS))
+def _scenes(count: int, size_hw: tuple[int, int], seed: int, note: Note | None) -> SyntheticSamples:
+    """Provide street scenes with Cityscapes' train ids, drawn at once in some processes where they are many."""
+    town = Toytown(count, size_hw, seed)
+    samples = SyntheticSamples("segmentation", cityscapes.CLASSES, count, partial(_draw_scene, town))
+    if count >= _SCENES_PER_PROCESS:
+        processes = max(1, min(cpu_count(), count // _SCENES_PER_PROCESS))
         if note is not None:
-            height, width = self._town.size_hw
-            note(f"drawing {self._count} scenes of {height}x{width} in {processes} processes")
-        self._kept.update(draw_in_processes(self._town, processes))
+            note(f"drawing {count} scenes of {size_hw[0]}x{size_hw[1]} in {processes} processes")
+        samples.kept.update(draw_in_processes(town, processes))
+    return samples
 
 
-class ShapeSamples(SyntheticSamples):
-    """Single shapes and their classes, on squares of the shorter side of `size_hw`."""
-
-    task = "classification"
-    class_names = toyshapes.CLASS_NAMES
-
-    def __init__(self, count: int, size_hw: tuple[int, int], seed: int) -> None:
-        super().__init__(count)
-        self._size, self._seed = max(_SMALLEST_SHAPE_PX, min(size_hw)), seed
-
-    def draw(self, index: int) -> tuple[Image, Target]:
-        """Draw one shape."""
-        return toyshapes.draw_shape(self._seed, index, self._size)
+def _draw_scene(town: Toytown, index: int) -> tuple[Image, Target]:
+    scene = town[index]
+    return scene.image_bgr, scene.labels
 
 
-# Type of the samples, and number of images to train on unless one is given.
-_DATA_SETS: Mapping[str, tuple[type[SceneSamples] | type[ShapeSamples], int]] = {
-    "toytown": (SceneSamples, 2000),
-    "toyshapes": (ShapeSamples, 6000),
-}
+def _shapes(count: int, size_hw: tuple[int, int], seed: int, _note: Note | None) -> SyntheticSamples:
+    """Provide single shapes and their classes, on squares of the shorter side of `size_hw`."""
+    draw = partial(toyshapes.draw_shape, seed, size=max(_SMALLEST_SHAPE_PX, min(size_hw)))
+    return SyntheticSamples("classification", toyshapes.CLASS_NAMES, count, draw)
+
+
+# How to open the samples, and number of images to train on unless one is given.
+_DATA_SETS = {"toytown": (_scenes, 2000), "toyshapes": (_shapes, 6000)}
 
 
 def open_synthetic(
@@ -107,10 +83,8 @@ def open_synthetic(
     """
     if seed == HELD_OUT_SEED:
         raise DongfengError(f"seed is {seed}, which draws the held-out images; choose another")
-    samples_type, usual_count = _DATA_SETS[name]
-    train = samples_type(count or usual_count, size_hw, seed)
-    held_out = samples_type(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED)
-    for samples in (train, held_out):
-        if isinstance(samples, SceneSamples):
-            samples.draw_all(note)
-    return Data(train, held_out)
+    open_samples, usual_count = _DATA_SETS[name]
+    return Data(
+        open_samples(count or usual_count, size_hw, seed, note),
+        open_samples(validation_images or HELD_OUT_IMAGES, size_hw, HELD_OUT_SEED, note),
+    )
