@@ -55,16 +55,12 @@ def _region(
     """The part of an image that begins at `top_left`, filled where it lies outside of the image."""
     import cv2
 
-    starts, stops, before, after = [], [], [], []
-    for start, size, side in zip(top_left, size_hw, image.shape, strict=False):
-        starts.append(max(0, start))
-        stops.append(min(side, start + size))
-        before.append(max(0, -start))
-        after.append(max(0, start + size - side))
-    part = image[starts[0] : stops[0], starts[1] : stops[1]]
-    if not any(before) and not any(after):
+    (top, left), (height, width) = top_left, size_hw
+    above, before = max(0, -top), max(0, -left)
+    part = image[max(0, top) : top + height, max(0, left) : left + width]
+    border = (above, height - above - part.shape[0], before, width - before - part.shape[1])
+    if not any(border):
         return part
-    border = (before[0], after[0], before[1], after[1])
     return np.asarray(cv2.copyMakeBorder(part, *border, cv2.BORDER_CONSTANT, value=fill), np.uint8)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,24 +16,6 @@ from dongfeng.training.samples import IGNORE, Image, Samples, check_labels
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class _Scorer:
-    """A network with its preprocessing, on a device."""
-
-    module: torch.nn.Module
-    preprocessing: Preprocessing
-    size_hw: tuple[int, int]
-    device: str
-
-    def scores(self, image: Image) -> torch.Tensor:
-        """(1, C, ...) float32 scores of one image."""
-        import torch
-
-        blob = torch.from_numpy(prepare(image, self.preprocessing, self.size_hw)).to(self.device)
-        scores: torch.Tensor = self.module(blob.contiguous(memory_format=torch.channels_last))
-        return scores.float()
 
 
 def evaluate(
@@ -48,15 +31,25 @@ def evaluate(
     was_training = module.training
     module.eval()
     try:
-        scorer = _Scorer(module, preprocessing, size_hw, device)
         with torch.inference_mode():
             measure = _segmentation if samples.task == "segmentation" else _classification
-            return measure(scorer, samples)
+            return measure(partial(_scores, module, preprocessing, size_hw, device), samples)
     finally:
         module.train(was_training)
 
 
-def _segmentation(scorer: _Scorer, samples: Samples) -> Metrics:
+def _scores(
+    module: torch.nn.Module, preprocessing: Preprocessing, size_hw: tuple[int, int], device: str, image: Image
+) -> torch.Tensor:
+    """Compute the (1, C, ...) float32 scores of one image."""
+    import torch
+
+    blob = torch.from_numpy(prepare(image, preprocessing, size_hw)).to(device)
+    scores: torch.Tensor = module(blob.contiguous(memory_format=torch.channels_last))
+    return scores.float()
+
+
+def _segmentation(score: Callable[[Image], torch.Tensor], samples: Samples) -> Metrics:
     from torch.nn import functional
 
     confusion = Confusion(len(samples.class_names))
@@ -64,17 +57,17 @@ def _segmentation(scorer: _Scorer, samples: Samples) -> Metrics:
         image, labels = samples.sample(index)
         check_labels(labels, len(samples.class_names), index)
         truth = np.asarray(labels, np.uint8)
-        enlarged = functional.interpolate(scorer.scores(image), size=truth.shape, mode="bilinear", align_corners=False)
+        enlarged = functional.interpolate(score(image), size=truth.shape, mode="bilinear", align_corners=False)
         confusion.add(enlarged.argmax(1)[0].byte().cpu().numpy(), truth, ignore=IGNORE)
     iou = dict(zip(samples.class_names, map(_known, confusion.iou()), strict=True))
     return Metrics(miou=_known(confusion.mean_iou()), iou=iou)
 
 
-def _classification(scorer: _Scorer, samples: Samples) -> Metrics:
+def _classification(score: Callable[[Image], torch.Tensor], samples: Samples) -> Metrics:
     right = 0
     for index in range(len(samples)):
         image, label = samples.sample(index)
-        right += int(scorer.scores(image).flatten().argmax()) == label
+        right += int(score(image).flatten().argmax()) == label
     return Metrics(top1=right / len(samples) if len(samples) else None)
 
 
