@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dongfeng.errors import DongfengError
 from dongfeng.support.json_dataclass import as_json
@@ -107,7 +106,7 @@ class TrainConfig:
         self._check("validation_images", lambda value: value >= 1, "at least 1")
         self._check("size_hw", lambda value: min(value) >= 1, "two positive numbers, height and width")
         self._check("random_scale", lambda value: 0 < value[0] <= value[1], "two positive numbers, the smaller first")
-        for name, type_ in _types().items():
+        for name, type_ in get_type_hints(TrainConfig).items():
             if get_origin(type_) is Literal and getattr(self, name) not in get_args(type_):
                 raise DongfengError(f'{name} is "{getattr(self, name)}"; expected {" or ".join(get_args(type_))}')
 
@@ -130,14 +129,14 @@ class TrainConfig:
         Raises:
             DongfengError: there is no such setting, or a value has another type or is out of range.
         """
-        types_ = _types()
-        new = {field.name: getattr(self, field.name) for field in fields(self)}
+        types_ = get_type_hints(TrainConfig)
+        new = {}
         for name, value in values.items():
             if name not in types_:
                 raise DongfengError(f'{source}: there is no setting "{name}"; there are {", ".join(types_)}')
             new[name] = _converted(value, types_[name], f"{source}: {name}")
         try:
-            return TrainConfig(**new)
+            return replace(self, **new)
         except DongfengError as error:
             raise DongfengError(f"{source}: {error}") from None
 
@@ -205,10 +204,6 @@ def command_config(
 def recipe_names() -> list[str]:
     """List the names of the package's recipes."""
     return sorted(path.stem for path in _RECIPES.glob("*.json"))
-
-
-def _types() -> dict[str, Any]:
-    return typing.get_type_hints(TrainConfig)
 
 
 def _converted(value: Any, type_: Any, where: str) -> Any:
