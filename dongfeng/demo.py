@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from dongfeng.runtime.images.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
 from dongfeng.support.files import replacing
+from dongfeng.support.json_dataclass import as_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,9 +36,9 @@ class Demo:
     """Quality and speed of the network on the scenes of a demo.
 
     Attributes:
-        scenes: Number of scenes.
         iou: IoU of each class over all scenes, 0..1; NaN where the class is in none and was predicted in none.
         pixel_accuracy: Share of all pixels whose label is right, 0..1.
+        scenes: Number of scenes.
         latency_ms: Median time of an image: resizing, network and labels.
         images_per_s: Images one after the other, without drawing and writing.
         backend: Backend that ran the network.
@@ -45,9 +46,9 @@ class Demo:
         contact_sheet: Image of the first scenes and their labels.
     """
 
-    scenes: int
     iou: Mapping[str, float]
     pixel_accuracy: float
+    scenes: int
     latency_ms: float
     images_per_s: float
     backend: str
@@ -66,32 +67,8 @@ class Demo:
 
     def to_json(self) -> dict[str, object]:
         """The values as JSON has them; null for the IoU of a class that is in no scene."""
-        return {
-            "miou": self.miou,
-            "iou": {name: None if math.isnan(value) else value for name, value in self.iou.items()},
-            "pixel_accuracy": self.pixel_accuracy,
-            "scenes": self.scenes,
-            "latency_ms": self.latency_ms,
-            "images_per_s": self.images_per_s,
-            "backend": self.backend,
-            "precision": self.precision,
-            "contact_sheet": str(self.contact_sheet),
-        }
-
-
-@dataclass
-class _Tally:
-    """Counts, times and examples of the scenes so far."""
-
-    confusion: Confusion = field(default_factory=lambda: Confusion(len(CLASSES)))
-    latencies_ms: list[float] = field(default_factory=list)
-    shown: list[Judged] = field(default_factory=list)
-
-    def add(self, judged: Judged) -> None:
-        self.confusion.add(judged.result.labels, judged.truth)
-        self.latencies_ms.append(judged.result.timing.total)
-        if len(self.shown) < SHEET_ROWS:
-            self.shown.append(judged)
+        iou = {name: None if math.isnan(value) else value for name, value in self.iou.items()}
+        return {"miou": self.miou, **as_json(self), "iou": iou}
 
 
 def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is run
@@ -124,14 +101,18 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
     if precision == "int8":
         calibration = [draw_scene(_CALIBRATION_SEED, index).image_bgr for index in range(_CALIBRATION_SCENES)]
     with load(MODEL, backend=backend, precision=precision, threads=threads, calibration=calibration) as model:
-        tally = _judge(model, folder, count, seed)
-    iou = dict(zip(CLASSES, tally.confusion.iou(), strict=True))
+        confusion, latencies_ms, shown = Confusion(len(CLASSES)), list[float](), list[Judged]()
+        for judged in _judged_scenes(model, folder, count, seed):
+            confusion.add(judged.result.labels, judged.truth)
+            latencies_ms.append(judged.result.timing.total)
+            if len(shown) < SHEET_ROWS:
+                shown.append(judged)
     demo = Demo(
+        iou=dict(zip(CLASSES, confusion.iou(), strict=True)),
+        pixel_accuracy=confusion.accuracy(),
         scenes=count,
-        iou=iou,
-        pixel_accuracy=tally.confusion.accuracy(),
-        latency_ms=median(tally.latencies_ms),
-        images_per_s=1e3 / fmean(tally.latencies_ms),
+        latency_ms=median(latencies_ms),
+        images_per_s=1e3 / fmean(latencies_ms),
         backend=model.backend,
         precision=model.precision,
         contact_sheet=folder / "contact_sheet.png",
@@ -139,15 +120,14 @@ def run_demo(  # noqa: PLR0913 - how many scenes, which, and how the model is ru
     unseen = " it has never seen" if seed == HELD_OUT_SEED else ""
     title = f"{MODEL}: {100 * demo.miou:.1f} % mIoU on {count} synthetic scenes{unseen}"
     subtitle = f"{demo.latency_ms:.1f} ms per image on {demo.backend}, {demo.precision}; IoU of each class below"
-    _write_png(demo.contact_sheet, contact_sheet(tally.shown, iou, title=title, subtitle=subtitle))
+    _write_png(demo.contact_sheet, contact_sheet(shown, demo.iou, title=title, subtitle=subtitle))
     return demo
 
 
-def _judge(model: Model[Segmentation], folder: Path, count: int, seed: int) -> _Tally:
+def _judged_scenes(model: Model[Segmentation], folder: Path, count: int, seed: int) -> Iterator[Judged]:
     """Draw and segment the scenes, and write the images of each."""
     from dongfeng.datasets.toytown import draw_scene
 
-    tally = _Tally()
     for name in ("scenes", "overlays"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -155,10 +135,9 @@ def _judge(model: Model[Segmentation], folder: Path, count: int, seed: int) -> _
         if index == 0:
             model(scene.image_bgr)  # the first run of a network is slower than all others
         result = model(scene.image_bgr)
-        tally.add(Judged(result, scene.labels))
         _write_png(folder / f"scenes/{index:04}.png", scene.image_bgr)
         _write_png(folder / f"overlays/{index:04}.png", result.picture_bgr("overlay"))
-    return tally
+        yield Judged(result, scene.labels)
 
 
 def _write_png(path: Path, picture_bgr: npt.NDArray[np.uint8]) -> None:
