@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from dongfeng.errors import ConversionError
+
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
 
+_Message = TypeVar("_Message", bound="Message")
 Float = npt.NDArray[np.float32]
 
 
@@ -42,13 +47,12 @@ class Graph:
 
     def convolutions(self) -> list[onnx.NodeProto]:
         """List the two-dimensional convolutions whose weights are in the model."""
-        return [
-            node
-            for node in self.nodes
-            if node.op_type == "Conv"
-            and all(name in self.weights for name in node.input[1:])
-            and len(self.weights[node.input[1]].dims) == 4
-        ]
+        return [node for node in self.nodes if self.is_convolution(node)]
+
+    def is_convolution(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is a two-dimensional convolution whose weights are in the model."""
+        known = node.op_type == "Conv" and all(name in self.weights for name in node.input[1:])
+        return known and len(self.weights[node.input[1]].dims) == 4
 
     def weight(self, name: str) -> Float:
         """Return a weight as an array."""
@@ -119,8 +123,7 @@ def is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def is_dense(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether a node is a convolution in which each output reads every channel, its weights in the model."""
-    known = node.op_type == "Conv" and all(name in graph.weights for name in node.input[1:])
-    return known and len(graph.weights[node.input[1]].dims) == 4 and attribute(node, "group", 1) == 1
+    return graph.is_convolution(node) and bool(attribute(node, "group", 1) == 1)
 
 
 def constant(graph: Graph, name: str) -> npt.NDArray[Any]:
@@ -130,31 +133,35 @@ def constant(graph: Graph, name: str) -> npt.NDArray[Any]:
     return numpy_helper.to_array(graph.weights[name]) if name in graph.weights else np.zeros(0)
 
 
-def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a model that shares nothing with it."""
+def read_onnx(path: str | PathLike[str]) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        ConversionError: it is none.
+        OSError: it cannot be read.
+    """
     import onnx
 
-    other = onnx.ModelProto()
-    other.CopyFrom(model)
+    try:
+        return onnx.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # protobuf's own class differs between its versions
+        raise ConversionError(f"{path}: is no ONNX file, or is damaged") from error
+
+
+def copied(message: _Message) -> _Message:
+    """Return a copy of a model or a part of it, which shares nothing with it."""
+    other = type(message)()
+    other.CopyFrom(message)
     return other
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
     """Replace all nodes by these, which may be the model's own, and drop weights that nobody reads."""
-    import onnx
-
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    kept = [copied(node) for node in nodes]  # copies survive the model's own field being emptied
     read = {name for node in kept for name in node.input}
-    weights = [tensor for tensor in map(_copied_tensor, model.graph.initializer) if tensor.name in read]
+    weights = [copied(tensor) for tensor in model.graph.initializer if tensor.name in read]
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(kept)
     model.graph.initializer.extend(weights)
-
-
-def _copied_tensor(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    """Return a copy that survives the model's own field being emptied."""
-    import onnx
-
-    other = onnx.TensorProto()
-    other.CopyFrom(tensor)
-    return other

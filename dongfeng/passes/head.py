@@ -75,7 +75,8 @@ def with_image_input(
     from onnx import TensorProto, helper
 
     graph = _GraphEditor(model, IMAGE)
-    name, dims = graph.only_input()
+    source = graph.only_input()
+    name, dims = source.name, _dims(source)
     if len(dims) != 4 or dims[1] != 3:
         raise ShapeError(f'input "{name}" has shape {tuple(dims)}; expected an image (N, 3, H, W)')
     # The cast comes first: TensorRT transposes no 8-bit values.
@@ -87,7 +88,7 @@ def with_image_input(
     shifted = graph.before("Sub", [planes, graph.constant("mean", mean)], f"{IMAGE}@shifted")
     graph.before("Mul", [shifted, graph.constant("scale", np.float32(preprocessing.scale))], name)
     shape = [dims[0], dims[2], dims[3], dims[1]] if layout == "NHWC" else dims
-    graph.replace_input(name, helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape))
+    source.CopyFrom(helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape))
     return graph.finished({METADATA_IMAGE: {"name": IMAGE, "layout": layout, "channel_order": "bgr"}})
 
 
@@ -115,7 +116,8 @@ def with_labels(
     from onnx import TensorProto, helper
 
     graph = _GraphEditor(model, LABELS)
-    name, dims = graph.output(scores)
+    source = graph.output(scores)
+    name, dims = source.name, _dims(source)
     known = [side for side in dims[1:] if isinstance(side, int)]
     if len(dims) != 4 or len(known) != 3 or known[0] > _MOST_LABELS:
         raise ShapeError(f'output "{name}" has shape {tuple(dims)}; expected scores (N, C, h, w), C at most 256')
@@ -129,8 +131,9 @@ def with_labels(
     last = graph.constant("last", np.int64(classes - 1))
     index = graph.after("Sub", [last, best], f"{LABELS}@index")
     graph.after("Cast", [index], LABELS, to=TensorProto.UINT8)
-    if not keep_scores:
-        graph.drop_output(name)
+    if not keep_scores:  # they become an inner value
+        graph.model.graph.value_info.append(source)
+        graph.model.graph.output.remove(source)
     graph.model.graph.output.append(helper.make_tensor_value_info(LABELS, TensorProto.UINT8, [batch, *size_hw]))
     return graph.finished({METADATA_LABELS: LABELS})
 
@@ -157,19 +160,18 @@ class _GraphEditor:
         if any(name in (*node.input, *node.output) for node in model.graph.node):
             raise ConversionError(f'the model has a value of its own called "{name}"; rename that')
 
-    def only_input(self) -> tuple[str, list[Dim]]:
+    def only_input(self) -> onnx.ValueInfoProto:
         weights = {tensor.name for tensor in self.model.graph.initializer}
         inputs = [value for value in self.model.graph.input if value.name not in weights]
         if len(inputs) != 1:
             raise ConversionError(f"the model has {len(inputs)} inputs; expected one image")
-        return inputs[0].name, _dims(inputs[0])
+        return inputs[0]
 
-    def output(self, name: str | None) -> tuple[str, list[Dim]]:
+    def output(self, name: str | None) -> onnx.ValueInfoProto:
         outputs = {value.name: value for value in self.model.graph.output}
         if name not in outputs and (name is not None or len(outputs) != 1):
             raise ConversionError(f"say which output holds the scores: {', '.join(outputs)}; got {name}")
-        chosen = name if name is not None else next(iter(outputs))
-        return chosen, _dims(outputs[chosen])
+        return outputs[name if name is not None else next(iter(outputs))]
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
         from onnx import numpy_helper
@@ -185,20 +187,9 @@ class _GraphEditor:
         self.model.graph.node.append(_node(op_type, inputs, output, attributes))
         return output
 
-    def replace_input(self, name: str, value: onnx.ValueInfoProto) -> None:
-        index = next(index for index, old in enumerate(self.model.graph.input) if old.name == name)
-        self.model.graph.input[index].CopyFrom(value)
-
-    def drop_output(self, name: str) -> None:
-        """Make an output an inner value."""
-        index = next(index for index, old in enumerate(self.model.graph.output) if old.name == name)
-        self.model.graph.value_info.append(self.model.graph.output[index])
-        del self.model.graph.output[index]
-
     def finished(self, metadata: Mapping[str, object]) -> onnx.ModelProto:
         """Return the model with all its nodes, and with further entries in its metadata."""
-        nodes = [*self._before, *self.model.graph.node]
-        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        copies = [copied(node) for node in (*self._before, *self.model.graph.node)]
         del self.model.graph.node[:]
         self.model.graph.node.extend(copies)
         for key, value in metadata.items():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from dongfeng.backends.tensorrt.audit import WEIGHTED, OnnxNode
 from dongfeng.errors import ConversionError
+from dongfeng.passes.graph import copied, read_onnx
 from dongfeng.passes.head import SCOPE
 
 if TYPE_CHECKING:
@@ -26,22 +27,12 @@ def read_model(model: onnx.ModelProto | str | PathLike[str]) -> tuple[onnx.Model
         ConversionError: the file is no ONNX file.
         OSError: it cannot be read.
     """
-    import onnx
-
-    named = onnx.ModelProto()
-    if isinstance(model, onnx.ModelProto):
-        content = model.SerializeToString(deterministic=True)
-        named.CopyFrom(model)
+    if isinstance(model, str | PathLike):
+        content, named, label = Path(model).read_bytes(), read_onnx(model), str(model)
     else:
-        content = Path(model).read_bytes()
-        try:
-            named.CopyFrom(onnx.load(model))
-        except OSError:
-            raise
-        except Exception as error:  # protobuf's own class differs between its versions
-            raise ConversionError(f"{model}: is no ONNX file, or is damaged") from error
+        content, named, label = model.SerializeToString(deterministic=True), copied(model), "the model"
     if not named.graph.node:
-        raise ConversionError(f"{'the model' if isinstance(model, onnx.ModelProto) else model}: computes nothing")
+        raise ConversionError(f"{label}: computes nothing")
     taken: set[str] = set()
     for index, node in enumerate(named.graph.node):
         if not node.name or node.name in taken:

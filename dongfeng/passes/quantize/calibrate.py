@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dongfeng.errors import ConversionError
-from dongfeng.passes.graph import Float, Graph, copied
+from dongfeng.passes.graph import Float, Graph, copied, read_onnx
 from dongfeng.passes.quantize.cpu import pad_depthwise_channels, resize_instead_of_deconvolution
 from dongfeng.passes.quantize.equalize import equalize, fuse_stem
 from dongfeng.passes.quantize.execution import relative_error, scores
@@ -94,7 +94,7 @@ def quantize(
     """
     inputs = [np.asarray(batch, np.float32) for batch in batches]
     reduced = reduce_range if reduce_range is not None else target == "cpu" and saturates()
-    original = _read(model)
+    original = read_onnx(model) if isinstance(model, str | PathLike) else model
     _check(original, inputs, target, method, in_float)
     progress("equalize")
     plain = _rewritten(original, inputs, target)
@@ -232,19 +232,6 @@ def _rewritten(original: onnx.ModelProto, inputs: Sequence[Float], target: str) 
         plain = onnx.shape_inference.infer_shapes(plain)
     equalize(plain, collect_statistics(plain, inputs))
     return plain
-
-
-def _read(model: onnx.ModelProto | str | PathLike[str]) -> onnx.ModelProto:
-    import onnx
-
-    if isinstance(model, onnx.ModelProto):
-        return model
-    try:
-        return onnx.load(model)
-    except OSError:
-        raise
-    except Exception as error:  # protobuf's own class differs between its versions
-        raise ConversionError(f"{model}: is no ONNX file, or is damaged") from error
 
 
 def _check(

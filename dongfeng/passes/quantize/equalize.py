@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dongfeng.passes.graph import Float, Graph, attribute, is_depthwise, replace_nodes
+from dongfeng.passes.graph import Float, Graph, attribute, is_dense, is_depthwise, replace_nodes
 from dongfeng.passes.quantize.ranges import ActivationStatistics
 
 if TYPE_CHECKING:
@@ -109,7 +109,6 @@ def _scales(graph: Graph, readers: list[onnx.NodeProto], largest: Float) -> Floa
 
 def _can_scale(graph: Graph, node: onnx.NodeProto, name: str) -> bool:
     """Whether the weights of a node can take over scales of the channels of a tensor that it reads or makes."""
-    if node.op_type != "Conv" or any(weight not in graph.weights for weight in node.input[1:]):
+    if not graph.is_convolution(node) or graph.shares_weights(node):
         return False
-    one_way = attribute(node, "group", 1) == 1 or is_depthwise(graph, node) or name not in node.input
-    return one_way and len(graph.weights[node.input[1]].dims) == 4 and not graph.shares_weights(node)
+    return name not in node.input or is_dense(graph, node) or is_depthwise(graph, node)
