@@ -7,6 +7,8 @@ import functools
 import numpy as np
 
 _LENGTH = 64
+_PRODUCT = """<ir_version: 8, opset_import: ["": 13]>
+    saturation (uint8[64, 64] a, int8[64, 64] b) => (int32[64, 64] y) { y = MatMulInteger(a, b) }"""
 
 
 @functools.cache
@@ -17,18 +19,9 @@ def saturates() -> bool:
     because runtimes choose their kernels themselves.
     """
     import onnxruntime
-    from onnx import TensorProto, helper
+    from onnx.parser import parse_model
 
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
-        "saturation",
-        [
-            helper.make_tensor_value_info("a", TensorProto.UINT8, (_LENGTH, _LENGTH)),
-            helper.make_tensor_value_info("b", TensorProto.INT8, (_LENGTH, _LENGTH)),
-        ],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, (_LENGTH, _LENGTH))],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = parse_model(_PRODUCT)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     square = (_LENGTH, _LENGTH)
     (got,) = session.run(None, {"a": np.full(square, 255, np.uint8), "b": np.full(square, 127, np.int8)})
