@@ -6,7 +6,7 @@ TensorRT from fusing the two, and takes weights only as it rounds them itself; o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -57,11 +57,6 @@ class Scheme:
     weight_max: int = 127
     rounded: Mapping[str, Rounded] = field(default_factory=dict)
 
-    @property
-    def symmetric(self) -> bool:
-        """Whether the activations are symmetric."""
-        return self.ranges.symmetric
-
 
 def candidates(model: onnx.ModelProto) -> list[str]:
     """List the layers that can compute in eight bits, by the names of their nodes."""
@@ -111,7 +106,7 @@ def _choose_layers(graph: Graph, in_float: Collection[str]) -> tuple[set[str], l
     """
     convolutions = {node.name for node in graph.convolutions()}
     layers: set[str] = set()
-    groups = _ScaleGroups()
+    groups: dict[str, set[str]] = {}  # that a tensor shares its scale with
     for node in graph.nodes:
         if node.name in in_float:
             continue
@@ -122,42 +117,12 @@ def _choose_layers(graph: Graph, in_float: Collection[str]) -> tuple[set[str], l
         elif not (moves or node.op_type in MIXING) or not any(name in groups for name in data):
             continue
         tensors = [*data, *(node.output if moves else [graph.activation(node)])]
+        for name in tensors:
+            groups.setdefault(name, {name})
         if node.op_type == "Concat" or moves:
-            groups.join(tensors)
-        else:
-            groups.add(tensors)
-    return layers, groups.all()
-
-
-class _ScaleGroups:
-    """Disjoint sets of tensors, each with one scale."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._parent
-
-    def add(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._parent.setdefault(name, name)
-
-    def join(self, names: Sequence[str]) -> None:
-        """Add tensors, and make one of their groups."""
-        self.add(names)
-        for name in names:
-            self._parent[self._root(name)] = self._root(names[0])
-
-    def all(self) -> list[tuple[str, ...]]:
-        groups: dict[str, list[str]] = {}
-        for name in self._parent:
-            groups.setdefault(self._root(name), []).append(name)
-        return [tuple(sorted(group)) for group in groups.values()]
-
-    def _root(self, name: str) -> str:
-        while self._parent[name] != name:
-            name = self._parent[name]
-        return name
+            joined = set[str]().union(*(groups[name] for name in tensors))
+            groups.update(dict.fromkeys(joined, joined))
+    return layers, list(dict.fromkeys(tuple(sorted(group)) for group in groups.values()))
 
 
 class _QdqWriter:
@@ -168,11 +133,11 @@ class _QdqWriter:
         self.scales: dict[str, np.float32] = {}
 
     def share_scale(self, group: tuple[str, ...]) -> None:
-        scale, zero = scale_and_zero(self.scheme.ranges.of(group), symmetric=self.scheme.symmetric)
+        scale, zero = scale_and_zero(self.scheme.ranges.of(group), symmetric=self.scheme.ranges.symmetric)
         for name in group:
             self.scales[name] = scale
             self._add(f"{name}@scale", scale)
-            self._add(f"{name}@zero", np.array(zero, np.int8 if self.scheme.symmetric else np.uint8))
+            self._add(f"{name}@zero", np.array(zero, np.int8 if self.scheme.ranges.symmetric else np.uint8))
 
     def quantized(self, name: str) -> list[onnx.NodeProto]:
         """Return the nodes that bring a tensor to eight bits and back."""
@@ -208,7 +173,7 @@ class _QdqWriter:
             on_grid = np.clip(np.rint(weight / scale[:, None, None, None]), -scheme.weight_max, scheme.weight_max)
             rounded = Rounded(on_grid.astype(np.int8), scale)
         nodes = self._weight(node, 1, f"{node.name}@weight", rounded.values, rounded.scale)
-        if len(node.input) > 2 and not scheme.symmetric:
+        if len(node.input) > 2 and not scheme.ranges.symmetric:
             steps = rounded.scale * self.scales[node.input[0]]
             limit = 2.0 * _INT32_SHARE - 1  # a bias that was corrected may have grown past its share
             whole = np.clip(np.rint(bias.astype(np.float64) / steps), -limit, limit).astype(np.int32)
