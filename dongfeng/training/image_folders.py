@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,60 +17,32 @@ from dongfeng.datasets.imagenet_folder import images_in
 from dongfeng.datasets.label_png import read_label_png
 from dongfeng.errors import DongfengError, ImageError
 from dongfeng.runtime.images.read import read_image
-from dongfeng.training.samples import Image, Target, Task
+from dongfeng.training.samples import Image, ReadSamples, Target
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class CityscapesSamples:
-    """Images and train ids of a split of a Cityscapes folder; see `Samples`."""
-
-    frames: Sequence[Frame]
-    truth: Truth
-    task: Task = field(default="segmentation", init=False)
-    class_names: Sequence[str] = field(default=cityscapes.CLASSES, init=False)
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def sample(self, index: int) -> tuple[Image, Target]:
-        """Read one image and its train ids; see `Samples`."""
-        frame = self.frames[index]
-        image, labels = read_image(frame.path), read_label_png(self.truth.label_ids(frame))
-        if image.shape[:2] != labels.shape:
-            raise ImageError(f"{frame.path}: is {_size(image)} pixels, its labels are {_size(labels)}")
-        return image, cityscapes.to_train_ids(labels)
-
-
-@dataclass(frozen=True)
-class ImageNetSamples:
-    """Images of a split of an ImageNet folder and the class of each; see `Samples`."""
-
-    images: Sequence[tuple[Path, int]]
-    class_names: Sequence[str]
-    task: Task = field(default="classification", init=False)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def sample(self, index: int) -> tuple[Image, Target]:
-        """Read one image; see `Samples`."""
-        path, label = self.images[index]
-        return read_image(path), label
-
-
-def open_cityscapes(root: Path, split: str, count: int | None) -> CityscapesSamples:
+def open_cityscapes(root: Path, split: str, count: int | None) -> ReadSamples:
     """Open a split of a Cityscapes folder: at most `count` images, evenly spread.
 
     Raises:
         DongfengError: a folder is missing or holds no such images.
     """
     frames = _spread(find_frames(root, split), count)
-    return CityscapesSamples(frames, find_truth(root, split, frames))
+    read = partial(_read_frame, frames, find_truth(root, split, frames))
+    return ReadSamples("segmentation", cityscapes.CLASSES, len(frames), read)
 
 
-def open_imagenet(root: Path, split: str, count: int | None) -> ImageNetSamples:
+def _read_frame(frames: Sequence[Frame], truth: Truth, index: int) -> tuple[Image, Target]:
+    """Read one image and its train ids."""
+    frame = frames[index]
+    image, labels = read_image(frame.path), read_label_png(truth.label_ids(frame))
+    if image.shape[:2] != labels.shape:
+        raise ImageError(f"{frame.path}: is {_size(image)} pixels, its labels are {_size(labels)}")
+    return image, cityscapes.to_train_ids(labels)
+
+
+def open_imagenet(root: Path, split: str, count: int | None) -> ReadSamples:
     """Open the images in `ROOT/SPLIT/CLASS/`: at most `count`, evenly spread.
 
     Where the folders of `ROOT/train` are named after WordNet ids of ILSVRC2012, classes are numbered as there; else
@@ -91,7 +63,13 @@ def open_imagenet(root: Path, split: str, count: int | None) -> ImageNetSamples:
     images = [(path, numbers[name]) for name in _class_folders(folder) for path in images_in(folder / name)]
     if not images:
         raise DongfengError(f"{folder}: holds no images; expected CLASS/*.jpg below it")
-    return ImageNetSamples(_spread(images, count), class_names() if known else trained)
+    chosen, names = _spread(images, count), class_names() if known else trained
+    return ReadSamples("classification", names, len(chosen), partial(_read_image, chosen))
+
+
+def _read_image(images: Sequence[tuple[Path, int]], index: int) -> tuple[Image, Target]:
+    path, label = images[index]
+    return read_image(path), label
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -41,6 +41,23 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True)
+class ReadSamples:
+    """Samples that a function reads by number; see `Samples`."""
+
+    task: Task
+    class_names: Sequence[str]
+    count: int
+    read: Callable[[int], tuple[Image, Target]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int) -> tuple[Image, Target]:
+        """Read one image and its labels; see `Samples`."""
+        return self.read(index)
+
+
+@dataclass(frozen=True)
 class Data:
     """A data set.
 

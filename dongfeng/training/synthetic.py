@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 
 from dongfeng.backends.threads import cpu_count
@@ -12,42 +11,32 @@ from dongfeng.datasets.synthetic import HELD_OUT_IMAGES, HELD_OUT_SEED
 from dongfeng.datasets.toytown import Toytown
 from dongfeng.datasets.toytown.processes import draw_in_processes
 from dongfeng.errors import DongfengError
-from dongfeng.training.samples import Data, Image, Note, Target, Task
+from dongfeng.training.samples import Data, Image, Note, ReadSamples, Target
 
 _SCENES_PER_PROCESS = 32  # for which it is worth starting one; a scene takes about 40 ms
 _SMALLEST_SHAPE_PX = 32
 
 
-@dataclass(frozen=True)
-class SyntheticSamples:
-    """Samples that are drawn when they are first asked for; see `Samples`."""
-
-    task: Task
-    class_names: Sequence[str]
-    count: int
-    draw: Callable[[int], tuple[Image, Target]]
-    kept: dict[int, tuple[Image, Target]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def sample(self, index: int) -> tuple[Image, Target]:
-        """Return one image and its labels; see `Samples`."""
-        if index not in self.kept:
-            self.kept[index] = self.draw(index)
-        return self.kept[index]
+def _drawn_once(
+    drawn: dict[int, tuple[Image, Target]], draw: Callable[[int], tuple[Image, Target]], index: int
+) -> tuple[Image, Target]:
+    """Return an image and its labels, which are drawn when they are first asked for."""
+    if index not in drawn:
+        drawn[index] = draw(index)
+    return drawn[index]
 
 
-def _scenes(count: int, size_hw: tuple[int, int], seed: int, note: Note | None) -> SyntheticSamples:
+def _scenes(count: int, size_hw: tuple[int, int], seed: int, note: Note | None) -> ReadSamples:
     """Provide street scenes with Cityscapes' train ids, drawn at once in some processes where they are many."""
     town = Toytown(count, size_hw, seed)
-    samples = SyntheticSamples("segmentation", cityscapes.CLASSES, count, partial(_draw_scene, town))
+    drawn: dict[int, tuple[Image, Target]] = {}
     if count >= _SCENES_PER_PROCESS:
         processes = max(1, min(cpu_count(), count // _SCENES_PER_PROCESS))
         if note is not None:
             note(f"drawing {count} scenes of {size_hw[0]}x{size_hw[1]} in {processes} processes")
-        samples.kept.update(draw_in_processes(town, processes))
-    return samples
+        drawn.update(draw_in_processes(town, processes))
+    read = partial(_drawn_once, drawn, partial(_draw_scene, town))
+    return ReadSamples("segmentation", cityscapes.CLASSES, count, read)
 
 
 def _draw_scene(town: Toytown, index: int) -> tuple[Image, Target]:
@@ -55,10 +44,10 @@ def _draw_scene(town: Toytown, index: int) -> tuple[Image, Target]:
     return scene.image_bgr, scene.labels
 
 
-def _shapes(count: int, size_hw: tuple[int, int], seed: int, _note: Note | None) -> SyntheticSamples:
+def _shapes(count: int, size_hw: tuple[int, int], seed: int, _note: Note | None) -> ReadSamples:
     """Provide single shapes and their classes, on squares of the shorter side of `size_hw`."""
     draw = partial(toyshapes.draw_shape, seed, size=max(_SMALLEST_SHAPE_PX, min(size_hw)))
-    return SyntheticSamples("classification", toyshapes.CLASS_NAMES, count, draw)
+    return ReadSamples("classification", toyshapes.CLASS_NAMES, count, partial(_drawn_once, {}, draw))
 
 
 # How to open the samples, and number of images to train on unless one is given.
