@@ -64,10 +64,8 @@ def _segmentation(score: Callable[[Image], torch.Tensor], samples: Samples) -> M
 
 
 def _classification(score: Callable[[Image], torch.Tensor], samples: Samples) -> Metrics:
-    right = 0
-    for index in range(len(samples)):
-        image, label = samples.sample(index)
-        right += int(score(image).flatten().argmax()) == label
+    labelled = map(samples.sample, range(len(samples)))
+    right = sum(int(score(image).flatten().argmax()) == label for image, label in labelled)
     return Metrics(top1=right / len(samples) if len(samples) else None)
 
 

@@ -111,8 +111,7 @@ def train(
         trainer = _Trainer(initialize_weights(net, (), seed=config.seed).net, config, data, folder, device, on_entry)
         if folder is not None and resume:
             trainer.restore(folder)
-        metrics = trainer.run()
-        return TrainResult(trainer.trained_net(), metrics, trainer.log)
+        return trainer.run()
 
 
 def _check_batch(net: Net, config: TrainConfig) -> None:
@@ -163,10 +162,12 @@ class _Trainer:
         self._step = 0  # updates done
         self._losses: list[torch.Tensor | float] = []  # since the last entry of the log
         self._metrics: Metrics | None = None  # of the last evaluation
-        self.log: list[LogEntry] = []
+        self._log: list[LogEntry] = []
 
-    def run(self) -> Metrics:
-        """Train from the current step to the last; return the metrics of the last evaluation."""
+    def run(self) -> TrainResult:
+        """Train from the current step to the last."""
+        from dongfeng.formats.torch import from_torch
+
         config = self._config
         batches = Batches(self._data.train, config, self._size_hw, self._preprocessing)
         since, images = time.perf_counter(), 0
@@ -187,13 +188,8 @@ class _Trainer:
                 self._checkpoint()
             if is_evaluated:
                 since, images = time.perf_counter(), 0
-        return self._metrics or self._evaluate()
-
-    def trained_net(self) -> Net:
-        """Return the network with the weights so far."""
-        from dongfeng.formats.torch import from_torch
-
-        return from_torch(self._kept(), self._net)
+        metrics = self._metrics or self._evaluate()
+        return TrainResult(from_torch(self._kept(), self._net), metrics, self._log)
 
     def restore(self, folder: TrainingFolder) -> None:
         """Go back to the checkpoint of a folder; to the beginning where there is none."""
@@ -212,7 +208,7 @@ class _Trainer:
             raise DongfengError(f"{folder.checkpoint_file}: is of another network than {self._net.name!r}") from error
         self._scaler.load_state_dict(dict(state.scaler))
         self._step, self._losses, self._metrics = state.step, list(state.losses), state.metrics
-        self.log = folder.rewind(self._step)
+        self._log = folder.rewind(self._step)
 
     def _update(self, batch: Batch) -> float:
         """Take one step of the optimizer; return its learning rate."""
@@ -248,9 +244,8 @@ class _Trainer:
 
         images = torch.from_numpy(batch.images_bgr).to(self._device).permute(0, 3, 1, 2)
         images = images.float().contiguous(memory_format=self._layout)  # channels are last already
-        return images.sub_(self._mean_bgr).mul_(self._preprocessing.scale), torch.from_numpy(batch.targets).to(
-            self._device
-        )
+        targets = torch.from_numpy(batch.targets).to(self._device)
+        return images.sub_(self._mean_bgr).mul_(self._preprocessing.scale), targets
 
     def _mean_loss(self) -> float:
         """Compute the mean loss since the last entry of the log.
@@ -293,7 +288,7 @@ class _Trainer:
         write_checkpoint(self._folder.checkpoint_file, parts, state)
 
     def _record(self, entry: LogEntry) -> None:
-        self.log.append(entry)
+        self._log.append(entry)
         if self._folder is not None:
             self._folder.log(entry)
         if self._on_entry is not None:

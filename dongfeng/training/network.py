@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -66,8 +67,11 @@ def build_net(config: TrainConfig) -> Net:
             raise UnknownModel(f"{name}: no such file")
         net = read_caffe(name)
     else:
+        from dongfeng.zoo.models import model_info
+
         net = build(name)
-        net = replace(net, preprocessing=_zoo_preprocessing(name))
+        with suppress(UnknownModel):
+            net = replace(net, preprocessing=model_info(name).preprocessing)
     if size_hw is None or size_hw == _size_hw(net):
         return net
     return net.resize(*size_hw)
@@ -185,15 +189,6 @@ def _widths(text: str, whole: str) -> list[int]:
     if not all(part.isdigit() for part in parts):
         raise DongfengError(f"net {whole}: expected widths as in 64,64/128,128/256,512 or 64,64/128/256:32,32,64")
     return [int(part) for part in parts]
-
-
-def _zoo_preprocessing(name: str) -> Preprocessing | None:
-    from dongfeng.zoo.models import model_info
-
-    try:
-        return model_info(name).preprocessing
-    except UnknownModel:
-        return None
 
 
 def _size_hw(net: Net) -> tuple[int, int]:
