@@ -108,17 +108,6 @@ def quantize(
         statistics=collect_statistics(plain, inputs),
     )
     methods = METHODS if method == "auto" else (method,)
-    return _quantized(search, target, methods, in_float, progress)
-
-
-def _quantized(
-    search: _SchemeSearch,
-    target: str,
-    methods: Sequence[str],
-    in_float: Collection[str] | None,
-    progress: Callable[[str], None],
-) -> Quantized:
-    """Quantize with the best of some methods."""
     errors = {name: search.error(search.scheme(name)) for name in methods}
     chosen = min(errors, key=lambda name: errors[name])
     scheme = search.scheme(chosen)
@@ -129,18 +118,18 @@ def _quantized(
     kept = tuple(in_float) if in_float is not None else _float_layers(search, target, alone)
     scheme = replace(scheme, in_float=frozenset(kept))
     progress("rounding")
-    biased, rounded = round_weights(search.model, scheme, search.inputs)
+    biased, rounded = round_weights(plain, scheme, inputs)
     result = insert(biased, replace(scheme, rounded=rounded))
     return Quantized(
         model=result,
-        float_model=search.model,
+        float_model=plain,
         target=target,
         method=chosen,
         method_errors=errors,
         in_float=kept,
         alone=alone,
-        reduced_range=search.weight_max < _WEIGHT_MAX,
-        error=relative_error(search.expected, scores(result, search.inputs)),
+        reduced_range=reduced,
+        error=relative_error(search.expected, scores(result, inputs)),
     )
 
 

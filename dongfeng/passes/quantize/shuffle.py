@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -56,7 +57,8 @@ class _Absorption:
         for node in graph.nodes:
             self._follow(node)
         self._kept = [node for node in graph.nodes if node.name not in self._removed]
-        self._read_together = self._find_read_together()
+        names = (name for node in self._kept for name in node.input if name in self._contents)
+        self._read_together = list(dict.fromkeys(frozenset(self._contents[name]) for name in names))  # sets of channels
         self._orders: dict[str, list[int]] = {}  # new order of the channels of computed tensors
         self._parts: dict[str, list[tuple[str, list[int]]]] = {}
         self._gathered: dict[frozenset[_Channel], tuple[str, list[_Channel]]] = {}
@@ -123,11 +125,6 @@ class _Absorption:
         same = self._counts.get(chain[2].output[0]) == channels and len(shape) > 2 and shape[1] * shape[2] == channels
         return (int(shape[1]), chain) if swapped and same else None
 
-    def _find_read_together(self) -> list[frozenset[_Channel]]:
-        """List the sets of channels that are read together."""
-        names = (name for node in self._kept for name in node.input if name in self._contents)
-        return list(dict.fromkeys(frozenset(self._contents[name]) for name in names))
-
     def _readers(self, channel: _Channel) -> list[int]:
         """Number the sets in which a channel is read."""
         return [number for number, group in enumerate(self._read_together) if channel in group]
@@ -180,10 +177,8 @@ class _Absorption:
         from onnx import helper, numpy_helper
 
         if tensor not in self._parts:
-            runs: list[list[int]] = []
-            for index in self._orders[tensor]:
-                same = runs and self._readers(_Channel(tensor, runs[-1][0])) == self._readers(_Channel(tensor, index))
-                runs[-1].append(index) if same else runs.append([index])
+            by_readers = groupby(self._orders[tensor], lambda index: self._readers(_Channel(tensor, index)))
+            runs = [list(run) for _, run in by_readers]
             names = [tensor] if len(runs) == 1 else [f"{tensor}@part{number}" for number in range(len(runs))]
             if len(runs) > 1:
                 sizes = np.array([len(run) for run in runs], np.int64)
