@@ -89,6 +89,7 @@ class Backend(Protocol):
         Raises:
             BackendUnavailable: the backend is closed, or it fails, for want of memory for instance.
         """
+        return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input, each in its own type; see `run`."""
@@ -117,6 +118,7 @@ class Backend(Protocol):
         Returns:
             The layers in the order they ran; None where there is no profiler.
         """
+        return None
 
     def close(self) -> None:
         """Free what the network holds; calls that are going on are finished first."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Shape, Tensor, opened
+from dongfeng.backends.base import Array, Backend, Execution, Float, Shape, Tensor, opened
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import OUTPUT, three_numbers, wrong_numbers
 from dongfeng.backends.threads import share_of_threads
@@ -26,8 +26,8 @@ _READ_ONLY = ("Convolution", "ConvolutionDepthWise")
 _REDUCED = ("fp16", "bf16", "int8")  # in the names of the options that let ncnn compute in less than fp32
 
 
-class Ncnn:
-    """An ncnn network on ncnn; see `Backend`.
+class Ncnn(Backend):
+    """An ncnn network on ncnn, whose released builds have no profiler; see `Backend`.
 
     A model is what `dongfeng.formats.ncnn.archive` packs, or a `.param` or `.param.bin` with its `.bin` beside it.
     """
@@ -65,9 +65,6 @@ class Ncnn:
         """Prepare a call with its input in place, which gives an extractor and its blob; see `Backend.bind`."""
         array = np.ascontiguousarray(inputs[0], np.float32)  # a Mat does not keep its array alive
         return partial(_extract, opened(self._net), self._input, array, output)
-
-    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
-        """Return None: released builds of ncnn have no profiler."""
 
     def close(self) -> None:
         """Free the network; a call that is going on keeps it until it is done."""

@@ -7,14 +7,12 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, label_of, opened
+from dongfeng.backends.base import Array, Backend, Execution, LayerTime, Tensor, label_of, opened
 from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice
 from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
@@ -28,7 +26,7 @@ _FATAL_ONLY = 4  # what ONNX Runtime would log is in the exceptions we raise
 _MEND = "pip uninstall -y onnxruntime onnxruntime-gpu; pip install --no-deps --force-reinstall onnxruntime-gpu"
 
 
-class OnnxRuntime:
+class OnnxRuntime(Backend):
     """A model file on ONNX Runtime; see `Backend`."""
 
     name = "onnxruntime"
@@ -46,10 +44,6 @@ class OnnxRuntime:
         self.inputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_inputs()}
         self.outputs: Mapping[str, Tensor] = {value.name: _tensor(value) for value in self._session.get_outputs()}
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-
-    def run(self, inputs: Array, output: str) -> Float:
-        """Compute one output for one input; see `Backend.run`."""
-        return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input; see `Backend.infer`."""
@@ -72,7 +66,7 @@ class OnnxRuntime:
         binding.bind_ortvalue_input(next(iter(self.inputs)), OrtValue.ortvalue_from_numpy(inputs, *place))
         held = OrtValue.ortvalue_from_shape_and_type(result.shape, result.dtype.type, *place)
         binding.bind_ortvalue_output(output, held)
-        return _Bound(session, binding)
+        return partial(_run_bound, session, binding)
 
     def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
         """Measure the layers, on the CPU only; see `Backend.profile`."""
@@ -107,17 +101,11 @@ class OnnxRuntime:
         return wrong_numbers(OnnxRuntime(three_numbers_onnx(), Execution(device="cpu")))
 
 
-@dataclass(frozen=True)
-class _Bound:
-    """A session with its input and output in place: calling it computes the one, and returns what holds the other."""
-
-    session: Any
-    binding: Any
-
-    def __call__(self) -> object:
-        self.session.run_with_iobinding(self.binding)
-        self.binding.synchronize_outputs()  # CUDA may still be at work
-        return self.binding
+def _run_bound(session: Any, binding: Any) -> Any:
+    """Compute the output of a binding, and return what holds it."""
+    session.run_with_iobinding(binding)
+    binding.synchronize_outputs()  # CUDA may still be at work
+    return binding
 
 
 def _why_not_here(precision: str, device: str) -> str | None:
@@ -141,12 +129,9 @@ def _why_not_here(precision: str, device: str) -> str | None:
 
 
 def _both_installed() -> bool:
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return False
-    return True
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return all(metadata.version(name) for name in ("onnxruntime", "onnxruntime-gpu"))
+    return False
 
 
 def _open(model: Path | bytes, device: str, threads: int | None, *, profile: str | None = None) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, label_of, opened
+from dongfeng.backends.base import Array, Backend, Execution, LayerTime, Tensor, label_of, opened
 from dongfeng.backends.layer_times import WARM_UP_RUNS, median_times
 from dongfeng.backends.registry import not_a_choice, on_cpu_only
 from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
@@ -25,7 +24,7 @@ _MATRIX_TYPES = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _RESULT_SUFFIX = "/sink_port_0"
 
 
-class OpenVino:
+class OpenVino(Backend):
     """An ONNX model on OpenVINO; see `Backend`.
 
     With one stream, calls from several threads wait for each other: each has all threads of the CPU. What a quantized
@@ -54,17 +53,13 @@ class OpenVino:
         self._compiled: Any = compiled
         self._idle: deque[Any] = deque()  # infer requests that no call uses; each holds its buffers
 
-    def run(self, inputs: Array, output: str) -> Float:
-        """Compute one output for one input; see `Backend.run`."""
-        return np.asarray(self.infer(inputs, [output])[output], np.float32)
-
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute several outputs for one input; see `Backend.infer`."""
         compiled, idle = opened(self._compiled), self._idle
         array = np.ascontiguousarray(inputs)
         try:
-            request = idle.pop() if idle else compiled.create_infer_request()
-        except IndexError:  # another thread was faster
+            request = idle.pop()
+        except IndexError:
             request = compiled.create_infer_request()
         try:
             _place(request, array)
@@ -81,7 +76,7 @@ class OpenVino:
         request.get_tensor(output)  # an unknown name is an error here, not in the middle of measuring
         array = np.ascontiguousarray(inputs)
         _place(request, array)
-        return _Bound(request, array)
+        return partial(_infer_placed, request, array)
 
     def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
         """Measure the layers; see `Backend.profile`."""
@@ -145,15 +140,9 @@ def _compile(
         raise BackendUnavailable(f"{label_of(model)}: OpenVINO cannot load it: {first_line(error)}") from error
 
 
-@dataclass(frozen=True)
-class _Bound:
-    """A request whose input is that array: calling it computes the outputs, and returns them where they are."""
-
-    request: Any
-    array: Array
-
-    def __call__(self) -> object:
-        return self.request.infer(share_outputs=True)
+def _infer_placed(request: Any, _array: Array) -> Any:
+    """Compute the outputs of a request whose input is that array, and return them where they are."""
+    return request.infer(share_outputs=True)
 
 
 def _place(request: Any, array: Array) -> None:
@@ -173,11 +162,8 @@ def _layer_times(request: Any, runs: int) -> Iterator[tuple[str, str, float]]:
 
 def _precision_of(compiled: Any) -> str:
     """Return what the layers that multiply matrices really run in: the lowest, for some may stay in fp32."""
-    found = set()
-    for operation in compiled.get_runtime_model().get_ordered_ops():
-        info = operation.get_rt_info()
-        if _value(info["layerType"]) in _MATRIX_TYPES:
-            found.add(_value(info["runtimePrecision"]))
+    infos = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ordered_ops()]
+    found = {_value(info["runtimePrecision"]) for info in infos if _value(info["layerType"]) in _MATRIX_TYPES}
     lowest = next((element for element in _PRECISIONS if element in found), None)
     element = lowest or compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return _PRECISIONS.get(element, element)

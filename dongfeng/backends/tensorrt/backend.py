@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from dongfeng.backends.base import Array, Execution, Float, LayerTime, Tensor, opened
+from dongfeng.backends.base import Array, Backend, Execution, Tensor, opened
 from dongfeng.backends.registry import not_a_choice
 from dongfeng.backends.self_check import three_numbers_onnx, wrong_numbers
 from dongfeng.backends.tensorrt.cuda import CudaBuffer, why_no_gpu
@@ -23,10 +21,11 @@ from dongfeng.errors import BackendUnavailable
 _OLDEST = {"tensorrt_rtx": 7.5, "tensorrt": 5.0}  # compute capability that some version of the library runs on
 
 
-class TensorRtRtx:
+class TensorRtRtx(Backend):
     """An engine, or an ONNX model as one, on TensorRT-RTX; see `Backend`.
 
-    Calls from several threads wait for each other: one alone fills the GPU.
+    Calls from several threads wait for each other: one alone fills the GPU. Only trtexec's profiler is known, see
+    `tensorrt.trtexec`.
     """
 
     name = "tensorrt_rtx"
@@ -52,10 +51,6 @@ class TensorRtRtx:
         self._session: EngineSession | None = EngineSession(import_library(self.name), engine, index, cuda_graph)
         self.inputs: Mapping[str, Tensor] = self._session.tensors(is_input=True)
         self.outputs: Mapping[str, Tensor] = self._session.tensors(is_input=False)
-
-    def run(self, inputs: Array, output: str) -> Float:
-        """Compute one output for one input; see `Backend.run`."""
-        return np.asarray(self.infer(inputs, [output])[output], np.float32)
 
     def infer(self, inputs: Array, outputs: Sequence[str]) -> dict[str, Array]:
         """Compute some outputs for one input, each in the engine's own type: only those are copied back.
@@ -84,9 +79,6 @@ class TensorRtRtx:
         with self._lock:
             opened(self._session).run_placed(buffers)
         return buffers[output]
-
-    def profile(self, inputs: Array, runs: int) -> list[LayerTime] | None:
-        """Return None: only trtexec's profiler is known, see `tensorrt.trtexec`."""
 
     def close(self) -> None:
         """Free the engine and its memory; a call that is going on is finished first."""
