@@ -27,11 +27,11 @@ from dongfeng.backends.tensorrt.kernels import EngineKernel, parse_builder, pars
 from dongfeng.backends.tensorrt.library import TARGETS, import_library
 from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
 from dongfeng.backends.tensorrt.sidecar import Sidecar, sidecar_path
-from dongfeng.backends.tensorrt.worker import FORMAT, Job, Result, write
+from dongfeng.backends.tensorrt.worker import FORMAT, LOG, MODEL, RESULT, EngineSettings, Job, Result, write
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning
 from dongfeng.passes.head import Head
 from dongfeng.support.files import replacing
-from dongfeng.support.json_dataclass import read_as
+from dongfeng.support.json_dataclass import as_json, read_as
 
 if TYPE_CHECKING:
     import onnx
@@ -103,8 +103,15 @@ def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is bui
         OSError: the file cannot be read or written.
     """
     path = Path(path)
-    wanted = _Wanted(precision, target, _capabilities(compute_capability), workspace_mb, dynamic, tf32)
-    wanted.check()
+    settings = EngineSettings(
+        precision=precision,
+        target=target,
+        compute_capabilities=tuple(dict.fromkeys(map(str, compute_capability))),
+        workspace_mb=workspace_mb,
+        dynamic=dynamic,
+        tf32=tf32,
+    )
+    _check(settings)
     import_library(target)  # before any work is done
     float_model, onnx_sha256 = read_model(model)
     ready = in_precision(float_model, precision, batches, in_float=in_float, progress=progress)
@@ -113,62 +120,61 @@ def build_engine(  # noqa: PLR0913 - one keyword for each thing an engine is bui
     progress(f"build for {TARGETS[target]}")
     start = time.perf_counter()
     with replacing(path) as plan, replacing(sidecar_path(path)) as sidecar_file:
-        result = _in_a_process(ready, plan, wanted, path)
+        result = _in_a_process(ready, plan, settings, path)
         build_s = time.perf_counter() - start
         found = _audited(result, ready, precision, path)
         content = plan.read_bytes()
         metadata = {entry.key: entry.value for entry in ready.metadata_props}
-        sidecar = _sidecar(
-            wanted, result, found, content, onnx_sha256, metadata, rebuild or wanted.command(metadata, path)
+        sidecar = Sidecar(
+            target=target,
+            library_version=result.library_version,
+            dongfeng_version=__version__,
+            precision=precision,
+            tf32=tf32,
+            compute_capabilities=settings.compute_capabilities,
+            built_on=result.built_on,
+            onnx_sha256=onnx_sha256,
+            plan_sha256=hashlib.sha256(content).hexdigest(),
+            plan_bytes=len(content),
+            inputs=result.inputs,
+            outputs=result.outputs,
+            dynamic=dynamic,
+            rebuild=rebuild or _command(settings, metadata, path),
+            metadata=metadata,
+            audit=found,
         )
-        sidecar_file.write_text(sidecar.to_json(), encoding="utf-8")
+        sidecar_file.write_text(json.dumps(as_json(sidecar), indent=1) + "\n", encoding="utf-8")
         built_here.record(sidecar.plan_sha256, path)
     return EngineReport(path, sidecar, found, build_s)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """The precision, target and limits that an engine is to have."""
-
-    precision: str
-    target: str
-    compute_capabilities: tuple[str, ...]
-    workspace_mb: int | None
-    dynamic: tuple[int, int, int] | None
-    tf32: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be meant, before any work is done."""
-        if self.precision not in PRECISIONS:
-            raise BackendUnavailable(
-                f'engines are built in {", ".join(PRECISIONS)}; the precision is "{self.precision}"'
-            )
-        if self.dynamic is not None and not 1 <= self.dynamic[0] <= self.dynamic[1] <= self.dynamic[2]:
-            raise ConversionError(
-                f"dynamic batch {'x'.join(map(str, self.dynamic))}: expected MINxOPTxMAX, growing, such as 1x4x8"
-            )
-        if self.workspace_mb is not None and self.workspace_mb < 1:
-            raise ConversionError(f"the workspace is {self.workspace_mb} MB; expected at least 1")
-
-    def command(self, metadata: Mapping[str, str], path: Path) -> str:
-        """Return the command line that builds such an engine."""
-        name = json.loads(metadata.get("dongfeng.name", '"NET"'))
-        words = ["dongfeng", "convert", str(name), "-o", str(path), "--precision", self.precision]
-        words += ["--target", self.target]
-        for capability in self.compute_capabilities:
-            words += ["--compute-capability", capability]
-        if self.workspace_mb is not None:
-            words += ["--workspace", str(self.workspace_mb)]
-        if self.dynamic is not None:
-            words += ["--dynamic", "x".join(map(str, self.dynamic))]
-        return shlex.join([*words, *(["--images", "DIR"] if self.precision == "int8" else [])])
+def _check(settings: EngineSettings) -> None:
+    """Refuse what cannot be meant, before any work is done."""
+    precision, dynamic, workspace_mb = settings.precision, settings.dynamic, settings.workspace_mb
+    if precision not in PRECISIONS:
+        raise BackendUnavailable(f'engines are built in {", ".join(PRECISIONS)}; the precision is "{precision}"')
+    if dynamic is not None and not 1 <= dynamic[0] <= dynamic[1] <= dynamic[2]:
+        batches = "x".join(map(str, dynamic))
+        raise ConversionError(f"dynamic batch {batches}: expected MINxOPTxMAX, growing, such as 1x4x8")
+    if workspace_mb is not None and workspace_mb < 1:
+        raise ConversionError(f"the workspace is {workspace_mb} MB; expected at least 1")
 
 
-def _capabilities(given: Sequence[str | float]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{value:.1f}" if isinstance(value, float) else str(value) for value in given))
+def _command(settings: EngineSettings, metadata: Mapping[str, str], path: Path) -> str:
+    """Return the command line that builds such an engine."""
+    name = json.loads(metadata.get("dongfeng.name", '"NET"'))
+    words = ["dongfeng", "convert", str(name), "-o", str(path), "--precision", settings.precision]
+    words += ["--target", settings.target]
+    for capability in settings.compute_capabilities:
+        words += ["--compute-capability", capability]
+    if settings.workspace_mb is not None:
+        words += ["--workspace", str(settings.workspace_mb)]
+    if settings.dynamic is not None:
+        words += ["--dynamic", "x".join(map(str, settings.dynamic))]
+    return shlex.join([*words, *(["--images", "DIR"] if settings.precision == "int8" else [])])
 
 
-def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Path) -> Result:
+def _in_a_process(model: onnx.ModelProto, plan: Path, settings: EngineSettings, path: Path) -> Result:
     """Build the plan in a process of its own.
 
     Raises:
@@ -176,37 +182,25 @@ def _in_a_process(model: onnx.ModelProto, plan: Path, wanted: _Wanted, path: Pat
     """
     with tempfile.TemporaryDirectory(prefix="dongfeng-engine-") as name:
         folder = Path(name)
-        (folder / "model.onnx").write_bytes(model.SerializeToString())
-        job = Job(
-            target=wanted.target,
-            onnx=str(folder / "model.onnx"),
-            plan=str(plan),
-            log=str(folder / "log"),
-            result=str(folder / "result.json"),
-            tf32=wanted.tf32,
-            workspace_mb=wanted.workspace_mb,
-            compute_capability=wanted.compute_capabilities,
-            dynamic=wanted.dynamic,
-        )
-        write(job, folder / "job.json")
+        (folder / MODEL).write_bytes(model.SerializeToString())
+        write(Job(settings, str(plan)), folder / "job.json")
         command = [sys.executable, "-m", "dongfeng.backends.tensorrt.worker", str(folder / "job.json")]
         done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
-        if Path(job.result).is_file():
-            result = read_as(Result, FORMAT.read(job.result))
+        if (folder / RESULT).is_file():
+            result = read_as(Result, FORMAT.read(folder / RESULT))
             if not result.problem:
                 return result
             problem = result.problem
         else:
             problem = _died(done)
-        kept = _keep_log(folder / "log", path)
-    raise ConversionError(f"{path}: {TARGETS[wanted.target]}: {problem}{kept}")
+        kept = _keep_log(folder / LOG, path)
+    raise ConversionError(f"{path}: {TARGETS[settings.target]}: {problem}{kept}")
 
 
 def _environment() -> dict[str, str]:
     """Return environment variables with which a child process finds this dongfeng from any folder."""
-    here = str(Path(__file__).resolve().parents[3])
-    others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, others] if others else [here])}
+    folders = (str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 def _died(done: subprocess.CompletedProcess[str]) -> str:
@@ -251,32 +245,3 @@ def _audited(result: Result, model: onnx.ModelProto, precision: str, path: Path)
     if surprising:
         warnings.warn(f"{path}: {found.summary()}", DongfengWarning, stacklevel=3)
     return found
-
-
-def _sidecar(
-    wanted: _Wanted,
-    result: Result,
-    found: Audit,
-    plan: bytes,
-    onnx_sha256: str,
-    metadata: Mapping[str, str],
-    rebuild: str,
-) -> Sidecar:
-    return Sidecar(
-        target=wanted.target,
-        library_version=result.library_version,
-        dongfeng_version=__version__,
-        precision=wanted.precision,
-        tf32=wanted.tf32,
-        compute_capabilities=wanted.compute_capabilities,
-        built_on=result.built_on,
-        onnx_sha256=onnx_sha256,
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        inputs=result.inputs,
-        outputs=result.outputs,
-        dynamic=wanted.dynamic,
-        rebuild=rebuild,
-        metadata=metadata,
-        audit=found,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from dongfeng.backends.tensorrt.audit import Audit
 from dongfeng.errors import EngineMismatch
-from dongfeng.support.json_dataclass import as_json, read_as
+from dongfeng.support.json_dataclass import read_as
 from dongfeng.support.strict_json import JsonFormat
 
 SCHEMA = 1
@@ -71,10 +70,6 @@ class Sidecar:
     rebuild: str
     metadata: Mapping[str, str]
     audit: Audit
-
-    def to_json(self) -> str:
-        """Return the text of the file."""
-        return json.dumps(as_json(self), indent=1) + "\n"
 
 
 def sidecar_path(engine: str | PathLike[str]) -> Path:

@@ -1,7 +1,7 @@
 """Build one engine in a process of its own: `python -m dongfeng.backends.tensorrt.worker JOB`.
 
 A build that fails can change a later one in the same process, and may end the process. JOB is a JSON file of `Job`; the
-plan, the log and the result are written where it says.
+model is in its folder, where the log and the result are written too.
 """
 
 from __future__ import annotations
@@ -21,34 +21,37 @@ from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.strict_json import JsonFormat
 
 FORMAT = JsonFormat(ConversionError, "build again")
+MODEL, LOG, RESULT = "model.onnx", "log", "result.json"  # in the job's folder: `RESULT` is JSON of `Result`
 _SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """An engine to build, and the files to write.
+class EngineSettings:
+    """The precision, target and limits of an engine.
 
     Attributes:
+        precision: "fp32", "fp16" or "int8", which the types in the model follow.
         target: "tensorrt_rtx" or "tensorrt".
-        onnx: File to read.
-        plan: File to write: the engine.
-        log: File to write: every message of the library.
-        result: File to write: JSON of `Result`.
-        tf32: Whether what is fp32 may be computed in TF32.
+        compute_capabilities: GPUs to build for; empty: the library's default.
         workspace_mb: Most scratch memory, in MiB; None: the library's own limit.
-        compute_capability: GPUs to build for; empty: the library's default.
         dynamic: Least, best and largest batch; None where the batch is fixed.
+        tf32: Whether what is fp32 may be computed in TF32.
     """
 
+    precision: str
     target: str
-    onnx: str
-    plan: str
-    log: str
-    result: str
-    tf32: bool
+    compute_capabilities: tuple[str, ...]
     workspace_mb: int | None
-    compute_capability: tuple[str, ...]
     dynamic: tuple[int, int, int] | None
+    tf32: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """An engine to build, and the file to write it to."""
+
+    settings: EngineSettings
+    plan: str
 
 
 @dataclass(kw_only=True)
@@ -102,34 +105,35 @@ class _Log:
 
 def main(argv: Sequence[str]) -> int:
     """Build what the job says; a failure is part of the result."""
-    job = read_as(Job, FORMAT.read(argv[0]))
+    job, folder = read_as(Job, FORMAT.read(argv[0])), Path(argv[0]).parent
     result = Result()
-    with Path(job.log).open("w", encoding="utf-8") as file:
+    with (folder / LOG).open("w", encoding="utf-8") as file:
         try:
-            _build(job, _Log(file), result)
+            _build(job, folder / MODEL, _Log(file), result)
         except DongfengError as error:
             result.problem = str(error)
-    write(result, job.result)
+    write(result, folder / RESULT)
     return 0
 
 
-def _build(job: Job, log: _Log, result: Result) -> None:
-    library = import_library(job.target)
+def _build(job: Job, model: Path, log: _Log, result: Result) -> None:
+    settings = job.settings
+    library = import_library(settings.target)
     result.library_version = str(library.__version__)
     builder = library.Builder(logger(library, log))
     if builder is None:
         raise ConversionError(f"there is no builder: {log.last_error()}")
     network = builder.create_network(network_flags(library))
-    _parse(library, network, Path(job.onnx), log)
+    _parse(library, network, model, log)
     config = builder.create_builder_config()
     configure(
         library,
         config,
-        tf32=job.tf32,
-        workspace_mb=job.workspace_mb,
-        compute_capability=job.compute_capability,
+        tf32=settings.tf32,
+        workspace_mb=settings.workspace_mb,
+        compute_capability=settings.compute_capabilities,
     )
-    _set_batch(builder, network, config, job.dynamic)
+    _set_batch(builder, network, config, settings.dynamic)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ConversionError(f"the builder refused the network: {log.last_error()}")
