@@ -48,15 +48,11 @@ def engine_of(model: Path | bytes, *, target: str, precision: str, capability: s
 def _build(content: bytes, path: Path, *, target: str, precision: str, capability: str) -> None:
     import onnx
 
+    is_old = target == "tensorrt_rtx" and float(capability) < OLDEST_CAPABILITY  # it builds for these on request only
     build_engine(
         onnx.load_model_from_string(content),
         path,
         precision=precision,
         target=target,
-        compute_capability=(capability,) if _is_old(target, capability) else (),
+        compute_capability=(capability,) if is_old else (),
     )
-
-
-def _is_old(target: str, capability: str) -> bool:
-    """Whether TensorRT-RTX builds for such a GPU only on request."""
-    return target == "tensorrt_rtx" and float(capability) < OLDEST_CAPABILITY

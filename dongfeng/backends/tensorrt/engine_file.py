@@ -100,11 +100,9 @@ def check_gpu(engine: Engine, capability: str) -> None:
     if engine.target == "tensorrt":
         fits = sidecar.built_on in (None, capability)
         what = f"was built on a GPU of compute capability {sidecar.built_on}"
-    elif built_for:
-        fits, what = capability in built_for, f"is for GPUs of compute capability {', '.join(built_for)}"
-        rebuild += f" --compute-capability {capability}"
     else:
-        fits, what = float(capability) >= OLDEST_CAPABILITY, "is for GPUs of compute capability 8.0 and later"
+        fits = capability in built_for if built_for else float(capability) >= OLDEST_CAPABILITY
+        what = f"is for GPUs of compute capability {', '.join(built_for) or '8.0 and later'}"
         rebuild += f" --compute-capability {capability}"
     if not fits:
         raise _mismatch(engine.path, rebuild, f"{what}; this is {capability}")

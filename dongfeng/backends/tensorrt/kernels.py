@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _LINE = re.compile(
-    r"Name: (?P<name>.*?), LayerType: (?P<layer_type>[^,]*), Inputs: (?P<inputs>.*?), Constants: (?P<constants>.*), "
+    r"Name: .*?, LayerType: (?P<layer_type>[^,]*), Inputs: (?P<inputs>.*?), Constants: (?P<constants>.*), "
     r"Outputs: (?P<outputs>.*?), TacticName: .*?Metadata: (?P<metadata>.*)"
 )
 _TENSOR = re.compile(r"Dimensions: \[([\d,\- ]*)\].*?Datatype: (\w+)")
@@ -25,7 +25,6 @@ class EngineKernel:
     """One step of an engine, which may stand for several ONNX nodes, or for a part of one.
 
     Attributes:
-        name: Its name.
         layer_type: What it does, in the library's words.
         inputs: Types that it reads.
         weights: Types of its constants of more than one element.
@@ -33,7 +32,6 @@ class EngineKernel:
         nodes: Names of the ONNX nodes it stands for, or for a part of.
     """
 
-    name: str
     layer_type: str
     inputs: tuple[str, ...]
     weights: tuple[str, ...]
@@ -50,7 +48,6 @@ def parse_builder(text: str) -> list[EngineKernel]:
 def _kernel(match: re.Match[str]) -> EngineKernel:
     constants = _TENSOR.findall(match["constants"])
     return EngineKernel(
-        match["name"],
         match["layer_type"],
         tuple(type_ for _, type_ in _TENSOR.findall(match["inputs"])),
         tuple(type_ for dims, type_ in constants if dims not in ("", "1")),
@@ -69,7 +66,6 @@ def parse_inspector(text: str) -> list[EngineKernel]:
         weights = entry.get("Weights", {}).get("Type")
         kernels.append(
             EngineKernel(
-                str(entry.get("Name", "")),
                 str(entry.get("LayerType", "")),
                 tuple(map(_type_of, entry.get("Inputs", ()))),
                 (*map(_type_of, constants), *([weights] if weights else [])),

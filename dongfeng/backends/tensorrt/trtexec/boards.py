@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -138,12 +137,8 @@ def _script(board: Board, name: str) -> str:
     ]
     for precision in board.precisions:
         lines += ["", f'echo "== {precision}"']
-        lines += [_line(arguments) for arguments in commands(board.options, name, precision)]
+        lines += [f'"$TRTEXEC" {shlex.join(words)}' for words in commands(board.options, name, precision)]
     return "\n".join(lines) + "\n"
-
-
-def _line(arguments: Sequence[str]) -> str:
-    return f'"$TRTEXEC" {shlex.join(arguments)}'
 
 
 def _shape(model: onnx.ModelProto) -> str:

@@ -229,7 +229,7 @@ class _Measurement:
         if not with_layers:
             return timing
         self._run("timing the layers", program, profile)
-        return replace(timing, layers=self._layers(_exported(profile)))
+        return replace(timing, layers=self._layers(profile[-1].removeprefix("--exportProfile=")))
 
     def _run(self, doing: str, program: str, arguments: Sequence[str]) -> str:
         self._step(doing)
@@ -255,7 +255,3 @@ class _Measurement:
                 return tuple(parse_trtexec(local.read_bytes(), source=file))
             except DeviceError as error:
                 self._fail(str(error))
-
-
-def _exported(arguments: Sequence[str]) -> str:
-    return next(word.partition("=")[2] for word in arguments if word.startswith("--exportProfile="))
