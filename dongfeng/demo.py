@@ -15,7 +15,7 @@ from dongfeng.datasets.synthetic import HELD_OUT_SEED
 from dongfeng.runtime.images.contact_sheet import Judged, contact_sheet
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import encode
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.support.json_dataclass import as_json
 
 if TYPE_CHECKING:
@@ -141,5 +141,4 @@ def _judged_scenes(model: Model[Segmentation], folder: Path, count: int, seed: i
 
 
 def _write_png(path: Path, picture_bgr: npt.NDArray[np.uint8]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(encode(picture_bgr, path))
+    write_whole(path, encode(picture_bgr, path))

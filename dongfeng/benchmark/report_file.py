@@ -7,7 +7,7 @@ from os import PathLike
 
 from dongfeng.benchmark.report import FORMAT, BenchReport
 from dongfeng.errors import DeviceError
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.support.json_dataclass import read_as
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.strict_json import JsonFormat
@@ -23,8 +23,7 @@ def write_report(report: BenchReport, path: str | PathLike[str]) -> None:
         OSError: the folder is missing or cannot be written.
         ValueError: a number is NaN or infinite.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(json_text(report.to_json()) + "\n", encoding="utf-8")
+    write_whole(path, json_text(report.to_json()) + "\n")
 
 
 def read_report(path: str | PathLike[str]) -> BenchReport:

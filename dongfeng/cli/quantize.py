@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from dongfeng.runtime.quantize import quantize
-    from dongfeng.support.files import replacing
+    from dongfeng.support.files import write_whole
 
     report = quantize(
         args.model,
@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
         progress=note,
     )
     if args.report:
-        with replacing(args.report) as temporary:
-            temporary.write_text(json_text(report.to_json()) + "\n", encoding="utf-8")
+        write_whole(args.report, json_text(report.to_json()) + "\n")
     if args.json:
         print_json(report.to_json())
     else:

@@ -17,7 +17,7 @@ from typing import Literal
 from dongfeng.datasets.cityscapes_folder import Frame
 from dongfeng.datasets.label_png import png_form, whole_png_form
 from dongfeng.errors import DongfengError
-from dongfeng.support.files import remove_leftovers, replacing
+from dongfeng.support.files import remove_leftovers, write_whole
 from dongfeng.support.strict_json import JsonFormat
 
 Kind = Literal["label_ids", "color", "overlay"]
@@ -92,8 +92,7 @@ class Outputs:
     def write_json(self, name: str, text: str) -> None:
         """Write a file of the folder itself, whole or not at all."""
         remove_leftovers([self.folder / name])
-        with replacing(self.folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_whole(self.folder / name, text)
 
     def _is_done(self, frame: Frame, kind: Kind) -> bool:
         form, image = whole_png_form(self.path(frame, kind)), png_form(frame.path)

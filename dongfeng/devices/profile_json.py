@@ -12,7 +12,7 @@ from dongfeng.devices.kernel import Kernel
 from dongfeng.devices.profile import DeviceProfile, MeasuredKernel, fitted_roofline, read_precision
 from dongfeng.devices.profile_values import AtLeastZero, Count, Pair
 from dongfeng.errors import DeviceError
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.strict_json import JsonFormat, Node
@@ -76,8 +76,7 @@ def write_profile(profile: DeviceProfile, path: str | PathLike[str]) -> None:
     Raises:
         OSError: the folder is missing or cannot be written.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(format_profile(profile), encoding="utf-8")
+    write_whole(path, format_profile(profile))
 
 
 def format_profile(profile: DeviceProfile) -> str:

@@ -24,7 +24,7 @@ from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.sharing import owners
 from dongfeng.net.weights import load_caffemodel
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 # Fields that Layer holds itself, and those that are used up once the phase is chosen.
 _OWN_FIELDS = ("name", "type", "bottom", "top", "blobs", "include", "exclude")
@@ -150,8 +150,7 @@ def write_caffe(
             for layer in [*_input_layers(net), *net.inplace_layers()]
         ]
         caffemodel_file.write(caffemodel, net.name, records, half=half)
-    with replacing(prototxt) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(prototxt, text)
 
 
 def net_message(net: Net) -> Message:

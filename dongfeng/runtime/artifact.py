@@ -24,7 +24,7 @@ from dongfeng.runtime.onnx_file import check_input, inputs_of, is_quantized
 from dongfeng.runtime.source import NcnnSource, NetSource, OnnxSource, Size, Source, require_size
 from dongfeng.runtime.spec import CallerSpec, FileSpec, from_metadata, to_metadata
 from dongfeng.support.build_once import build_once
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.zoo.paths import onnx_folder
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ def _cached(name: str, digest: str, suffix: str, make: Callable[[], bytes]) -> P
         if file != path:
             file.write_bytes(content())
             return
-        with replacing(file) as temporary:
-            temporary.write_bytes(content())
+        write_whole(file, content())
 
     return build_once(path, build, lambda file: file if file == path else file.read_bytes())
 

@@ -14,7 +14,7 @@ from dongfeng.runtime.export import OPSET, export_onnx
 from dongfeng.runtime.inputs import image_files
 from dongfeng.runtime.source import ENGINES, Size, find_net, find_onnx
 from dongfeng.runtime.spec import from_metadata
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,8 +162,7 @@ def convert(  # noqa: PLR0913 - one keyword for each thing a user may want other
     names = tuple(value.name for value in model.graph.output)
     progress(f"opset {opset}, {len(model.graph.node)} nodes, outputs {', '.join(names)}")
     verdict = None if verify is False else _verified(net, model, None if verify is True else verify, is_folded, out)
-    with replacing(out) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    write_whole(out, model.SerializeToString())
     return Conversion(files=(out,), opset=opset, nodes=len(model.graph.node), outputs=names, verdict=verdict)
 
 

@@ -15,7 +15,7 @@ from dongfeng.runtime.inputs import image_files
 from dongfeng.runtime.load import load
 from dongfeng.runtime.results import Segmentation
 from dongfeng.runtime.source import Size
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.support.json_dataclass import as_json
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ def quantize(
         plain, inputs = _float_model(model, name), _inputs(model, given[:calibrate])
         quantized = quantize_onnx(plain, inputs, target=target, progress=progress)
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
-            temporary.write_bytes(quantized.model.SerializeToString())
+        write_whole(out, quantized.model.SerializeToString())
         if compared:
             progress(f"comparing on {len(compared)} images")
         return _report(model, quantized, out, len(given[:calibrate]), compared)

@@ -133,12 +133,11 @@ class Segmentation:
             raise ImageError(
                 f'{target}: cannot write {kind} as "{target.suffix}"; the suffix has to be one of {", ".join(suffixes)}'
             )
-        from dongfeng.support.files import replacing
+        from dongfeng.support.files import write_whole
 
         encoded = encode(self.picture_bgr(kind), target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            temporary.write_bytes(encoded)
+        write_whole(target, encoded)
 
     def picture_bgr(self, kind: Kind) -> Bytes:
         """Return the pixels that `save` writes, in OpenCV's order: (H, W, 3) uint8, BGR, or (H, W) uint8 for labels."""

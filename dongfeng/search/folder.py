@@ -15,7 +15,7 @@ from dongfeng.search.records import LOG_JSON, EvaluationRecord, PruningProgress
 from dongfeng.search.result import Candidate
 from dongfeng.search.saved_config import CONFIG_JSON, SavedConfig
 from dongfeng.support import jsonl
-from dongfeng.support.files import alone_in, remove_leftovers, replacing
+from dongfeng.support.files import alone_in, remove_leftovers, replacing, write_whole
 from dongfeng.support.json_layout import json_text
 
 
@@ -61,8 +61,7 @@ class SearchFolder:
             if difference is not None:
                 raise SearchError(f"{self.folder}: holds another search: {difference}; choose another folder")
         remove_leftovers([self.config_file, self.front_file, self.progress_file])
-        with replacing(self.config_file) as temporary:
-            temporary.write_text(json_text(config.to_json()) + "\n", encoding="utf-8")
+        write_whole(self.config_file, json_text(config.to_json()) + "\n")
         jsonl.cut_torn_line(self.log_file)
         return self.records()
 

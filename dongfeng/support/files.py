@@ -44,6 +44,16 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: str | PathLike[str], content: bytes | str) -> None:
+    """Write a file, complete or not at all; text as UTF-8.
+
+    Raises:
+        OSError: the folder is missing or cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 @contextmanager
 def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
     """Create a folder, and keep other processes that call this out of it until the block ends.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 from dongfeng.support.strict_json import JsonFormat, Node
 
 
@@ -32,8 +32,7 @@ def rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         OSError: the file cannot be written.
         ValueError: a row holds NaN or infinity.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(b"".join(map(_line, rows)))
+    write_whole(path, b"".join(map(_line, rows)))
 
 
 def read(path: Path, format_: JsonFormat) -> list[Node]:

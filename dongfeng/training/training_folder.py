@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dongfeng.errors import DongfengError
 from dongfeng.support import jsonl
-from dongfeng.support.files import alone_in, remove_leftovers, replacing
+from dongfeng.support.files import alone_in, remove_leftovers, write_whole
 from dongfeng.support.json_layout import json_text
 from dongfeng.support.strict_json import JsonFormat
 from dongfeng.training.config import CONFIG_FILE, TrainConfig, read_config
@@ -56,8 +56,7 @@ class TrainingFolder:
         busy = DongfengError(f"{self.folder}: another process is training in this folder")
         with alone_in(self.folder, busy):
             remove_leftovers([self.config_file, self.log_file, self.checkpoint_file])
-            with replacing(self.config_file) as temporary:
-                temporary.write_text(json_text(config.as_dict()) + "\n", encoding="utf-8")
+            write_whole(self.config_file, json_text(config.as_dict()) + "\n")
             yield
 
     def rewind(self, step: int) -> list[LogEntry]:

@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 
 from dongfeng.support.cache_folder import cache_root
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 
 def record(sha256: str, engine: Path) -> None:
@@ -17,8 +17,7 @@ def record(sha256: str, engine: Path) -> None:
     path = _folder() / sha256
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(f"{engine.resolve()}\n", encoding="utf-8")
+        write_whole(path, f"{engine.resolve()}\n")
 
 
 def is_built_here(sha256: str) -> bool:

@@ -18,7 +18,7 @@ from dongfeng.layers.layer import Layer, show
 from dongfeng.net.cut import cut, readers_of
 from dongfeng.net.graph import Net
 from dongfeng.net.weights import fill
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 _TAKES_RELU = ("Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise", "InnerProduct")
 _ILLEGAL = re.compile(r"[\s=]")  # blanks end a word, and = marks a parameter
@@ -67,11 +67,9 @@ def write_ncnn(
             computes otherwise.
     """
     text, data = to_ncnn(net, outputs=outputs, half=half, weights=bin is not None)
-    with replacing(param) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(param, text)
     if bin is not None:
-        with replacing(bin) as temporary:
-            temporary.write_bytes(data)
+        write_whole(bin, data)
 
 
 def to_ncnn(

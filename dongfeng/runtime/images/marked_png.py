@@ -12,7 +12,7 @@ from struct import pack, unpack_from
 
 from dongfeng.datasets.label_png import whole_png_form
 from dongfeng.runtime.results import Bytes, encode
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 _KEYWORD = b"dongfeng\0"
 _HEADER_BYTES = 33  # the signature and the first chunk
@@ -33,8 +33,7 @@ def write_marked_png(path: Path, pixels: Bytes, mark: str) -> None:
     """
     png = encode(pixels, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(b"".join((png[:_HEADER_BYTES], _text_chunk(mark), png[_HEADER_BYTES:])))
+    write_whole(path, b"".join((png[:_HEADER_BYTES], _text_chunk(mark), png[_HEADER_BYTES:])))
 
 
 def mark_of(path: Path) -> str | None:

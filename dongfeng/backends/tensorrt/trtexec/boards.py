@@ -10,7 +10,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from dongfeng.errors import ConversionError
-from dongfeng.support.files import replacing
+from dongfeng.support.files import write_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -121,8 +121,7 @@ def write_bundle(model: onnx.ModelProto, folder: Path, name: str, board: Board) 
         "README.md": _readme(board, name, _shape(model), opset).encode(),
     }
     for file, content in contents.items():
-        with replacing(folder / file) as temporary:
-            temporary.write_bytes(content)
+        write_whole(folder / file, content)
     (folder / "commands.sh").chmod(0o755)
     return [folder / file for file in contents]
 
