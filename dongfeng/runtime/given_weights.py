@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Weights:
+class GivenWeights:
     """Where weights come from: a file, or a seed.
 
     Attributes:
@@ -54,16 +54,16 @@ class Weights:
         return load_caffemodel(net, self.path)
 
 
-def parse_weights(weights: str | PathLike[str]) -> Weights:
+def parse_weights(weights: str | PathLike[str]) -> GivenWeights:
     """Returns what a user means by `weights`: a path, "random" or "random:SEED".
 
     Raises:
         WeightsUnavailable: there is no such file.
     """
     if isinstance(weights, str) and (found := re.fullmatch(r"random(?::(\d+))?", weights)):
-        return Weights(None, int(found[1] or 0))
+        return GivenWeights(None, int(found[1] or 0))
     path = Path(weights)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise WeightsUnavailable(f'{path}: {what}; weights is a weight file, "random" or "random:SEED"')
-    return Weights(path)
+    return GivenWeights(path)

@@ -17,7 +17,7 @@ from dongfeng.runtime.artifact import Artifact, Format, Target, convert_cached
 from dongfeng.runtime.calibration import Calibration, as_calibration
 from dongfeng.runtime.images.read import ChannelOrder
 from dongfeng.runtime.model import Model, Result
-from dongfeng.runtime.network import Network
+from dongfeng.runtime.network import OpenNetwork
 from dongfeng.runtime.results import Classification, Segmentation
 from dongfeng.runtime.source import EngineSource, NetSource, OnnxSource, Source, find_source
 from dongfeng.runtime.spec import CallerSpec, FileSpec, Task, complete, from_metadata
@@ -228,7 +228,7 @@ def open_model(request: LoadRequest) -> Model[Result]:
     if isinstance(source, NetSource) and source.given and source.given.path is None:
         warnings.warn(f"{source.label}: random weights, so the results mean nothing", DongfengWarning, stacklevel=3)
     precision = _precision(request.execution.precision, artifact, source)
-    network = Network(artifact.model, runs_on, replace(request.execution, precision=precision))
+    network = OpenNetwork(artifact.model, runs_on, replace(request.execution, precision=precision))
     in_file = from_metadata(network.backend.metadata, source.label)
     known = FileSpec(name=Path(source.label).stem).updated(in_file).updated(artifact.spec)
     network = network.cut_to(known.score_blob)

@@ -17,7 +17,7 @@ from dongfeng.errors import BackendUnavailable, ConversionError, ShapeError
 from dongfeng.net.preprocessing import fit, prepare
 from dongfeng.runtime.images.read import ChannelOrder, Image, read_image
 from dongfeng.runtime.labels.upsample import argmax_last, upsample_labels, upsample_nearest
-from dongfeng.runtime.network import Network, Ports
+from dongfeng.runtime.network import OpenNetwork, Ports
 from dongfeng.runtime.result_iterator import ResultIterator
 from dongfeng.runtime.results import Bytes, Classification, Segmentation, Timing
 from dongfeng.runtime.spec import ModelSpec
@@ -73,7 +73,7 @@ class Model(Generic[Result_co]):
 
     def __init__(
         self,
-        network: Network,
+        network: OpenNetwork,
         ports: Ports,
         spec: ModelSpec,
         *,

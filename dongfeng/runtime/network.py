@@ -45,7 +45,7 @@ class Lease(NamedTuple):
     gate: threading.Semaphore
 
 
-class Network:
+class OpenNetwork:
     """A model file on a backend.
 
     Args:
@@ -78,12 +78,12 @@ class Network:
         """Whether the network is closed."""
         return self._single is None
 
-    def cut_to(self, score_blob: str | None) -> Network:
+    def cut_to(self, score_blob: str | None) -> OpenNetwork:
         """Returns the network with that inner value as its only output, where its outputs are computed from it."""
         if score_blob is None or score_blob in self.backend.outputs or not isinstance(self.model, Path):
             return self
         self.close()
-        return Network(with_output(self.model, score_blob), self._type, self._execution)
+        return OpenNetwork(with_output(self.model, score_blob), self._type, self._execution)
 
     def ports(
         self, score_blob: str | None, size_hw: tuple[int, int] | None, default_hw: tuple[int, int] | None, label: str

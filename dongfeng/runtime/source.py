@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from dongfeng.errors import ConversionError, ShapeError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from dongfeng.net.preprocessing import for_size
-from dongfeng.runtime.given_weights import Weights, parse_weights
+from dongfeng.runtime.given_weights import GivenWeights, parse_weights
 from dongfeng.runtime.spec import FileSpec
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class NetSource(ABC):
 
     label: str
     name: str
-    given: Weights | None
+    given: GivenWeights | None
 
     @abstractmethod
-    def weights(self) -> Weights | None:
+    def weights(self) -> GivenWeights | None:
         """Returns the weights: those given, else those that belong to it, fetched if need be; None: there are none.
 
         Raises:
@@ -93,13 +93,13 @@ class ZooSource(NetSource):
 
     info: ModelInfo
 
-    def weights(self) -> Weights:
+    def weights(self) -> GivenWeights:
         """Returns the weights: those given, else the released file."""
         if self.given is not None:
             return self.given
         from dongfeng.zoo.fetch import fetch_weights
 
-        return Weights(fetch_weights(self.info))
+        return GivenWeights(fetch_weights(self.info))
 
     def structure(self, size_hw: Size | None = None) -> Net:
         """Returns the architecture, BatchNorm folded or not as its released weights are."""
@@ -143,7 +143,7 @@ class NetFileSource(NetSource):
     path: Path
 
     @abstractmethod
-    def required_weights(self) -> Weights:
+    def required_weights(self) -> GivenWeights:
         """Returns the weights.
 
         Raises:
@@ -163,7 +163,7 @@ class NetFileSource(NetSource):
 class PrototxtSource(NetFileSource):
     """A Caffe network file."""
 
-    def weights(self) -> Weights | None:
+    def weights(self) -> GivenWeights | None:
         """Returns the weights given: a prototxt has none of its own."""
         return self.given
 
@@ -178,7 +178,7 @@ class PrototxtSource(NetFileSource):
         net = self.structure(size_hw)
         return net if self.given is None else self.given.put_on(net)
 
-    def required_weights(self) -> Weights:
+    def required_weights(self) -> GivenWeights:
         """See `NetFileSource.required_weights`."""
         if self.given is None:
             raise WeightsUnavailable(
@@ -191,12 +191,12 @@ class PrototxtSource(NetFileSource):
 class NcnnSource(NetFileSource):
     """An ncnn network file, text or binary, with its weights beside it."""
 
-    def weights(self) -> Weights | None:
+    def weights(self) -> GivenWeights | None:
         """Returns the weights: those given, else the `.bin` of the same name."""
         from dongfeng.formats.ncnn.archive import weights_beside
 
         beside = weights_beside(self.path)
-        return self.given or (Weights(beside) if beside.is_file() else None)
+        return self.given or (GivenWeights(beside) if beside.is_file() else None)
 
     def structure(self, size_hw: Size | None = None) -> Net:
         """Returns the network of the file."""
@@ -214,7 +214,7 @@ class NcnnSource(NetFileSource):
         net = self.structure(size_hw)
         return net if weights is None else weights.put_on(net)
 
-    def required_weights(self) -> Weights:
+    def required_weights(self) -> GivenWeights:
         """Returns the weights; the error names the file where they are expected."""
         from dongfeng.formats.ncnn.archive import weights_beside
 

@@ -401,10 +401,10 @@ def test_the_inspectors_form_is_read_as_well(tensors: dict[str, object]) -> None
 def test_the_inspector_counts_where_it_knows_every_layer(inspector: object, source: str, tmp_path: Path) -> None:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
     model = helper.make_model(helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"], name="a")], "g", [x], [y]))
-    result = building.Result(layers=LISTED, inspector=json.dumps(inspector))
+    result = building.BuildResult(layers=LISTED, inspector=json.dumps(inspector))
     assert building._audited(result, model, "int8", tmp_path).source == source
     with pytest.raises(ConversionError, match="its precision is not known"):
-        building._audited(building.Result(library_version="1"), model, "int8", tmp_path)
+        building._audited(building.BuildResult(library_version="1"), model, "int8", tmp_path)
 
 
 def test_an_engine_without_what_was_asked_for_is_not_written(

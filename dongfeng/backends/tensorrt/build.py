@@ -27,7 +27,7 @@ from dongfeng.backends.tensorrt.kernels import EngineKernel, parse_builder, pars
 from dongfeng.backends.tensorrt.library import TARGETS, import_library
 from dongfeng.backends.tensorrt.prepare import in_precision, nodes_of, read_model
 from dongfeng.backends.tensorrt.sidecar import Sidecar, sidecar_path
-from dongfeng.backends.tensorrt.worker import FORMAT, LOG, MODEL, RESULT, EngineSettings, Job, Result, write
+from dongfeng.backends.tensorrt.worker import FORMAT, LOG, MODEL, RESULT, BuildResult, EngineSettings, Job, write
 from dongfeng.errors import BackendUnavailable, ConversionError, DongfengWarning
 from dongfeng.passes.head import Head
 from dongfeng.support.files import replacing
@@ -174,7 +174,7 @@ def _command(settings: EngineSettings, metadata: Mapping[str, str], path: Path) 
     return shlex.join([*words, *(["--images", "DIR"] if settings.precision == "int8" else [])])
 
 
-def _in_a_process(model: onnx.ModelProto, plan: Path, settings: EngineSettings, path: Path) -> Result:
+def _in_a_process(model: onnx.ModelProto, plan: Path, settings: EngineSettings, path: Path) -> BuildResult:
     """Build the plan in a process of its own.
 
     Raises:
@@ -187,7 +187,7 @@ def _in_a_process(model: onnx.ModelProto, plan: Path, settings: EngineSettings, 
         command = [sys.executable, "-m", "dongfeng.backends.tensorrt.worker", str(folder / "job.json")]
         done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
         if (folder / RESULT).is_file():
-            result = read_as(Result, FORMAT.read(folder / RESULT))
+            result = read_as(BuildResult, FORMAT.read(folder / RESULT))
             if not result.problem:
                 return result
             problem = result.problem
@@ -221,7 +221,7 @@ def _keep_log(log: Path, path: Path) -> str:
     return f" (whole log: {kept})"
 
 
-def _audited(result: Result, model: onnx.ModelProto, precision: str, path: Path) -> Audit:
+def _audited(result: BuildResult, model: onnx.ModelProto, precision: str, path: Path) -> Audit:
     """Audit what the engine computes in, by the inspector's list if that knows every layer, else by the builder's.
 
     Raises:

@@ -21,7 +21,7 @@ from dongfeng.support.json_dataclass import as_json, read_as
 from dongfeng.support.strict_json import JsonFormat
 
 FORMAT = JsonFormat(ConversionError, "build again")
-MODEL, LOG, RESULT = "model.onnx", "log", "result.json"  # in the job's folder: `RESULT` is JSON of `Result`
+MODEL, LOG, RESULT = "model.onnx", "log", "result.json"  # in the job's folder: `RESULT` is JSON of `BuildResult`
 _SERIOUS = ("WARNING", "ERROR", "INTERNAL_ERROR")
 
 
@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(kw_only=True)
-class Result:
+class BuildResult:
     """The outcome of a job.
 
     Attributes:
@@ -77,7 +77,7 @@ class Result:
     outputs: Mapping[str, Port] = field(default_factory=dict)
 
 
-def write(message: Job | Result, path: str | Path) -> None:
+def write(message: Job | BuildResult, path: str | Path) -> None:
     """Write a job or a result to a file, for `FORMAT` to read."""
     Path(path).write_text(json.dumps(as_json(message)), encoding="utf-8")
 
@@ -106,7 +106,7 @@ class _Log:
 def main(argv: Sequence[str]) -> int:
     """Build what the job says; a failure is part of the result."""
     job, folder = read_as(Job, FORMAT.read(argv[0])), Path(argv[0]).parent
-    result = Result()
+    result = BuildResult()
     with (folder / LOG).open("w", encoding="utf-8") as file:
         try:
             _build(job, folder / MODEL, _Log(file), result)
@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _build(job: Job, model: Path, log: _Log, result: Result) -> None:
+def _build(job: Job, model: Path, log: _Log, result: BuildResult) -> None:
     settings = job.settings
     library = import_library(settings.target)
     result.library_version = str(library.__version__)
