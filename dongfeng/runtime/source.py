@@ -55,6 +55,10 @@ class NetSource(ABC):
             DongfengError: it cannot be read, or does not fit the size.
         """
 
+    def template(self) -> Net:
+        """Returns the structure as it is trained: with BatchNorm, also where the released weights are folded."""
+        return self.structure()
+
     @abstractmethod
     def net(self, size_hw: Size | None = None) -> Net:
         """Returns the network with its weights, if there are any.
@@ -106,6 +110,12 @@ class ZooSource(NetSource):
         from dongfeng.architectures import build
 
         return _resized(build(self.info.architecture, folded=self.info.folded), size_hw)
+
+    def template(self) -> Net:
+        """Returns the architecture with BatchNorm."""
+        from dongfeng.architectures import build
+
+        return build(self.info.architecture)
 
     def net(self, size_hw: Size | None = None) -> Net:
         """Returns the architecture with its weights, BatchNorm folded or not as these weights are."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dongfeng.formats import torch as converter
 from dongfeng.net.graph import Net
 from dongfeng.runtime.given_weights import parse_weights
-from dongfeng.runtime.source import ZooSource, find_net
+from dongfeng.runtime.source import find_net
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,7 +78,7 @@ def from_torch(module: nn.Module | Mapping[str, Any], template: Source) -> Net:
     Warns:
         DongfengWarning: a state dict lacks layers, and the template's weights stay.
     """
-    return converter.from_torch(module, template if isinstance(template, Net) else _template(template))
+    return converter.from_torch(module, template if isinstance(template, Net) else find_net(template).template())
 
 
 def _net(name_or_net: Source, weights: str | PathLike[str] | None) -> Net:
@@ -86,13 +86,3 @@ def _net(name_or_net: Source, weights: str | PathLike[str] | None) -> Net:
     if not isinstance(name_or_net, Net):
         return find_net(name_or_net, weights).net()
     return name_or_net if weights is None else parse_weights(weights).put_on(name_or_net)
-
-
-def _template(name: str | PathLike[str]) -> Net:
-    """Returns the structure that a name stands for, for the zoo's models with BatchNorm, as they are trained."""
-    source = find_net(name)
-    if not isinstance(source, ZooSource):
-        return source.structure()
-    from dongfeng.architectures import build
-
-    return build(source.info.architecture)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
-from pathlib import Path
 
 import numpy as np
 
-from dongfeng.architectures import ARCHITECTURES, backbone_net, build, segmentation_net
+from dongfeng.architectures import ARCHITECTURES, backbone_net, segmentation_net
 from dongfeng.caffe.caffemodel import LayerBlobs
-from dongfeng.errors import ConversionError, DongfengError, UnknownModel, WeightsMismatch
+from dongfeng.errors import ConversionError, DongfengError, WeightsMismatch
 from dongfeng.layers.layer import Array, Layer, frozen
 from dongfeng.net.graph import Net
 from dongfeng.net.preprocessing import Preprocessing
 from dongfeng.net.random_weights import random_weights
 from dongfeng.net.score_blob import find_score_blob
+from dongfeng.runtime.source import find_net
 from dongfeng.training.config import TrainConfig
 from dongfeng.training.samples import Task
 
@@ -48,30 +47,21 @@ class InitializedNet:
 def build_net(config: TrainConfig) -> Net:
     """Build the architecture that a configuration names, without weights, at the size that it names.
 
-    `config.net` is an architecture's name; or a path of a prototxt; or an encoding, the widths of the blocks of stages
-    3, 4 and 5, as `64,64/128,128/256,512` for a classifier, and `64,64/128,128/256,512:32,32,512` with the widths of
-    the decoder for a segmentation.
+    `config.net` is a zoo name or a network file, as for `dongfeng.to_torch`; or an encoding, the widths of the blocks
+    of stages 3, 4 and 5, as `64,64/128,128/256,512` for a classifier, and `64,64/128,128/256,512:32,32,512` with the
+    widths of the decoder for a segmentation.
 
     Raises:
-        DongfengError: there is no such architecture, or it does not fit the size.
+        DongfengError: there is no such network, or it does not fit the size.
     """
     name, size_hw = config.net, config.size_hw
     if name is None:
         raise DongfengError(f"which network is to be trained? Give a name ({', '.join(ARCHITECTURES)}) or a prototxt")
     if _ENCODING.fullmatch(name):
         return _from_encoding(name, size_hw)
-    if Path(name).suffix == ".prototxt":
-        from dongfeng.formats.caffe import read_caffe
-
-        if not Path(name).is_file():
-            raise UnknownModel(f"{name}: no such file")
-        net = read_caffe(name)
-    else:
-        from dongfeng.zoo.models import model_info
-
-        net = build(name)
-        with suppress(UnknownModel):
-            net = replace(net, preprocessing=model_info(name).preprocessing)
+    source = find_net(name)
+    net = source.template()
+    net = replace(net, preprocessing=source.spec().preprocessing or net.preprocessing)
     if size_hw is None or size_hw == _size_hw(net):
         return net
     return net.resize(*size_hw)

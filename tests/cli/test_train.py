@@ -89,11 +89,11 @@ def test_fine_tuning_says_which_layers_are_new(capsys: pytest.CaptureFixture[str
     ("argv", "message"),
     [
         (["--data", "toytown"], "which network is to be trained?"),
-        (["df9", "--data", "toytown"], 'no architecture "df9"'),
+        (["df9", "--data", "toytown"], 'no model is called "df9"'),
         (["none.prototxt", "--data", "toytown"], "none.prototxt: no such file"),
         (["df1seg", "--size", "100x200"], "multiple"),
         (["8/8", "--data", "toyshapes"], "three stages"),
-        (["8/x/8", "--data", "toyshapes"], 'no architecture "8/x/8"'),
+        (["8/x/8", "--data", "toyshapes"], 'no model is called "8/x/8"'),
         (["df1seg", "--data", "cityscapes:none"], "none: no such folder"),
         (["--recipe", "none"], 'no recipe is called "none"'),
         (["df1", "--set", "stps=3"], 'there is no setting "stps"'),
