@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
+
+import numpy as np
 
 from dongfeng.backends.base import LayerTime
 
@@ -19,4 +20,4 @@ def median_times(events: Iterable[tuple[str, str, float]]) -> list[LayerTime]:
     times: dict[tuple[str, str], list[float]] = {}
     for layer, operation, ms in events:
         times.setdefault((layer, operation), []).append(ms)
-    return [LayerTime(*key, statistics.median(found[WARM_UP_RUNS:] or found)) for key, found in times.items()]
+    return [LayerTime(*key, float(np.median(found[WARM_UP_RUNS:] or found))) for key, found in times.items()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dongfeng.errors import ConversionError, Problems
 from dongfeng.formats.onnx_dynamic import Sizes, dynamic_sizes, static_sizes
+from dongfeng.formats.versions import OPSET
 from dongfeng.layers.infer import layer_types
 from dongfeng.layers.layer import Layer
 from dongfeng.layers.onnx_graph import OnnxGraph
@@ -22,7 +23,6 @@ from dongfeng.support.files import replacing
 if TYPE_CHECKING:
     import onnx
 
-CONVERTER_VERSION = 1  # raised whenever the same net gives another model: caches depend on it
 MIN_OPSET, MAX_OPSET = 11, 28  # checked on all of the golden corpus; 28 is the newest that ONNX Runtime 1.32 reads
 _AXES = ("batch", "channels", "height", "width")  # names of dynamic input axes
 
@@ -31,7 +31,7 @@ def to_onnx(
     net: Net,
     path: str | PathLike[str] | None = None,
     *,
-    opset: int = 17,
+    opset: int = OPSET,
     outputs: Sequence[str] | None = None,
     dynamic: bool | Literal["batch"] = False,
     metadata: Mapping[str, str] | None = None,

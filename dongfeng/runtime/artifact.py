@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dongfeng._version import __version__
 from dongfeng.errors import BackendUnavailable, UnsupportedLayer
+from dongfeng.formats import versions
 from dongfeng.net.preprocessing import Preprocessing, for_size
 from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.onnx_file import check_input, inputs_of, is_quantized
@@ -196,9 +197,6 @@ def _cached(name: str, digest: str, suffix: str, make: Callable[[], bytes]) -> P
 
 def _digest(key: tuple[object, ...], target: Target) -> str:
     """Returns everything that changes the converted file, in 20 hexadecimal digits."""
-    from dongfeng.formats.onnx import CONVERTER_VERSION
-    from dongfeng.runtime.export import OPSET
-
     plain = [hashlib.sha256(part).hexdigest() if isinstance(part, bytes) else part for part in key]
     precision: object = "fp32"
     if target.calibration is not None:
@@ -207,5 +205,5 @@ def _digest(key: tuple[object, ...], target: Target) -> str:
 
         precision = ["int8", target.quantizes_for, target.calibration.digest(), QUANTIZER_VERSION, saturates()]
     heads = [target.takes_images, target.format == "tensorrt"]
-    text = json.dumps([plain, precision, heads, OPSET, CONVERTER_VERSION, __version__])
+    text = json.dumps([plain, precision, heads, versions.OPSET, versions.CONVERTER_VERSION, __version__])
     return hashlib.sha256(text.encode()).hexdigest()[:20]

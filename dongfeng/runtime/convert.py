@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dongfeng.errors import ConversionError, ShapeError, WeightsUnavailable
+from dongfeng.formats.versions import OPSET
 from dongfeng.runtime.calibration import Calibration
-from dongfeng.runtime.export import OPSET, export_onnx
+from dongfeng.runtime.export import export_onnx
 from dongfeng.runtime.inputs import image_files
 from dongfeng.runtime.source import ENGINES, Size, find_net, find_onnx
 from dongfeng.runtime.spec import from_metadata

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dongfeng.errors import ConversionError
 from dongfeng.formats.onnx import to_onnx
+from dongfeng.formats.versions import OPSET
 from dongfeng.net.cut import cut
 from dongfeng.net.fold import fold
 from dongfeng.net.score_blob import find_score_blob
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     import onnx
 
     from dongfeng.net.graph import Net
-
-OPSET = 17
 
 
 def export_onnx(

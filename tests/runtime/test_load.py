@@ -227,7 +227,7 @@ def test_a_cached_model_is_run_without_net_or_onnx(home):
     code = (
         "import sys, warnings; warnings.simplefilter('ignore'); import dongfeng\n"
         f"dongfeng.load('pl1a_seg', weights='random', size={SIZE})\n"
-        "print([m for m in ('onnx', 'dongfeng.architectures', 'PIL') if m in sys.modules])"
+        "print([m for m in ('onnx', 'dongfeng.architectures', 'dongfeng.layers', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -243,7 +243,7 @@ def test_the_cache_is_keyed_by_what_changes_the_model(home, monkeypatch):
     assert count() == 1
     assert count(weights="random:1") == 2
     assert count(size=(64, 64)) == 3
-    monkeypatch.setattr("dongfeng.formats.onnx.CONVERTER_VERSION", 999)
+    monkeypatch.setattr("dongfeng.formats.versions.CONVERTER_VERSION", 999)
     assert count() == 4
 
 
