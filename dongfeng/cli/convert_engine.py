@@ -52,7 +52,7 @@ def batch_range(text: str) -> tuple[int, int, int]:
 
 
 def engine_options(args: argparse.Namespace, out: Path) -> EngineOptions | None:
-    """Returns what an engine is built for; None where none is asked for."""
+    """Return what an engine is built for; None where none is asked for."""
     if out.suffix not in SUFFIXES:
         return None
     from dongfeng.runtime.convert import EngineOptions

@@ -1,4 +1,4 @@
-"""Reads PNG files of labels, and tells whole files from broken ones."""
+"""Read PNG files of labels, and tells whole files from broken ones."""
 
 from __future__ import annotations
 

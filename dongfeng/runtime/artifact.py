@@ -81,7 +81,7 @@ class Artifact:
 
 
 def convert_cached(source: Source, target: Target) -> Artifact:
-    """Returns a network in the form that a backend opens, converted if it is not in the cache.
+    """Return a network in the form that a backend opens, converted if it is not in the cache.
 
     Raises:
         WeightsUnavailable: the weights are not there.
@@ -117,7 +117,7 @@ def _from_net(source: NetSource, target: Target) -> Artifact:
 
 
 def _convert(net: Net, spec: FileSpec, target: Target, label: str) -> bytes:
-    """Returns the content of the file: the folded net down to its scores."""
+    """Return the content of the file: the folded net down to its scores."""
     if target.format == "ncnn":
         return _packed_for_ncnn(net, spec)
     from dongfeng.runtime.export import export_onnx
@@ -182,7 +182,7 @@ def _quantized(model: onnx.ModelProto, target: Target, preprocessing: Preprocess
 
 
 def _cached(name: str, digest: str, suffix: str, make: Callable[[], bytes]) -> Path | bytes:
-    """Returns the file of that digest in the cache, or its content where the cache cannot be written."""
+    """Return the file of that digest in the cache, or its content where the cache cannot be written."""
     path = onnx_folder() / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{digest}{suffix}"
     content = functools.cache(make)
 
@@ -196,7 +196,7 @@ def _cached(name: str, digest: str, suffix: str, make: Callable[[], bytes]) -> P
 
 
 def _digest(key: tuple[object, ...], target: Target) -> str:
-    """Returns everything that changes the converted file, in 20 hexadecimal digits."""
+    """Return everything that changes the converted file, in 20 hexadecimal digits."""
     plain = [hashlib.sha256(part).hexdigest() if isinstance(part, bytes) else part for part in key]
     precision: object = "fp32"
     if target.calibration is not None:

@@ -44,7 +44,7 @@ def segment_images(
 
 
 class _SegmentRun(ImageRun[InputImage, Segmentation, SegmentedImage]):
-    """Writes a marked PNG for each image."""
+    """Write a marked PNG for each image."""
 
     name = task = "segmentation"
     otherwise = "dongfeng classify"

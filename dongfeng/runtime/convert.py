@@ -168,7 +168,7 @@ def convert(  # noqa: PLR0913 - one keyword for each thing a user may want other
 
 
 def _image_size(net: Net) -> Size | None:
-    """Returns the input size of a net that takes images; None where it is dynamic."""
+    """Return the input size of a net that takes images; None where it is dynamic."""
     shapes = list(net.inputs.values())
     height, width = shapes[0][2:] if shapes and all(len(shape) == 4 for shape in shapes) else (None, None)
     return (height, width) if height and width else None
@@ -203,7 +203,7 @@ def _error(difference: BlobError) -> str:
 
 
 def _write_pair(net: Net, files: Sequence[Path], outputs: Sequence[str] | None, is_folded: bool) -> Conversion:
-    """Writes the two files of a Caffe or ncnn network, or the prototxt alone of a net without weights."""
+    """Write the two files of a Caffe or ncnn network, or the prototxt alone of a net without weights."""
     from dongfeng.net.fold import fold
 
     net = fold(net) if is_folded else net
@@ -243,7 +243,7 @@ def _build_engine(
 def _calibration_batches(
     model: onnx.ModelProto | Path, images: Sequence[str], progress: Callable[[str], None]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Returns images as the network's inputs."""
+    """Return images as the network's inputs."""
     import onnx
 
     from dongfeng.runtime.onnx_file import check_input, inputs_of

@@ -135,7 +135,7 @@ def evaluate_cityscapes(
 
 
 class _LabellingRun(ImageRun[Frame, Segmentation, LabelledFrame]):
-    """Writes the labels of each image, and compares the file with the ground truth.
+    """Write the labels of each image, and compares the file with the ground truth.
 
     Attributes:
         metrics: The scores so far.

@@ -30,7 +30,7 @@ def export_onnx(
     dynamic: bool | Literal["batch"] = False,
     folded: bool = True,
 ) -> onnx.ModelProto:
-    """Folds a net, finds its scores, and makes it ONNX with the metadata that `dongfeng.load` runs it by.
+    """Fold a net, find its scores, and make it ONNX with the metadata that `dongfeng.load` runs it by.
 
     Args:
         net: The net with its weights.
@@ -58,7 +58,7 @@ def export_onnx(
 
 
 def complete_spec(net: Net, spec: FileSpec, *, needs_scores: bool = True) -> FileSpec:
-    """Returns a specification with the net's own preprocessing and score blob where it does not say them.
+    """Return a specification with the net's own preprocessing and score blob where it does not say them.
 
     Args:
         net: The net as it is written.
@@ -76,6 +76,6 @@ def complete_spec(net: Net, spec: FileSpec, *, needs_scores: bool = True) -> Fil
 
 
 def scored_net(net: Net) -> Net:
-    """Returns the net as `export_onnx` writes it: folded, down to its scores."""
+    """Return the net as `export_onnx` writes it: folded, down to its scores."""
     net = fold(net)
     return cut(net, [find_score_blob(net)])

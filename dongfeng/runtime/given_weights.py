@@ -27,7 +27,7 @@ class GivenWeights:
     seed: int = 0
 
     def identity(self) -> str:
-        """Returns what changes when the weights change.
+        """Return what changes when the weights change.
 
         Raises:
             OSError: the file cannot be read.
@@ -39,7 +39,7 @@ class GivenWeights:
         return sha256_of(self.path)
 
     def put_on(self, net: Net) -> Net:
-        """Returns a net with these weights; a file is a .caffemodel.
+        """Return a net with these weights; a file is a .caffemodel.
 
         Raises:
             WeightsMismatch: they are another network's.
@@ -55,7 +55,7 @@ class GivenWeights:
 
 
 def parse_weights(weights: str | PathLike[str]) -> GivenWeights:
-    """Returns what a user means by `weights`: a path, "random" or "random:SEED".
+    """Return what a user means by `weights`: a path, "random" or "random:SEED".
 
     Raises:
         WeightsUnavailable: there is no such file.

@@ -1,4 +1,4 @@
-"""Runs a model over images, one after the other; an image that cannot be read stops no other."""
+"""Run a model over images, one after the other; an image that cannot be read stops no other."""
 
 from __future__ import annotations
 

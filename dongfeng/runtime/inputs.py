@@ -1,4 +1,4 @@
-"""Finds the images or the video that inputs stand for, and names the outputs of images."""
+"""Find the images or the video that inputs stand for, and names the outputs of images."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class LoadRequest:
 
     @classmethod
     def of(cls, name: str | PathLike[str], *, task: Task | None = None, **options: Unpack[LoadOptions]) -> LoadRequest:
-        """Checks the arguments of `load`; what cannot be meant is refused before anything is downloaded or converted.
+        """Check the arguments of `load`; what cannot be meant is refused before anything is downloaded or converted.
 
         Raises:
             DongfengError: an argument is not what `load` takes.
@@ -239,7 +239,7 @@ def open_model(request: LoadRequest) -> Model[Result]:
 
 
 def _artifact(source: Source, request: LoadRequest) -> tuple[Artifact, BackendType]:
-    """Returns the network as its backend opens it, and the backend; an engine says itself what runs it.
+    """Return the network as its backend opens it, and the backend; an engine says itself what runs it.
 
     What is wrong with an engine file is told first, whether or not there is a GPU.
     """
@@ -270,7 +270,7 @@ def _artifact(source: Source, request: LoadRequest) -> tuple[Artifact, BackendTy
 
 
 def _available(backend: str, execution: Execution) -> BackendType:
-    """Returns the backend of that name.
+    """Return the backend of that name.
 
     Raises:
         BackendUnavailable: it cannot run so on this machine.
@@ -283,7 +283,7 @@ def _available(backend: str, execution: Execution) -> BackendType:
 
 
 def _precision(asked: str, artifact: Artifact, source: Source) -> str:
-    """Returns what the network is computed in: a quantized one in int8 only, and no other in int8."""
+    """Return what the network is computed in: a quantized one in int8 only, and no other in int8."""
     if isinstance(source, EngineSource):
         return asked
     if artifact.is_quantized and asked not in ("auto", "int8"):

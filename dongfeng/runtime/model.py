@@ -194,7 +194,7 @@ class Model(Generic[Result_co]):
         return f"Model({self.name!r}, {self.task}, {height}x{width}, {state})"
 
     def network_input(self, image_bgr: Image) -> npt.NDArray[Any]:
-        """Returns an image as the backend takes it.
+        """Return an image as the backend takes it.
 
         Args:
             image_bgr: (H, W, 3) uint8, BGR.
@@ -229,14 +229,14 @@ class Model(Generic[Result_co]):
         return cast(Result_co, result)  # what the task makes of the scores is what this model is a Model of
 
     def _run(self, backend: Backend, blob: npt.NDArray[Any], image_hw: tuple[int, ...]) -> tuple[Float, Bytes | None]:
-        """Returns the scores, and the labels where the network computes them for the image's own size."""
+        """Return the scores, and the labels where the network computes them for the image's own size."""
         if self._ports.labels is None or self.head != "x8" or image_hw != self.size_hw:
             return backend.run(blob, self.output), None
         results = backend.infer(blob, [self.output, self._ports.labels])
         return np.asarray(results[self.output], np.float32), results[self._ports.labels][0]
 
     def _labels(self, scores: Float, labels: Bytes | None, image_hw: tuple[int, ...]) -> Bytes:
-        """Returns the labels that the network has computed, else those of its scores."""
+        """Return the labels that the network has computed, else those of its scores."""
         if scores.ndim != 4 or scores.shape[0] != 1:
             raise ShapeError(f"{self.name}: the scores have shape {scores.shape}; expected (1, C, h, w)")
         if labels is not None:

@@ -79,7 +79,7 @@ class OpenNetwork:
         return self._single is None
 
     def cut_to(self, score_blob: str | None) -> OpenNetwork:
-        """Returns the network with that inner value as its only output, where its outputs are computed from it."""
+        """Return the network with that inner value as its only output, where its outputs are computed from it."""
         if score_blob is None or score_blob in self.backend.outputs or not isinstance(self.model, Path):
             return self
         self.close()
@@ -88,7 +88,7 @@ class OpenNetwork:
     def ports(
         self, score_blob: str | None, size_hw: tuple[int, int] | None, default_hw: tuple[int, int] | None, label: str
     ) -> Ports:
-        """Returns where images go in and results come out.
+        """Return where images go in and results come out.
 
         Args:
             score_blob: Name of the scores, where it is known.
@@ -114,7 +114,7 @@ class OpenNetwork:
         )
 
     def for_stream(self, images: Iterable[object]) -> Lease:
-        """Returns what a stream of these images runs on: for many of them, the network opened for several at once."""
+        """Return what a stream of these images runs on: for many of them, the network opened for several at once."""
         with self._lock:
             backend = self.backend
             if self._streamed is not None:

@@ -95,7 +95,7 @@ class QuantizationReport:
     layers: tuple[LayerReport, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the report as JSON has it."""
+        """Return the report as JSON has it."""
         found: dict[str, Any] = as_json(self)
         layers, classes = found.pop("layers"), found.pop("classes")
         compared = {f"{key}_fraction": found.pop(key) for key in ("pixel_agreement", "mean_iou")}
@@ -157,7 +157,7 @@ def quantize(
 
 
 def _float_model(model: Model, name: FilePath) -> onnx.ModelProto:
-    """Returns the ONNX model that `load` runs: folded, down to the scores, with what says how to run it."""
+    """Return the ONNX model that `load` runs: folded, down to the scores, with what says how to run it."""
     import onnx
 
     if model.net is None:
@@ -212,7 +212,7 @@ def _report(
 
 
 def _labels(model: Model, images: Sequence[Path]) -> Iterator[npt.NDArray[Any]]:
-    """Returns the label map of each image, or its class."""
+    """Return the label map of each image, or its class."""
     import numpy as np
 
     for result in model.stream(images):

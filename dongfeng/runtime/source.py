@@ -41,7 +41,7 @@ class NetSource(ABC):
 
     @abstractmethod
     def weights(self) -> GivenWeights | None:
-        """Returns the weights: those given, else those that belong to it, fetched if need be; None: there are none.
+        """Return the weights: those given, else those that belong to it, fetched if need be; None: there are none.
 
         Raises:
             WeightsUnavailable: they cannot be fetched.
@@ -49,19 +49,19 @@ class NetSource(ABC):
 
     @abstractmethod
     def structure(self, size_hw: Size | None = None) -> Net:
-        """Returns the network without weights, as published or written, or for another input size.
+        """Return the network without weights, as published or written, or for another input size.
 
         Raises:
             DongfengError: it cannot be read, or does not fit the size.
         """
 
     def template(self) -> Net:
-        """Returns the structure as it is trained: with BatchNorm, also where the released weights are folded."""
+        """Return the structure as it is trained: with BatchNorm, also where the released weights are folded."""
         return self.structure()
 
     @abstractmethod
     def net(self, size_hw: Size | None = None) -> Net:
-        """Returns the network with its weights, if there are any.
+        """Return the network with its weights, if there are any.
 
         Raises:
             WeightsUnavailable: the weights are not there and cannot be fetched.
@@ -71,22 +71,22 @@ class NetSource(ABC):
 
     @abstractmethod
     def cache_key(self, size_hw: Size | None) -> tuple[object, ...]:
-        """Returns everything that changes `net(size_hw)`, as bytes or JSON values."""
+        """Return everything that changes `net(size_hw)`, as bytes or JSON values."""
 
     def spec(self, size_hw: Size | None = None) -> FileSpec:
-        """Returns what is known of running it on images at that input size."""
+        """Return what is known of running it on images at that input size."""
         return FileSpec(name=self.name)
 
     def file_spec(self, size_hw: Size | None) -> FileSpec:
-        """Returns what a converted file in the cache says of itself."""
+        """Return what a converted file in the cache says of itself."""
         return self.spec(size_hw)
 
     def sized(self, size_hw: Size | None) -> Size | None:
-        """Returns the input size to run at where the user asks for `size_hw`; None: that of the file."""
+        """Return the input size to run at where the user asks for `size_hw`; None: that of the file."""
         return size_hw
 
     def files(self) -> tuple[Path, ...]:
-        """Returns the files that `net` reads."""
+        """Return the files that `net` reads."""
         found = self.weights()
         return () if found is None or found.path is None else (found.path,)
 
@@ -98,7 +98,7 @@ class ZooSource(NetSource):
     info: ModelInfo
 
     def weights(self) -> GivenWeights:
-        """Returns the weights: those given, else the released file."""
+        """Return the weights: those given, else the released file."""
         if self.given is not None:
             return self.given
         from dongfeng.zoo.fetch import fetch_weights
@@ -106,19 +106,19 @@ class ZooSource(NetSource):
         return GivenWeights(fetch_weights(self.info))
 
     def structure(self, size_hw: Size | None = None) -> Net:
-        """Returns the architecture, BatchNorm folded or not as its released weights are."""
+        """Return the architecture, BatchNorm folded or not as its released weights are."""
         from dongfeng.architectures import build
 
         return _resized(build(self.info.architecture, folded=self.info.folded), size_hw)
 
     def template(self) -> Net:
-        """Returns the architecture with BatchNorm."""
+        """Return the architecture with BatchNorm."""
         from dongfeng.architectures import build
 
         return build(self.info.architecture)
 
     def net(self, size_hw: Size | None = None) -> Net:
-        """Returns the architecture with its weights, BatchNorm folded or not as these weights are."""
+        """Return the architecture with its weights, BatchNorm folded or not as these weights are."""
         weights = self.weights()
         net = weights.put_on(self.structure()) if weights.path is None else _zoo_net(self.info, weights.path)
         return _resized(net, size_hw)
@@ -131,18 +131,18 @@ class ZooSource(NetSource):
         return prototxt, self.weights().identity(), self.sized(size_hw)
 
     def spec(self, size_hw: Size | None = None) -> FileSpec:
-        """Returns what the manifest says."""
+        """Return what the manifest says."""
         info = self.info
         preprocessing = for_size(info.preprocessing, self.sized(size_hw))
         return FileSpec(info.name, info.task, preprocessing, info.head, info.classes, info.score_blob)
 
     def file_spec(self, size_hw: Size | None) -> FileSpec:
-        """Returns the same for all names that differ only in what is done with the scores: they share one file."""
+        """Return the same for all names that differ only in what is done with the scores: they share one file."""
         head = "x8" if self.info.head else None
         return self.spec(size_hw).updated(FileSpec(name=self.info.architecture, head=head))
 
     def sized(self, size_hw: Size | None) -> Size:
-        """Returns the published size where none is asked for."""
+        """Return the published size where none is asked for."""
         return size_hw or self.info.size_hw
 
 
@@ -154,7 +154,7 @@ class NetFileSource(NetSource):
 
     @abstractmethod
     def required_weights(self) -> GivenWeights:
-        """Returns the weights.
+        """Return the weights.
 
         Raises:
             WeightsUnavailable: there are none; the message says how to give them.
@@ -165,7 +165,7 @@ class NetFileSource(NetSource):
         return self.path.read_bytes(), self.required_weights().identity(), size_hw
 
     def files(self) -> tuple[Path, ...]:
-        """Returns the network file and its weight file."""
+        """Return the network file and its weight file."""
         return self.path, *super().files()
 
 
@@ -174,17 +174,17 @@ class PrototxtSource(NetFileSource):
     """A Caffe network file."""
 
     def weights(self) -> GivenWeights | None:
-        """Returns the weights given: a prototxt has none of its own."""
+        """Return the weights given: a prototxt has none of its own."""
         return self.given
 
     def structure(self, size_hw: Size | None = None) -> Net:
-        """Returns the network of the file."""
+        """Return the network of the file."""
         from dongfeng.formats.caffe import read_caffe
 
         return _resized(read_caffe(self.path), size_hw)
 
     def net(self, size_hw: Size | None = None) -> Net:
-        """Returns the network of the file with its weights."""
+        """Return the network of the file with its weights."""
         net = self.structure(size_hw)
         return net if self.given is None else self.given.put_on(net)
 
@@ -202,20 +202,20 @@ class NcnnSource(NetFileSource):
     """An ncnn network file, text or binary, with its weights beside it."""
 
     def weights(self) -> GivenWeights | None:
-        """Returns the weights: those given, else the `.bin` of the same name."""
+        """Return the weights: those given, else the `.bin` of the same name."""
         from dongfeng.formats.ncnn.archive import weights_beside
 
         beside = weights_beside(self.path)
         return self.given or (GivenWeights(beside) if beside.is_file() else None)
 
     def structure(self, size_hw: Size | None = None) -> Net:
-        """Returns the network of the file."""
+        """Return the network of the file."""
         from dongfeng.formats.ncnn import read_ncnn
 
         return _resized(read_ncnn(self.path), size_hw)
 
     def net(self, size_hw: Size | None = None) -> Net:
-        """Returns the network of the file with its weights."""
+        """Return the network of the file with its weights."""
         from dongfeng.formats.ncnn import read_ncnn
 
         weights = self.weights()
@@ -225,7 +225,7 @@ class NcnnSource(NetFileSource):
         return net if weights is None else weights.put_on(net)
 
     def required_weights(self) -> GivenWeights:
-        """Returns the weights; the error names the file where they are expected."""
+        """Return the weights; the error names the file where they are expected."""
         from dongfeng.formats.ncnn.archive import weights_beside
 
         return self.weights() or parse_weights(weights_beside(self.path))
@@ -259,7 +259,7 @@ Source: TypeAlias = NetSource | OnnxSource | EngineSource
 
 
 def find_source(name: NetworkName, weights: NetworkName | None = None) -> Source:
-    """Returns what a user means by the name of a network.
+    """Return what a user means by the name of a network.
 
     Args:
         name: A zoo name (`dongfeng.list_models`), or a path to a .prototxt, .param, .param.bin, .onnx or .engine file.
@@ -279,7 +279,7 @@ def find_source(name: NetworkName, weights: NetworkName | None = None) -> Source
 
 
 def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSource:
-    """Returns an ONNX file.
+    """Return an ONNX file.
 
     Raises:
         UnknownModel: no such file.
@@ -289,7 +289,7 @@ def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSour
 
 
 def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource:
-    """Returns what a user means by the name of a network that has to be readable as a `Net`.
+    """Return what a user means by the name of a network that has to be readable as a `Net`.
 
     Raises:
         UnknownModel: no such name, and no such file.
@@ -320,7 +320,7 @@ def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource
 
 
 def require_size(net: Net, label: str) -> Net:
-    """Returns the net itself.
+    """Return the net itself.
 
     Raises:
         ShapeError: its input size is dynamic.
@@ -347,7 +347,7 @@ def _resized(net: Net, size_hw: Size | None) -> Net:
 
 
 def _zoo_net(info: ModelInfo, path: Path) -> Net:
-    """Returns a zoo model's architecture with the weights of a file, BatchNorm folded or not as these are.
+    """Return a zoo model's architecture with the weights of a file, BatchNorm folded or not as these are.
 
     Raises:
         WeightsMismatch: the weights are another model's.

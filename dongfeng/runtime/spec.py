@@ -72,7 +72,7 @@ class ModelSpec:
     size_hw: tuple[int, int]
 
     def for_file(self, score_blob: str) -> FileSpec:
-        """Returns what a file of this network, with the scores in `score_blob`, has to say."""
+        """Return what a file of this network, with the scores in `score_blob`, has to say."""
         head = self.head if self.task == "segmentation" else None
         return FileSpec(self.name, self.task, self.preprocessing, head, self.classes.known, score_blob)
 
@@ -93,7 +93,7 @@ class CallerSpec:
 
     @classmethod
     def of(cls, task: str | None, mean: float | Sequence[float] | None, scale: float | None) -> CallerSpec:
-        """Returns the arguments of `load` in this form.
+        """Return the arguments of `load` in this form.
 
         Raises:
             ConversionError: the mean has neither one nor three values.
@@ -109,7 +109,7 @@ class CallerSpec:
         return self.mean_bgr is not None or self.scale is not None
 
     def preprocessing(self, known: Preprocessing | None, label: str) -> Preprocessing:
-        """Returns the preprocessing that a file knows, with what the caller says.
+        """Return the preprocessing that a file knows, with what the caller says.
 
         Args:
             known: What the file says; None where it says nothing.
@@ -132,7 +132,7 @@ class CallerSpec:
 def complete(
     known: FileSpec, caller: CallerSpec, label: str, *, scores_shape: tuple[int, ...], size_hw: tuple[int, int]
 ) -> ModelSpec:
-    """Returns the whole specification of a network: what its file says, then the caller, then the shape of its scores.
+    """Return the whole specification of a network: what its file says, then the caller, then the shape of its scores.
 
     Args:
         known: What the source and the file say.
@@ -157,7 +157,7 @@ def complete(
 
 
 def to_metadata(spec: FileSpec) -> dict[str, str]:
-    """Returns a model file's metadata: `dongfeng.FIELD` with a JSON value, for every field that is known.
+    """Return a model file's metadata: `dongfeng.FIELD` with a JSON value, for every field that is known.
 
     `dongfeng.to_onnx(..., metadata=...)` takes it, and `dongfeng.load` then runs the file as the model it came from.
     """
@@ -166,7 +166,7 @@ def to_metadata(spec: FileSpec) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str], label: str) -> FileSpec:
-    """Returns what a model file's metadata says; entries of other programs do not matter.
+    """Return what a model file's metadata says; entries of other programs do not matter.
 
     Args:
         metadata: Keys and values of the file.
@@ -204,7 +204,7 @@ def _preprocessing(node: Node) -> Preprocessing:
 
 
 def _task(known: str | None, said: str | None, shape: tuple[int, ...], label: str) -> Task:
-    """Returns the task: what the file says, else what the caller says, else what the scores look like."""
+    """Return the task: what the file says, else what the caller says, else what the scores look like."""
     if said is not None and said not in TASKS:
         raise ConversionError(f'{label}: task is "{said}"; expected {" or ".join(TASKS)}')
     if known is not None and said not in (None, known):

@@ -82,7 +82,7 @@ def from_torch(module: nn.Module | Mapping[str, Any], template: Source) -> Net:
 
 
 def _net(name_or_net: Source, weights: str | PathLike[str] | None) -> Net:
-    """Returns the net with its weights."""
+    """Return the net with its weights."""
     if not isinstance(name_or_net, Net):
         return find_net(name_or_net, weights).net()
     return name_or_net if weights is None else parse_weights(weights).put_on(name_or_net)

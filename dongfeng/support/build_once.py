@@ -21,7 +21,7 @@ def build_once(
     *,
     damaged: tuple[type[Exception], ...] = (),
 ) -> Read:
-    """Reads a file of the cache, which is built first where it is not there or damaged.
+    """Read a file of the cache, which is built first where it is not there or damaged.
 
     Where the cache cannot be written, the file is built in a temporary folder, read, and forgotten: that costs the
     building, each time. Such a path is not `path`, and is gone when this returns.

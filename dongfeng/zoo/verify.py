@@ -1,4 +1,4 @@
-"""Checks of a file before it may enter the cache, or be used from it."""
+"""Check of a file before it may enter the cache, or be used from it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def write(message: Job | BuildResult, path: str | Path) -> None:
 
 
 class _Log:
-    """Writes every message to a file, and keeps those that the result needs."""
+    """Write every message to a file, and keeps those that the result needs."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

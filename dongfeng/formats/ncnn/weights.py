@@ -100,7 +100,7 @@ def _deconvolution_weight(weight: Array, group: int) -> Array:
 
 @dataclass
 class _WeightReader:
-    """Reads arrays from front to back of a file; `expected` is its size if all is float32."""
+    """Read arrays from front to back of a file; `expected` is its size if all is float32."""
 
     path: str
     data: bytes

@@ -126,7 +126,7 @@ def _choose_layers(graph: Graph, in_float: Collection[str]) -> tuple[set[str], l
 
 
 class _QdqWriter:
-    """Writes the nodes of a quantized model, and keeps the scale of each tensor."""
+    """Write the nodes of a quantized model, and keeps the scale of each tensor."""
 
     def __init__(self, graph: Graph, scheme: Scheme) -> None:
         self.graph, self.scheme = graph, scheme

@@ -1,4 +1,4 @@
-"""Reads paths, arrays and PIL images as (H, W, 3) uint8 in BGR order."""
+"""Read paths, arrays and PIL images as (H, W, 3) uint8 in BGR order."""
 
 from __future__ import annotations
 

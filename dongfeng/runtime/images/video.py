@@ -1,4 +1,4 @@
-"""Reads frames from a video file or a camera, and writes frames into a video file."""
+"""Read frames from a video file or a camera, and writes frames into a video file."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def writing_video(path: Path, fps: float) -> Iterator[Callable[[Bytes], None]]:
 
 
 class _Writer:
-    """Writes a video's temporary file."""
+    """Write a video's temporary file."""
 
     def __init__(self, path: Path, temporary: Path, fps: float) -> None:
         import cv2
