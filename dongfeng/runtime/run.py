@@ -29,17 +29,27 @@ def run(net: Net, feeds: Mapping[str, npt.ArrayLike], outputs: Sequence[str] | N
         ConversionError: a feed is missing or unknown, or an output is not a blob of the net.
         ShapeError: the net does not fit the feeds' shapes.
     """
-    import onnxruntime
-
     arrays = feed_arrays(net, feeds)
     net = shaped_like(net, arrays)
     wanted = list(net.outputs if outputs is None else outputs)
-    model = to_onnx(net, outputs=wanted)
+    # ONNX Runtime 1.23 hands out freed memory for an output that is an input.
+    found = {blob: arrays[blob].copy() for blob in wanted if blob in arrays}
+    computed = [blob for blob in wanted if blob not in found]
+    if computed or not wanted:
+        found |= _compute(net, arrays, computed)
+    return {blob: found[blob] for blob in wanted}
+
+
+def _compute(net: Net, arrays: Mapping[str, Array], blobs: list[str]) -> dict[str, Array]:
+    """Return blobs that layers compute."""
+    import onnxruntime
+
+    model = to_onnx(net, outputs=blobs)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
     )
     read = {value.name for value in session.get_inputs()}
-    results = session.run(wanted, {blob: array for blob, array in arrays.items() if blob in read})
-    return {blob: np.asarray(result, np.float32) for blob, result in zip(wanted, results, strict=True)}
+    results = session.run(blobs, {blob: array for blob, array in arrays.items() if blob in read})
+    return {blob: np.asarray(result, np.float32) for blob, result in zip(blobs, results, strict=True)}
