@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -99,8 +100,11 @@ class ZooSource(NetSource):
 
     def weights(self) -> GivenWeights:
         """Return the weights: those given, else the released file."""
-        if self.given is not None:
-            return self.given
+        return self.given or self._released
+
+    @cached_property
+    def _released(self) -> GivenWeights:
+        """The released file; each fetch hashes it, though it is in the cache."""
         from dongfeng.zoo.fetch import fetch_weights
 
         return GivenWeights(fetch_weights(self.info))
