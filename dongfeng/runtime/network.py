@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dongfeng.backends.base import Backend, BackendType, Execution
+from dongfeng.backends.base import Backend, BackendType, Execution, opened
 from dongfeng.backends.threads import streams_for
-from dongfeng.errors import BackendUnavailable
 from dongfeng.runtime.onnx_file import check_input, choose_output, takes_images, with_output
 
 if TYPE_CHECKING:
@@ -68,10 +67,7 @@ class OpenNetwork:
         Raises:
             BackendUnavailable: the network is closed.
         """
-        backend = self._single
-        if backend is None:
-            raise BackendUnavailable("this model is closed; load it again")
-        return backend
+        return opened(self._single)
 
     @property
     def is_closed(self) -> bool:
