@@ -307,8 +307,9 @@ def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource
         return PrototxtSource(str(path), path.stem, given, path)
     if path.name.endswith((".param", ".param.bin")):
         _require_file(path)
-        stem = path.name.removesuffix(".bin").removesuffix(".param")
-        return NcnnSource(str(path), stem, given, path)
+        from dongfeng.formats.ncnn.archive import weights_beside
+
+        return NcnnSource(str(path), weights_beside(path).stem, given, path)
     if path.suffix in (".onnx", *ENGINES):
         raise ConversionError(f"{path}: expected {NETWORKS}; what became ONNX or an engine is a network no longer")
     from dongfeng.zoo.models import model_info
