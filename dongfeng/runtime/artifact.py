@@ -21,9 +21,9 @@ from dongfeng.errors import BackendUnavailable, UnsupportedLayer
 from dongfeng.formats import versions
 from dongfeng.net.preprocessing import Preprocessing, for_size
 from dongfeng.runtime.calibration import Calibration
-from dongfeng.runtime.onnx_file import check_input, inputs_of, is_quantized
-from dongfeng.runtime.source import NcnnSource, NetSource, OnnxSource, Size, Source, require_size
-from dongfeng.runtime.spec import CallerSpec, FileSpec, from_metadata, to_metadata
+from dongfeng.runtime.onnx_file import check_input, inputs_of, is_quantized, spec_of
+from dongfeng.runtime.source import NcnnSource, NetSource, OnnxSource, Size, require_size
+from dongfeng.runtime.spec import CallerSpec, FileSpec, to_metadata
 from dongfeng.support.build_once import build_once
 from dongfeng.support.files import write_whole
 from dongfeng.zoo.paths import onnx_folder
@@ -80,7 +80,7 @@ class Artifact:
     is_quantized: bool = False
 
 
-def convert_cached(source: Source, target: Target) -> Artifact:
+def convert_cached(source: NetSource | OnnxSource, target: Target) -> Artifact:
     """Return a network in the form that a backend opens, converted if it is not in the cache.
 
     Raises:
@@ -90,11 +90,7 @@ def convert_cached(source: Source, target: Target) -> Artifact:
         UnsupportedLayer: naming all layers that the format cannot express.
         BackendUnavailable: the format cannot hold an ONNX file, or the file is quantized already.
     """
-    if isinstance(source, NetSource):
-        return _from_net(source, target)
-    if isinstance(source, OnnxSource):
-        return _from_onnx(source, target)
-    raise TypeError(f"{source.label}: an engine is read, not converted")
+    return _from_net(source, target) if isinstance(source, NetSource) else _from_onnx(source, target)
 
 
 def _from_net(source: NetSource, target: Target) -> Artifact:
@@ -164,7 +160,7 @@ def _from_onnx(source: OnnxSource, target: Target) -> Artifact:
         import onnx
 
         model = onnx.load(path)
-        spec = from_metadata({entry.key: entry.value for entry in model.metadata_props}, source.label)
+        spec = spec_of(model, source.label)
         preprocessing = target.caller.preprocessing(spec.preprocessing, source.label)
         size_hw = check_input(inputs_of(model), target.size_hw, preprocessing.crop_hw, source.label)
         return _quantized(model, target, preprocessing, size_hw).SerializeToString()

@@ -14,7 +14,6 @@ from dongfeng.runtime.calibration import Calibration
 from dongfeng.runtime.export import export_onnx
 from dongfeng.runtime.inputs import image_files
 from dongfeng.runtime.source import ENGINES, Size, find_net, find_onnx
-from dongfeng.runtime.spec import from_metadata
 from dongfeng.support.files import write_whole
 
 if TYPE_CHECKING:
@@ -246,11 +245,11 @@ def _calibration_batches(
     """Return images as the network's inputs."""
     import onnx
 
-    from dongfeng.runtime.onnx_file import check_input, inputs_of
+    from dongfeng.runtime.onnx_file import check_input, inputs_of, spec_of
 
     label = str(model) if isinstance(model, Path) else "the model"
     loaded = onnx.load(model) if isinstance(model, Path) else model
-    preprocessing = from_metadata({entry.key: entry.value for entry in loaded.metadata_props}, label).preprocessing
+    preprocessing = spec_of(loaded, label).preprocessing
     if preprocessing is None:
         raise ConversionError(f"{label}: does not say how an image becomes its input, so it cannot be calibrated")
     chosen = tuple(image_files(images)[:CALIBRATION_IMAGES])

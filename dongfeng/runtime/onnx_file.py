@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dongfeng.backends.base import Tensor
 from dongfeng.errors import ConversionError, ShapeError
+from dongfeng.runtime.spec import FileSpec, from_metadata
 
 if TYPE_CHECKING:
     import onnx
@@ -47,6 +48,11 @@ def inputs_of(model: onnx.ModelProto) -> dict[str, Tensor]:
         for value in model.graph.input
         if value.name not in weights
     }
+
+
+def spec_of(model: onnx.ModelProto, label: str) -> FileSpec:
+    """Return what a model's metadata says of running it on images; see `from_metadata`."""
+    return from_metadata({entry.key: entry.value for entry in model.metadata_props}, label)
 
 
 def with_output(path: Path, blob: str) -> bytes:
