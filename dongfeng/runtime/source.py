@@ -279,7 +279,7 @@ def find_source(name: NetworkName, weights: NetworkName | None = None) -> Source
         return find_onnx(name, weights)
     if path.suffix in ENGINES:
         return EngineSource(_model_file(path, weights, "an engine"))
-    return find_net(name, weights)
+    return find_net(name, weights, expected=f"{NETWORKS}, or an .onnx file")
 
 
 def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSource:
@@ -292,8 +292,13 @@ def find_onnx(path: NetworkName, weights: NetworkName | None = None) -> OnnxSour
     return OnnxSource(_model_file(Path(path), weights, "an ONNX file"))
 
 
-def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource:
+def find_net(name: NetworkName, weights: NetworkName | None = None, *, expected: str = NETWORKS) -> NetSource:
     """Return what a user means by the name of a network that has to be readable as a `Net`.
+
+    Args:
+        name: A zoo name, or a path to a .prototxt, .param or .param.bin file.
+        weights: See `find_source`.
+        expected: What messages say that the name may be.
 
     Raises:
         UnknownModel: no such name, and no such file.
@@ -311,7 +316,7 @@ def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource
 
         return NcnnSource(str(path), weights_beside(path).stem, given, path)
     if path.suffix in (".onnx", *ENGINES):
-        raise ConversionError(f"{path}: expected {NETWORKS}; what became ONNX or an engine is a network no longer")
+        raise ConversionError(f"{path}: expected {expected}; what became ONNX or an engine is a network no longer")
     from dongfeng.zoo.models import model_info
 
     try:
@@ -320,7 +325,7 @@ def find_net(name: NetworkName, weights: NetworkName | None = None) -> NetSource
         if not path.is_file():
             raise
         hint = f"; for its weights give weights={str(path)!r} beside it" if path.suffix in _WEIGHT_FILES else ""
-        raise UnknownModel(f"{path}: expected {NETWORKS}, or an .onnx file{hint}") from None
+        raise UnknownModel(f"{path}: expected {expected}{hint}") from None
     return ZooSource(info.name, info.name, given, info)
 
 

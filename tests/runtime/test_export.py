@@ -117,8 +117,10 @@ def test_what_is_no_network_is_refused_by_name(tmp_path: Path) -> None:
         find_net(tmp_path / "a.onnx")
     with pytest.raises(ConversionError, match=r"a\.onnx: an ONNX file holds its weights; leave out weights='random'"):
         find_source(tmp_path / "a.onnx", "random")
-    with pytest.raises(UnknownModel, match=r"a\.caffemodel: expected a zoo name.*give weights="):
+    with pytest.raises(UnknownModel, match=r"a\.caffemodel: expected a zoo name.*, or an \.onnx file; .*give weights="):
         find_source(tmp_path / "a.caffemodel")
+    with pytest.raises(UnknownModel, match=r"a\.caffemodel: expected a zoo name.* or \.param\.bin; .*give weights="):
+        find_net(tmp_path / "a.caffemodel")  # which takes no ONNX file
     with pytest.raises(UnknownModel, match=r"none\.engine: no such file"):
         find_source(tmp_path / "none.engine")
     with pytest.raises(ShapeError, match="64x"):
