@@ -174,7 +174,7 @@ def _image_size(net: Net) -> Size | None:
 
 
 def _verified(net: Net, model: onnx.ModelProto, reference: FilePath | None, is_folded: bool, out: Path) -> Verdict:
-    """Compares an ONNX model with its net, and stores the verdict in it.
+    """Compare an ONNX model with its net, and store the verdict in it.
 
     Raises:
         VerificationFailed: a layer differs.
